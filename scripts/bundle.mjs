@@ -1,0 +1,104 @@
+/**
+ * Bundles the two programs into dist/: the host, and what runs inside the containers.
+ * Rebuilds only when a source changed; writes each file whole, so that a start beside it
+ * never reads half a file. It checks no types: that is `npm run check`.
+ */
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+const sources = ['src', 'container'];
+const inputs = ['package-lock.json', 'scripts/bundle.mjs'];
+const stampFile = 'sources.sha256';
+
+const host = { entryPoints: ['src/index.ts'], outfile: 'dist/nanoclaw.js', packages: 'external' };
+
+/** Self-contained: inside the container there is no node_modules to import from. */
+const agentRunner = {
+  entryPoints: ['container/agent-runner/main.ts'],
+  outfile: 'dist/agent-runner.js',
+  // CommonJS dependencies call require(), which an ES module lacks.
+  banner: {
+    js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
+  },
+};
+
+/** Whether dist/ was made from the sources as they are now. Takes a few milliseconds. */
+export function isBuilt(projectDir) {
+  const stamp = join(projectDir, 'dist', stampFile);
+  if (![host, agentRunner].every(({ outfile }) => existsSync(join(projectDir, outfile)))) {
+    return false;
+  }
+  return existsSync(stamp) && readFileSync(stamp, 'utf8') === hashSources(projectDir);
+}
+
+/** Builds both programs. Throws esbuild's error, whose message names file and line. */
+export async function build(projectDir) {
+  const hash = hashSources(projectDir);
+  await bundle(projectDir, [host, agentRunner]);
+  writeWhole(join(projectDir, 'dist', stampFile), hash);
+}
+
+/** Builds the benchmark into dist/bench.js. */
+export async function buildBench(projectDir) {
+  const bench = { entryPoints: ['bench/main.ts'], outfile: 'dist/bench.js', packages: 'external' };
+  await bundle(projectDir, [bench]);
+}
+
+async function bundle(projectDir, programs) {
+  const esbuild = await import('esbuild');
+  mkdirSync(join(projectDir, 'dist'), { recursive: true });
+  try {
+    for (const program of programs) {
+      const { outputFiles } = await esbuild.build({
+        ...program,
+        absWorkingDir: projectDir,
+        bundle: true,
+        platform: 'node',
+        format: 'esm',
+        target: 'node20',
+        sourcemap: true,
+        write: false,
+        logLevel: 'silent',
+      });
+      for (const { path, contents } of outputFiles) writeWhole(path, contents);
+    }
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+function writeWhole(path, content) {
+  const temporary = `${path}.${process.pid}.tmp`;
+  writeFileSync(temporary, content);
+  renameSync(temporary, path);
+}
+
+function hashSources(projectDir) {
+  const hash = createHash('sha256');
+  for (const file of [...sources.flatMap((dir) => listFiles(projectDir, dir)), ...inputs]) {
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(projectDir, file)))
+      .update('\0');
+  }
+  return hash.digest('hex');
+}
+
+/** Files below `dir` in a fixed order, without tests, which are in no bundle. */
+export function listFiles(projectDir, dir) {
+  return readdirSync(join(projectDir, dir), { withFileTypes: true })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((entry) => {
+      const path = `${dir}/${entry.name}`;
+      if (entry.isDirectory()) return listFiles(projectDir, path);
+      return entry.isFile() && !entry.name.endsWith('.test.ts') ? [path] : [];
+    });
+}

@@ -1,0 +1,26 @@
+/** Counts tests from vitest's JSON report, so that nothing that failed counts as nothing. */
+
+/**
+ * @param report vitest's JSON report, or undefined when there is none
+ * @param exitCode vitest's own verdict, which also knows errors outside of any test
+ * @returns {{ passed: number, failed: number, skipped: number }}
+ */
+export function countTests(report, exitCode) {
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const file of report?.testResults ?? []) {
+    const failedBefore = counts.failed;
+    for (const { status } of file.assertionResults) {
+      counts[status === 'passed' || status === 'failed' ? status : 'skipped'] += 1;
+    }
+    // It did not load, or a hook broke: no test of it says so.
+    if (file.status === 'failed' && counts.failed === failedBefore) counts.failed += 1;
+  }
+  const nothingRan = counts.passed + counts.failed === 0;
+  if (counts.failed === 0 && (exitCode !== 0 || nothingRan)) counts.failed = 1;
+  return counts;
+}
+
+/** `12 passed, 0 failed`, with the skipped ones where there are any. */
+export function describeCounts({ passed, failed, skipped }) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}

@@ -1,0 +1,107 @@
+/**
+ * Makes a fresh clone able to run: dependencies, bundles, a container runtime.
+ * When all three are there it only reads files: no child process, no network.
+ * It never touches stdin, and where it may not install something it tells the command.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, isBuilt } from './bundle.mjs';
+import { withLock } from './lock.mjs';
+import { run, SetupError, say } from './run.mjs';
+import { ensureRuntime, hasRuntime } from './runtime.mjs';
+
+/** The folder that holds package.json. */
+export const projectDir = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const installTimeoutMs = 15 * 60_000;
+
+/**
+ * Brings the project into a state in which it can run.
+ * @param {{ bundles?: boolean, runtime?: boolean }} needs what the caller needs besides dependencies
+ * @throws {SetupError} with the command to run or the tail of what failed
+ */
+export async function prepare({ bundles = true, runtime = true } = {}) {
+  const complaint = machineComplaint(process.versions.node, process.platform);
+  if (complaint) throw new SetupError(complaint);
+
+  const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
+  if (ready && (!runtime || hasRuntime())) return;
+
+  await withLock(projectDir, async (addHolder) => {
+    if (!isInstalled(projectDir)) await install(projectDir, addHolder);
+    if (bundles && !isBuilt(projectDir)) await buildAloud();
+    if (runtime && !hasRuntime()) await ensureRuntime(projectDir);
+  });
+}
+
+/** Runs `main` as a command: set-up errors become one message, the result the exit code. */
+export async function command(main) {
+  try {
+    process.exitCode = await main();
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(error.message);
+    process.exitCode = 1;
+  }
+}
+
+/** Why this machine cannot run the project, as a sentence; undefined when it can. */
+export function machineComplaint(nodeVersion, platform) {
+  if (platform === 'win32') return 'runs on Linux and macOS; on Windows, run it inside WSL 2.';
+  const [major, minor] = nodeVersion.split('.').map(Number);
+  if (major > 20 || (major === 20 && minor >= 12)) return undefined;
+  return `needs Node.js 20.12 or newer, but this is ${nodeVersion}. Install a newer one from https://nodejs.org and start again.`;
+}
+
+/**
+ * Whether node_modules holds what package-lock.json asks for, by npm's own record of what it
+ * installed: so an `npm install` by hand counts, an interrupted or a foreign platform's does not.
+ */
+export function isInstalled(dir, { platform, arch } = process) {
+  const record = join(dir, 'node_modules', '.package-lock.json');
+  if (!existsSync(record)) return false;
+  const installed = JSON.parse(readFileSync(record, 'utf8')).packages;
+  const wanted = JSON.parse(readFileSync(join(dir, 'package-lock.json'), 'utf8')).packages;
+  return Object.entries(wanted).every(
+    ([path, entry]) =>
+      path === '' ||
+      !isRequired(entry, platform, arch) ||
+      (installed[path]?.version === entry.version &&
+        installed[path]?.integrity === entry.integrity),
+  );
+}
+
+/** Of the optional packages only those made for this machine count; npm itself picks by libc. */
+function isRequired(entry, platform, arch) {
+  if (!entry.optional) return true;
+  return Boolean(entry.os?.includes(platform) && entry.cpu?.includes(arch) && !entry.libc);
+}
+
+async function install(dir, addHolder) {
+  say('installing dependencies (npm ci) ...');
+  // NODE_ENV or a setting of npm may say to omit packages; the build and the tests need all.
+  const include = ['--include=dev', '--include=optional', '--include=peer'];
+  const [file, ...before] = npmCommand(process.env.npm_execpath);
+  const { code, output } = await run(file, [...before, 'ci', ...include], {
+    cwd: dir,
+    timeoutMs: installTimeoutMs,
+    onSpawn: addHolder,
+  });
+  if (code !== 0) throw new SetupError(`npm ci failed.\n${output}`);
+}
+
+/** npm as it started us, which need not be on PATH; otherwise the one on PATH. */
+function npmCommand(execPath) {
+  if (execPath && basename(execPath) === 'npm-cli.js') return [process.execPath, execPath];
+  return ['npm'];
+}
+
+async function buildAloud() {
+  say('building ...');
+  try {
+    await build(projectDir);
+  } catch (error) {
+    throw new SetupError(`the build failed.\n${error.message}`);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * `npm test`: set-up, then every test; arguments go to vitest. The last line counts them,
+ * from vitest's own report: a file that cannot be loaded, a broken run and no test at all
+ * each count as a failure.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { countTests, describeCounts } from './counts.mjs';
+import { command, prepare, projectDir } from './setup.mjs';
+
+await command(async () => {
+  await prepare();
+  const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-test-'));
+  const reportFile = join(dir, 'report.json');
+  try {
+    const code = await runVitest(reportFile, process.argv.slice(2));
+    const counts = countTests(readReport(reportFile), code);
+    console.log(describeCounts(counts));
+    return code || (counts.failed > 0 ? 1 : 0);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
+
+async function runVitest(reportFile, args) {
+  const vitest = join(projectDir, 'node_modules', 'vitest', 'vitest.mjs');
+  const report = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
+  const child = spawn(process.execPath, [vitest, 'run', ...report, ...args], {
+    cwd: projectDir,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = await once(child, 'close');
+  return code ?? 1;
+}
+
+function readReport(path) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined; // vitest died before it could report
+    throw error;
+  }
+}
