@@ -1,0 +1,113 @@
+/**
+ * Which container runtime is used, and the proof that it seals. A container that fails the
+ * proof is never given an agent. How each runtime is spoken to lies in runtimes/.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { openBubblewrap } from './runtimes/bubblewrap.ts';
+import type { ContainerSpec, Launch, Runtime } from './runtimes/contract.ts';
+import { type EngineName, findEngine } from './runtimes/engines.ts';
+import type { Environment } from './runtimes/programs.ts';
+import { UserError } from './types.ts';
+
+const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];
+const selfTestTimeoutMs = 20_000;
+
+/**
+ * The runtime named `wanted`, or else the first of: an engine that has our image, bubblewrap.
+ * Throws UserError, with the remedy, when there is none.
+ */
+export async function detectRuntime(
+  wanted: string | null,
+  projectDir: string,
+  environment: Environment,
+): Promise<Runtime> {
+  const names = engines.filter((name) => wanted === null || wanted === name);
+  if (wanted !== null && wanted !== 'bubblewrap' && names.length === 0)
+    throw new UserError(
+      `NANOCLAW_RUNTIME is "${wanted}"; it can be bubblewrap, ${engines.join(', ')}.`,
+    );
+  const found = await Promise.all(names.map((name) => findEngine(name, environment)));
+  const engine = found.find((runtime) => runtime !== undefined);
+  if (engine !== undefined) return engine;
+  if (process.platform === 'linux' && names.length !== 1)
+    return openBubblewrap(projectDir, environment);
+  throw new UserError(
+    `${names.join(', ')}: not running, or without the image nanoclaw-agent. Start it and build the image: see /setup.`,
+  );
+}
+
+/** Spawns the container with three pipes and hands over what it reads from further descriptors. */
+export function spawnLaunch(launch: Launch): ChildProcessWithoutNullStreams {
+  const child = spawn(launch.file, launch.args, {
+    env: launch.env,
+    stdio: ['pipe', 'pipe', 'pipe', ...launch.feeds.map(() => 'pipe' as const)],
+  }) as ChildProcessWithoutNullStreams;
+  launch.feeds.forEach((bytes, index) => {
+    const feed = child.stdio[3 + index] as Writable;
+    // It ended before it read: its exit says why.
+    feed.on('error', () => {});
+    feed.end(bytes);
+  });
+  return child;
+}
+
+/**
+ * Starts a container as an agent's would be and looks around inside.
+ * `hidden` are paths of the host that must not be there.
+ * Throws UserError that names every gap.
+ */
+export async function selfTest(
+  runtime: Runtime,
+  spec: Omit<ContainerSpec, 'command'>,
+  hidden: string[],
+): Promise<void> {
+  const command = ['sh', '-c', lookAround, 'sh', ...hidden];
+  const child = spawnLaunch(runtime.launch({ ...spec, command }));
+  const timer = setTimeout(() => child.kill('SIGKILL'), selfTestTimeoutMs);
+  const failed = new Promise<string>((resolve) =>
+    child.once('error', (error) => resolve(String(error))),
+  );
+  const output = Promise.all([text(child.stdout), text(child.stderr)]).then((both) =>
+    both.join(''),
+  );
+  const report = await Promise.race([output, failed]);
+  clearTimeout(timer);
+  await runtime.kill(spec.name);
+  await runtime.release(spec.name);
+  if (report.trim() === 'sealed') return;
+  throw new UserError(
+    `A ${runtime.name} container is not sealed here, so no agent is started.\n${report.trim()}\n${remedy(report)}`,
+  );
+}
+
+/** Prints one line per gap, then `sealed`; shell builtins only, as it delays every start. */
+const lookAround = `
+while read -r key value _; do case $key in
+  Uid:) [ "$value" != 0 ] || echo 'It runs as root.' ;;
+  Cap*) [ "$value" = 0000000000000000 ] || echo "It has capabilities ($key $value)." ;;
+  NoNewPrivs:) [ "$value" = 1 ] || echo 'It can gain privileges.' ;;
+  Seccomp:) [ "$value" = 2 ] || echo 'No filter on system calls.' ;;
+esac; done </proc/self/status
+while read -r name _; do case $name in
+  lo:*|*\\|*|face) ;; *) echo "It has the network interface $name" ;;
+esac; done </proc/net/dev
+for folder in / /usr /etc /dev /opt /workspace; do
+  if (: >"$folder/.probe") 2>/dev/null; then echo "$folder is writable."; fi
+done
+for path in "$@"; do [ ! -e "$path" ] || echo "It sees $path of the host."; done
+if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the environment of the host.'; fi
+if unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
+echo sealed`;
+
+function remedy(report: string): string {
+  if (/Unknown option/i.test(report)) return 'Install bubblewrap 0.8 or newer.';
+  if (/namespace|uid map|Operation not permitted/i.test(report))
+    return [
+      'This system keeps ordinary programs from making namespaces. Allow it for bubblewrap:',
+      'on Ubuntu, sudo apt-get install apparmor-profiles, then link bwrap-userns-restrict into /etc/apparmor.d and reload;',
+      'elsewhere, sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000.',
+    ].join('\n');
+  return 'Set NANOCLAW_RUNTIME to another runtime, or repair this one.';
+}
