@@ -235,7 +235,7 @@ describe('the counts of npm test', () => {
 
   test('never say 0 failed when something failed outside of a test', () => {
     const unloadable = { status: 'failed', assertionResults: [] };
-    expect(countTests({ testResults: [passed, unloadable] }, 1).failed).toBe(1);
+    expect(countTests({ testResults: [passed, unloadable, unloadable] }, 1).failed).toBe(2);
     expect(countTests({ testResults: [passed] }, 1).failed).toBe(1);
     expect(countTests({ testResults: [] }, 0).failed).toBe(1);
     expect(countTests(undefined, 1).failed).toBe(1);

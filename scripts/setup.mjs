@@ -28,11 +28,17 @@ export async function prepare({ bundles = true, runtime = true } = {}) {
   const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
   if (ready && (!runtime || hasRuntime())) return;
 
-  await withLock(projectDir, async (addHolder) => {
-    if (!isInstalled(projectDir)) await install(projectDir, addHolder);
-    if (bundles && !isBuilt(projectDir)) await buildAloud();
-    if (runtime && !hasRuntime()) await ensureRuntime(projectDir);
-  });
+  try {
+    await withLock(projectDir, async (addHolder) => {
+      if (!isInstalled(projectDir)) await install(projectDir, addHolder);
+      if (bundles && !isBuilt(projectDir)) await buildAloud();
+      if (runtime && !hasRuntime()) await ensureRuntime(projectDir);
+    });
+  } catch (error) {
+    // A full disk, a folder of somebody else: the message says which file, a stack adds nothing.
+    if (error.syscall) throw new SetupError(error.message, { cause: error });
+    throw error;
+  }
 }
 
 /** Runs `main` as a command: set-up errors become one message, the result the exit code. */
@@ -82,8 +88,10 @@ async function install(dir, addHolder) {
   say('installing dependencies (npm ci) ...');
   // NODE_ENV or a setting of npm may say to omit packages; the build and the tests need all.
   const include = ['--include=dev', '--include=optional', '--include=peer'];
+  // `npm start --silent` would silence this npm too, and with it the reason why it failed.
+  const options = [...include, '--loglevel=error'];
   const [file, ...before] = npmCommand(process.env.npm_execpath);
-  const { code, output } = await run(file, [...before, 'ci', ...include], {
+  const { code, output } = await run(file, [...before, 'ci', ...options], {
     cwd: dir,
     timeoutMs: installTimeoutMs,
     onSpawn: addHolder,
