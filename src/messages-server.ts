@@ -1,0 +1,220 @@
+/**
+ * A small Messages API on loopback, shared by the demo model and the tests' scripted model:
+ * streamed and plain answers, errors, token counts. What to answer is the caller's `reply`.
+ * It checks no credential and keeps no conversation.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+
+/** Largest request body; the real API refuses above 32 MB. */
+const bodyBytesMax = 64 * 1024 * 1024;
+/** Text is streamed in pieces of at most 40 characters. */
+const textPiece = /[\s\S]{1,40}/gu;
+
+const contentSchema = z.union([
+  z.string(),
+  z.array(
+    z.looseObject({
+      type: z.string(),
+      text: z.string().optional(),
+      content: z.unknown().optional(),
+    }),
+  ),
+]);
+type Content = z.infer<typeof contentSchema>;
+
+const bodySchema = z.looseObject({
+  model: z.string(),
+  stream: z.boolean().default(false),
+  messages: z.array(z.looseObject({ role: z.string(), content: contentSchema })),
+});
+
+/** One `POST /v1/messages`, with what a script wants to know about it. */
+export interface ModelCall {
+  headers: IncomingHttpHeaders;
+  body: z.infer<typeof bodySchema>;
+  /** Text of the last user message that has any: the prompt, reminders included. */
+  lastUserText: string;
+  /** System-role texts after the last assistant message: mid-turn messages travel so. */
+  followUps: string[];
+  /** Texts of the tool results after the last assistant message. */
+  toolResults: string[];
+  /** Closes early when the client leaves. */
+  response: ServerResponse;
+}
+
+/** Content blocks in the API's own shape. */
+export type ModelBlock =
+  | { type: 'text'; text: string }
+  | { type: 'thinking'; thinking: string }
+  | { type: 'tool_use'; id: string; name: string; input: object };
+
+export type ModelReply =
+  | { kind: 'text'; text: string }
+  | { kind: 'blocks'; blocks: ModelBlock[]; chunkDelayMs?: number }
+  | { kind: 'error'; status: number; message: string; headers?: Record<string, string> }
+  /** The script writes `call.response` itself, to do what the API should never do. */
+  | { kind: 'raw' };
+
+export type Reply = (call: ModelCall) => ModelReply | Promise<ModelReply>;
+
+export interface MessagesServer {
+  url: string;
+  /** Ends open connections too. */
+  close(): Promise<void>;
+}
+
+/** Starts the server on 127.0.0.1; without `port` the system chooses one. */
+export async function startMessagesServer(options: {
+  reply: Reply;
+  port?: number;
+}): Promise<MessagesServer> {
+  const server = createServer((request, response) => {
+    answer(request, response, options.reply).catch((error: unknown) => {
+      if (response.headersSent) response.destroy();
+      else sendError(response, 400, String(error));
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  return {
+    url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve()).closeAllConnections();
+      }),
+  };
+}
+
+/** A `tool_use` block with an id of its own. */
+export function toolUse(name: string, input: object): ModelBlock {
+  return { type: 'tool_use', id: `toolu_${randomUUID()}`, name, input };
+}
+
+/** The text blocks of a message, one a line. */
+export function contentText(content: Content): string {
+  if (typeof content === 'string') return content;
+  return content.flatMap((block) => block.text ?? []).join('\n');
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, reply: Reply) {
+  const text = await readBody(request);
+  const path = `${request.method} ${request.url?.split('?')[0]}`;
+  if (path === 'POST /v1/messages/count_tokens')
+    return sendJson(response, 200, { input_tokens: Math.ceil(text.length / 4) });
+  if (path !== 'POST /v1/messages') return sendError(response, 404, `No ${path} here.`);
+  const body = bodySchema.parse(JSON.parse(text));
+  const call = { headers: request.headers, body, response, ...describe(body.messages) };
+  await send(call, await reply(call));
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request) {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax) throw new Error('The request is too large.');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function describe(messages: ModelCall['body']['messages']) {
+  const prompt = messages.findLast(({ role, content }) => role === 'user' && contentText(content));
+  const fresh = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
+  return {
+    lastUserText: prompt ? contentText(prompt.content) : '',
+    followUps: fresh
+      .filter(({ role }) => role === 'system')
+      .map(({ content }) => contentText(content)),
+    toolResults: fresh
+      .flatMap(({ content }) => (typeof content === 'string' ? [] : content))
+      .filter(({ type }) => type === 'tool_result')
+      .map(({ content = '' }) => contentText(contentSchema.parse(content))),
+  };
+}
+
+async function send(call: ModelCall, reply: ModelReply): Promise<void> {
+  const { response } = call;
+  if (reply.kind === 'raw') return;
+  if (reply.kind === 'error')
+    return sendError(response, reply.status, reply.message, reply.headers);
+  const content: ModelBlock[] =
+    reply.kind === 'text' ? [{ type: 'text', text: reply.text }] : reply.blocks;
+  const message = {
+    id: `msg_${randomUUID()}`,
+    type: 'message',
+    role: 'assistant',
+    model: call.body.model,
+    content,
+    stop_reason: content.some(({ type }) => type === 'tool_use') ? 'tool_use' : 'end_turn',
+    stop_sequence: null,
+    usage: { input_tokens: 1000, output_tokens: 50 },
+  };
+  if (!call.body.stream) return sendJson(response, 200, message);
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  for (const event of streamEvents(message)) {
+    if (response.destroyed) return;
+    response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+    if (reply.kind === 'blocks' && reply.chunkDelayMs) await sleep(reply.chunkDelayMs);
+  }
+  response.end();
+}
+
+type StreamEvent = { type: string; [field: string]: unknown };
+
+function* streamEvents(message: {
+  content: ModelBlock[];
+  stop_reason: string;
+  usage: object;
+}): Generator<StreamEvent> {
+  const { content, stop_reason, usage } = message;
+  yield { type: 'message_start', message: { ...message, content: [], stop_reason: null } };
+  for (const [index, block] of content.entries()) {
+    const [start, ...deltas] = streamParts(block);
+    yield { type: 'content_block_start', index, content_block: start };
+    for (const delta of deltas) yield { type: 'content_block_delta', index, delta };
+    yield { type: 'content_block_stop', index };
+  }
+  yield { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage };
+  yield { type: 'message_stop' };
+}
+
+/** The empty block that a stream starts with, then what fills it. */
+function streamParts(block: ModelBlock): object[] {
+  switch (block.type) {
+    case 'text': {
+      const pieces = block.text.match(textPiece) ?? [];
+      return [{ ...block, text: '' }, ...pieces.map((text) => ({ type: 'text_delta', text }))];
+    }
+    case 'thinking':
+      return [
+        { type: 'thinking', thinking: '', signature: '' },
+        { type: 'thinking_delta', thinking: block.thinking },
+        { type: 'signature_delta', signature: 'none' },
+      ];
+    case 'tool_use':
+      return [
+        { ...block, input: {} },
+        { type: 'input_json_delta', partial_json: JSON.stringify(block.input) },
+      ];
+  }
+}
+
+function sendError(response: ServerResponse, status: number, message: string, headers = {}): void {
+  sendJson(response, status, { type: 'error', error: { type: 'api_error', message } }, headers);
+}
+
+function sendJson(response: ServerResponse, status: number, value: object, headers = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(value));
+}

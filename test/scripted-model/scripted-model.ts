@@ -1,0 +1,326 @@
+/**
+ * The tests' model: a real HTTP server that speaks the Messages API and plays scripts.
+ * A script reads like the conversation that it plays:
+ *
+ *   const model = await startScriptedModel();
+ *   model.on('hello').reply('hi');
+ *   model.on(/list/).callTool('Bash', { command: 'ls' }).thenReply((result) => `I see ${result}`);
+ *   model.on('busy').fail(529, { times: 3 }).reply('here I am');
+ *   model.on('never').hang();          also: stall, malformed, html, empty
+ *   model.otherwise('what everything else gets');
+ *   const call = await model.call('hello');   the call in which that text reached the model
+ *
+ * - A rule matches the text of the latest prompt, or of a message that joined in mid-turn;
+ *   reminders that the client adds are not looked at. The rule that was added last wins.
+ * - The place in a script is read from the request itself: as many answers have been played
+ *   as the conversation has assistant messages since the prompt. So each conversation keeps
+ *   its own place, over retries and restarts too. An ended script gets the default answer.
+ * - A fault (`fail`, `hang`, ...) holds for ever, or for the first `times` requests of all
+ *   conversations together; then the script goes on with what follows it.
+ * - `call` hands each received call out once, so that two waits see two calls.
+ */
+import { EventEmitter, once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  contentText,
+  type ModelBlock,
+  type ModelCall,
+  type ModelReply,
+  startMessagesServer,
+  toolUse,
+} from '../../src/messages-server.ts';
+
+export type Matcher = string | RegExp;
+
+export interface ScriptedCall extends ModelCall {
+  /** What people said since the last assistant message, without reminders; '' if nothing. */
+  said: string;
+  sessionId: string;
+  /** On the clock of `performance.timeOrigin + performance.now()`, to compare processes. */
+  receivedAtMs: number;
+  /** Resolves when the client leaves before it has its answer. */
+  cancelled: Promise<void>;
+}
+
+/** A text, or what makes one of the last tool result ('' when there was none). */
+type Words = string | ((result: string, call: ScriptedCall) => string);
+interface Pace {
+  /** Before the first byte. */
+  delayMs?: number;
+  /** After each streamed piece. */
+  chunkDelayMs?: number;
+}
+interface Times {
+  /** How many requests it holds for; for ever when left out. */
+  times?: number;
+}
+type Answer = (call: ScriptedCall) => ModelReply | Promise<ModelReply>;
+type Step = { kind: 'answer'; answer: Answer } | { kind: 'fault'; answer: Answer; left: number };
+
+export interface ScriptedModel {
+  readonly url: string;
+  /** Everything received, in order. */
+  readonly calls: ScriptedCall[];
+  on(matcher: Matcher): Script;
+  /** The default answer. */
+  otherwise(text: string): void;
+  /**
+   * The first call not handed out yet that matches (by what was said, or by a predicate);
+   * waits for it. Rejects after `timeoutMs` with a list of what was received.
+   */
+  call(
+    matcher?: Matcher | ((call: ScriptedCall) => boolean),
+    options?: { timeoutMs?: number },
+  ): Promise<ScriptedCall>;
+  close(): Promise<void>;
+}
+
+/** What the model does when a rule matches; every method adds one step and returns the script. */
+export class Script {
+  readonly #steps: Step[] = [];
+
+  /** Says a text and ends the turn. */
+  reply(words: Words, pace: Pace = {}): this {
+    return this.answer(async (call) => {
+      if (pace.delayMs) await sleep(pace.delayMs);
+      const text = spell(words, call);
+      return { kind: 'blocks', blocks: [{ type: 'text', text }], ...pace };
+    });
+  }
+
+  thenReply(words: Words, pace?: Pace): this {
+    return this.reply(words, pace);
+  }
+
+  /** Calls a tool, such as `Bash` or `mcp__nanoclaw__send_message`, perhaps after some words. */
+  callTool(name: string, input: object, options: { saying?: string } = {}): this {
+    return this.answer(() => {
+      const words: ModelBlock[] = options.saying ? [{ type: 'text', text: options.saying }] : [];
+      return { kind: 'blocks', blocks: [...words, toolUse(name, input)] };
+    });
+  }
+
+  thenCallTool(name: string, input: object, options?: { saying?: string }): this {
+    return this.callTool(name, input, options);
+  }
+
+  /** Any other answer. */
+  answer(answer: Answer): this {
+    this.#steps.push({ kind: 'answer', answer });
+    return this;
+  }
+
+  /** An API error. */
+  fail(
+    status: number,
+    options: Times & { message?: string; headers?: Record<string, string> } = {},
+  ): this {
+    const { message = `scripted failure ${status}`, headers = {} } = options;
+    return this.#fault(options, () => ({ kind: 'error', status, message, headers }));
+  }
+
+  /** Never answers. */
+  hang(options: Times = {}): this {
+    return this.#raw(options, () => {});
+  }
+
+  /** Begins an answer and never goes on. */
+  stall(options: Times = {}): this {
+    return this.#raw(options, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(beginning);
+    });
+  }
+
+  /** An event stream of things that are no events of the API. */
+  malformed(options: Times = {}): this {
+    return this.#raw(options, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end('event: message_start\ndata: {"type":"message_start","mess\n\n');
+    });
+  }
+
+  /** A web page with status 200, as captive portals send. */
+  html(options: Times = {}): this {
+    return this.#raw(options, (response) => {
+      response.writeHead(200, { 'content-type': 'text/html' });
+      response.end('<!doctype html><title>Welcome</title><p>Please log in.</p>');
+    });
+  }
+
+  /** Status 200 and no body. */
+  empty(options: Times = {}): this {
+    return this.#raw(options, (response) => {
+      response.writeHead(200);
+      response.end();
+    });
+  }
+
+  /** The connection is cut in the middle of an answer. */
+  cut(options: Times = {}): this {
+    return this.#raw(options, (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(beginning, () => response.destroy());
+    });
+  }
+
+  /** The answer after `played` answers, or undefined when the script is over. */
+  play(played: number): Answer | undefined {
+    let toSkip = played;
+    for (const step of this.#steps) {
+      if (step.kind === 'answer' && toSkip-- === 0) return step.answer;
+      if (step.kind === 'fault' && toSkip === 0 && step.left > 0) {
+        step.left -= 1;
+        return step.answer;
+      }
+    }
+    return undefined;
+  }
+
+  #raw(options: Times, respond: (response: ServerResponse) => void): this {
+    return this.#fault(options, ({ response }) => {
+      respond(response);
+      return { kind: 'raw' };
+    });
+  }
+
+  #fault(options: Times, answer: Answer): this {
+    this.#steps.push({ kind: 'fault', answer, left: options.times ?? Number.POSITIVE_INFINITY });
+    return this;
+  }
+}
+
+/** Starts a scripted model on loopback; give `port` to come back where another one was. */
+export async function startScriptedModel(options: { port?: number } = {}): Promise<ScriptedModel> {
+  const rules: { matcher: Matcher; script: Script }[] = [];
+  const calls: ScriptedCall[] = [];
+  const handedOut = new Set<ScriptedCall>();
+  const arrivals = new EventEmitter().setMaxListeners(0);
+  let defaultText = 'default answer';
+
+  const server = await startMessagesServer({
+    ...options,
+    reply: (modelCall) => {
+      const call = describeCall(modelCall);
+      calls.push(call);
+      arrivals.emit('call');
+      const answer = findAnswer(rules, call);
+      return answer?.(call) ?? { kind: 'text', text: defaultText };
+    },
+  });
+
+  return {
+    url: server.url,
+    calls,
+    on(matcher) {
+      const script = new Script();
+      rules.push({ matcher, script });
+      return script;
+    },
+    otherwise(text) {
+      defaultText = text;
+    },
+    async call(matcher = () => true, { timeoutMs = 30_000 } = {}) {
+      const signal = AbortSignal.timeout(timeoutMs);
+      const wanted = (call: ScriptedCall) =>
+        typeof matcher === 'function' ? matcher(call) : matches(matcher, call.said);
+      for (;;) {
+        const found = calls.find((call) => !handedOut.has(call) && wanted(call));
+        if (found) {
+          handedOut.add(found);
+          return found;
+        }
+        await once(arrivals, 'call', { signal }).catch(() => {
+          const received = calls.map(({ said, toolResults }) =>
+            JSON.stringify({ said, toolResults }),
+          );
+          throw new Error(
+            `No call matched ${matcher} within ${timeoutMs} ms. Received:\n${received.join('\n')}`,
+          );
+        });
+      }
+    },
+    close: () => server.close(),
+  };
+}
+
+const beginning = [
+  {
+    type: 'message_start',
+    message: {
+      id: 'msg_stalled',
+      type: 'message',
+      role: 'assistant',
+      model: 'scripted',
+      content: [],
+      stop_reason: null,
+      stop_sequence: null,
+      usage: { input_tokens: 1, output_tokens: 1 },
+    },
+  },
+  { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+  { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'I was about to' } },
+]
+  .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+  .join('');
+
+function describeCall(call: ModelCall): ScriptedCall {
+  const { messages } = call.body;
+  const fresh = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
+  const sessionId = call.headers['x-claude-code-session-id'];
+  return {
+    ...call,
+    said: fresh.map(spokenText).filter(Boolean).join('\n'),
+    sessionId: typeof sessionId === 'string' ? sessionId : '',
+    receivedAtMs: performance.timeOrigin + performance.now(),
+    cancelled: new Promise((resolve) => {
+      call.response.once('close', () => {
+        if (!call.response.writableFinished) resolve();
+      });
+    }),
+  };
+}
+
+/** Looks back from the end for a text that starts a script, as far as the latest prompt. */
+function findAnswer(
+  rules: { matcher: Matcher; script: Script }[],
+  call: ScriptedCall,
+): Answer | undefined {
+  let played = 0;
+  for (const message of call.body.messages.toReversed()) {
+    if (message.role === 'assistant') played += 1;
+    const text = spokenText(message);
+    if (!text) continue;
+    const rule = rules.findLast(({ matcher }) => matches(matcher, text));
+    if (rule) return rule.script.play(played);
+    if (message.role === 'user' && !holdsToolResult(message)) return undefined;
+  }
+  return undefined;
+}
+
+type Message = ModelCall['body']['messages'][number];
+
+/** What a person said in this message: no reminders, no environment, no assistant. */
+function spokenText({ role, content }: Message): string {
+  const text = contentText(content);
+  if (role === 'user')
+    return text.replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '').trim();
+  if (role !== 'system') return '';
+  const followUps = text.matchAll(
+    /The user sent a new message while you were working:\n([\s\S]*?)(?=\n\nThis is how Claude Code|$)/g,
+  );
+  return [...followUps].map((match) => match[1]).join('\n');
+}
+
+function holdsToolResult({ content }: Message): boolean {
+  return typeof content !== 'string' && content.some(({ type }) => type === 'tool_result');
+}
+
+function matches(matcher: Matcher, text: string): boolean {
+  return typeof matcher === 'string' ? text.includes(matcher) : text.search(matcher) >= 0;
+}
+
+function spell(words: Words, call: ScriptedCall): string {
+  return typeof words === 'string' ? words : words(call.toolResults.at(-1) ?? '', call);
+}
