@@ -8,7 +8,7 @@ import { z } from 'zod';
 /** Largest file that either side reads, in bytes. */
 export const protocolFileBytesMax = 1024 * 1024;
 /** Longest text in one file, in UTF-16 units. */
-const textMax = 200_000;
+export const textMax = 200_000;
 const shortText = z.string().max(500);
 
 /** Where things lie inside every container. */
