@@ -43,6 +43,8 @@ export function spawnLaunch(launch: Launch): ChildProcessWithoutNullStreams {
   const child = spawn(launch.file, launch.args, {
     env: launch.env,
     stdio: ['pipe', 'pipe', 'pipe', ...launch.feeds.map(() => 'pipe' as const)],
+    // A group of its own: Ctrl-C in the terminal is for the host to interpret.
+    detached: true,
   }) as ChildProcessWithoutNullStreams;
   launch.feeds.forEach((bytes, index) => {
     const feed = child.stdio[3 + index] as Writable;
@@ -94,7 +96,10 @@ while read -r name _; do case $name in
   lo:*|*\\|*|face) ;; *) echo "It has the network interface $name" ;;
 esac; done </proc/net/dev
 for folder in / /usr /etc /dev /opt /workspace; do
-  if (: >"$folder/.probe") 2>/dev/null; then echo "$folder is writable."; fi
+  if (: >"$folder/.probe") 2>/dev/null; then
+    rm -f "$folder/.probe"
+    echo "$folder is writable."
+  fi
 done
 for path in "$@"; do [ ! -e "$path" ] || echo "It sees $path of the host."; done
 if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the environment of the host.'; fi

@@ -44,7 +44,7 @@ const sharedEtc = [
 
 /** Writes its pid into each file before `--`, so that all it starts is limited; then becomes the rest. */
 const enterCgroups =
-  'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"';
+  'umask 022; while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"';
 
 /** Bubblewrap as it is on this host; throws UserError when a program it needs is missing. */
 export function openBubblewrap(projectDir: string, environment: Environment): Runtime {

@@ -1,0 +1,141 @@
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { defaultLimits } from './config.ts';
+import { detectRuntime, selfTest } from './container-runtime.ts';
+import type { Runtime } from './runtimes/contract.ts';
+import { UserError } from './types.ts';
+
+const projectDir = resolve(import.meta.dirname, '..');
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'runtime-'));
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+/** A program that comes before the real one. */
+function install(name: string, script: string): void {
+  writeFileSync(join(dir, name), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(dir, name), 0o755);
+}
+const detect = (wanted: string | null, path = `${dir}:${process.env.PATH}`): Promise<Runtime> =>
+  detectRuntime(wanted, projectDir, { PATH: path });
+
+const prove = (runtime: Runtime, hidden: string[] = []): Promise<void> =>
+  selfTest(
+    runtime,
+    {
+      name: `nanoclaw-eeeeeeee-${process.pid}`,
+      instance: 'eeeeeeee',
+      uid: 70_123,
+      mounts: [],
+      env: {},
+      workDir: '/tmp',
+      limits: defaultLimits.container,
+    },
+    hidden,
+  );
+
+describe('detecting', () => {
+  test('takes an engine that has our image before bubblewrap', async () => {
+    install('docker', 'exit 1');
+    install('podman', 'exit 0');
+    expect((await detect(null)).name).toBe('podman');
+  });
+
+  test('takes bubblewrap when no engine has our image', async () => {
+    install('docker', 'exit 1');
+    install('podman', 'exit 1');
+    expect((await detect(null)).name).toBe('bubblewrap');
+  });
+
+  test('takes the wanted one, whatever else there is', async () => {
+    install('docker', 'exit 0');
+    install('podman', 'exit 0');
+    expect((await detect('podman')).name).toBe('podman');
+    expect((await detect('bubblewrap')).name).toBe('bubblewrap');
+  });
+
+  test('says what can be wanted', async () => {
+    await expect(detect('lxc')).rejects.toThrow(
+      'NANOCLAW_RUNTIME is "lxc"; it can be bubblewrap, docker, podman, apple-container.',
+    );
+  });
+
+  test('does not fall back when the wanted engine is not there', async () => {
+    install('docker', 'exit 1');
+    await expect(detect('docker')).rejects.toThrow(UserError);
+  });
+
+  test('says how to install bubblewrap when there is nothing', async () => {
+    await expect(detect(null, dir)).rejects.toThrow(/apt-get install bubblewrap/);
+  });
+});
+
+describe('the proof', () => {
+  test('passes on this machine', async () => {
+    await prove(await detect('bubblewrap'), [join(projectDir, '.env'), '/root', '/home']);
+  });
+
+  test('names each path of the host that shows', async () => {
+    await expect(prove(await detect('bubblewrap'), ['/usr/bin', '/nothing'])).rejects.toThrow(
+      /not sealed.*\nIt sees \/usr\/bin of the host\.\n/,
+    );
+  });
+
+  /** Runs the command on the host itself, as a runtime that seals nothing. */
+  const open: Runtime = {
+    name: 'docker',
+    describe: () => 'none',
+    launch: (spec) => ({
+      file: '/usr/bin/env',
+      args: spec.command,
+      env: { PATH: process.env.PATH ?? '', ANTHROPIC_API_KEY: 'x' },
+      feeds: [],
+    }),
+    kill: async () => {},
+    release: async () => {},
+    reap: async () => 0,
+  };
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'names every gap of a runtime that seals nothing',
+    async () => {
+      const error = await prove(open, ['/etc/shadow']).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(UserError);
+      for (const gap of [
+        'It runs as root.',
+        'It has capabilities (CapEff:',
+        'It can gain privileges.',
+        'No filter on system calls.',
+        '/usr is writable.',
+        'It sees /etc/shadow of the host.',
+        'It can make user namespaces.',
+      ])
+        expect(String(error)).toContain(gap);
+    },
+  );
+
+  test('leaves no file behind where it could write', () => {
+    expect(existsSync('/usr/.probe')).toBe(false);
+  });
+
+  test.each([
+    ['bwrap: Unknown option --disable-userns', /bubblewrap 0\.8 or newer/],
+    ['bwrap: setting up uid map: Permission denied', /on Ubuntu/],
+    ['bwrap: No permissions to create new namespace', /unprivileged_userns_clone=1/],
+    ['bwrap: something else', /another runtime/],
+  ])('answers "%s" with a remedy', async (problem, remedy) => {
+    install('bwrap', `echo '${problem}' >&2; exit 1`);
+    await expect(prove(await detect('bubblewrap'))).rejects.toThrow(remedy);
+  });
+
+  test('fails when the runtime cannot even be started', async () => {
+    const missing = {
+      ...open,
+      launch: () => ({ file: join(dir, 'none'), args: [], env: {}, feeds: [] }),
+    };
+    await expect(prove(missing)).rejects.toThrow(/ENOENT/);
+  });
+});
