@@ -50,8 +50,6 @@ const setIdBits = 0o6000;
 const createsFile = 0o100 | 0o20000000; // O_CREAT | __O_TMPFILE
 /** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
 const namespaceBits = 0x7e020000;
-/** CLONE_NEWTIME, for `unshare` only: in `clone` these bits are the exit signal. */
-const newTimeBit = 0x80;
 /** AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, by which programs list interfaces. */
 const allowedFamilies = [1, 2, 10, 16];
 /** TIOCSTI and TIOCLINUX type into the terminal of whoever started us. */
@@ -78,7 +76,7 @@ export function seccompFilter(processor: string): Buffer {
     ...on([435, 435], [end('missing')]),
     ...on([437, 437], [end('missing')]),
     ...on([56, 220], refuseBits(0, namespaceBits)), // clone
-    ...on([272, 97], refuseBits(0, namespaceBits | newTimeBit)), // unshare
+    ...on([272, 97], refuseBits(0, namespaceBits)), // unshare
     ...on([41, 198], refuseFamilies()), // socket
     ...on([53, 199], refuseFamilies()), // socketpair
     ...on([16, 29], refuseTyping()), // ioctl

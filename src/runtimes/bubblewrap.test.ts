@@ -26,6 +26,8 @@ const asRoot = process.getuid?.() === 0;
 const plainUid = 65_534;
 const groupUid = 70_123;
 const mebibyte = 1024 * 1024;
+/** Apart from that of any other run of these tests. */
+const ownInstance = process.pid.toString(16).padStart(8, '0');
 
 /** A host in a process of its own, which may be another user and may be killed. */
 const hostSource = `
@@ -58,7 +60,10 @@ beforeAll(async () => {
   });
   cpSync(join(projectDir, 'container/etc'), join(shared, 'container/etc'), { recursive: true });
 });
-afterAll(() => rmSync(shared, { recursive: true, force: true }));
+afterAll(async () => {
+  await openBubblewrap(projectDir, process.env).reap(ownInstance);
+  rmSync(shared, { recursive: true, force: true });
+});
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'bubblewrap-'));
@@ -85,7 +90,7 @@ function specOf(script: string, plain: boolean, options: Options): ContainerSpec
   mkdirSync(group, { recursive: true });
   if (asRoot) chownSync(group, plain ? plainUid : groupUid, plain ? plainUid : groupUid);
   if (asRoot && plain) chownSync(dir, plainUid, plainUid);
-  const instance = options.instance ?? '00000000';
+  const instance = options.instance ?? ownInstance;
   count += 1;
   return {
     name: `nanoclaw-${instance}-${process.pid}-${count}`,
@@ -225,6 +230,11 @@ describe.each(hosts)('under a host that is $host', ({ plain }) => {
     expect(stdout).toBe('end\n');
   });
 
+  test('settings of the kernel are read-only, whoever asks', async () => {
+    const { stdout } = await run('grep " /proc/sys " /proc/self/mountinfo', plain);
+    expect(stdout).toMatch(/ \/proc\/sys ro,/);
+  });
+
   test('/tmp and /dev/shm are bounded', async () => {
     const { stdout } = await run(
       'for folder in /tmp /dev/shm; do head -c 3M /dev/zero >$folder/x; stat -c %s $folder/x; done',
@@ -252,6 +262,7 @@ describe.each(hosts)('under a host that is $host', ({ plain }) => {
     const script = `node -e "
       for (let i = 0; i < 100; i += 1)
         child_process.spawn('sleep', ['60']).on('error', ({ code }) => { console.log(code); process.exit(); });
+      setTimeout(() => process.exit(), 1000);
     "`;
     const { stdout } = await run(script, plain, { limits: { processesMax: 40 } });
     expect(stdout).toBe('EAGAIN\n');
@@ -336,19 +347,19 @@ describe.skipIf(!asRoot)('under a host that is root', () => {
   });
 
   test('memory ends at its limit, and the host does not notice', async () => {
-    const { code } = await run(
-      'set -o pipefail; head -c 300M /dev/zero | tail >/dev/null',
-      false,
-      {
-        limits: { memoryBytes: 64 * mebibyte },
-      },
-    );
+    const { code } = await run('set -o pipefail; head -c 300M /dev/zero | tail >/dev/null', false, {
+      limits: { memoryBytes: 64 * mebibyte },
+    });
     expect(code).toBe(137);
   });
 
   test('no cgroup of it is left', async () => {
-    await run('true', false, { instance: 'cccccccc' });
-    const left = execFileSync('find', ['/sys/fs/cgroup', '-name', 'nanoclaw-cccccccc-*']);
+    await run('true', false);
+    const left = execFileSync('find', [
+      '/sys/fs/cgroup',
+      '-name',
+      `nanoclaw-${ownInstance}-${process.pid}-${count}`,
+    ]);
     expect(left.toString()).toBe('');
   });
 
