@@ -24,7 +24,7 @@ interface Hierarchy {
 
 type Settings = Record<string, string | number>;
 
-export type Cgroups = readonly Hierarchy[];
+type Cgroups = readonly Hierarchy[];
 
 const periodUs = 100_000;
 /** Processes that were killed leave their group a little later. */

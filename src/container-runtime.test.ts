@@ -123,7 +123,7 @@ describe('the proof', () => {
 
   test.each([
     ['bwrap: Unknown option --disable-userns', /bubblewrap 0\.8 or newer/],
-    ['bwrap: setting up uid map: Permission denied', /on Ubuntu/],
+    ['bwrap: setting up uid map: Permission denied', /bwrap-userns-restrict/],
     ['bwrap: No permissions to create new namespace', /unprivileged_userns_clone=1/],
     ['bwrap: something else', /another runtime/],
   ])('answers "%s" with a remedy', async (problem, remedy) => {

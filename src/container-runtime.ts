@@ -110,9 +110,11 @@ function remedy(report: string): string {
   if (/Unknown option/i.test(report)) return 'Install bubblewrap 0.8 or newer.';
   if (/namespace|uid map|Operation not permitted/i.test(report))
     return [
-      'This system keeps ordinary programs from making namespaces. Allow it for bubblewrap:',
-      'on Ubuntu, sudo apt-get install apparmor-profiles, then link bwrap-userns-restrict into /etc/apparmor.d and reload;',
-      'elsewhere, sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000.',
+      'This system keeps ordinary programs from making namespaces. Allow it for bubblewrap.',
+      'Ubuntu: sudo apt-get install apparmor-profiles',
+      '  sudo ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/',
+      '  sudo systemctl reload apparmor',
+      'Others: sudo sysctl kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000',
     ].join('\n');
   return 'Set NANOCLAW_RUNTIME to another runtime, or repair this one.';
 }

@@ -12,7 +12,7 @@ import { inside } from './protocol.ts';
 import type { Mount } from './runtimes/contract.ts';
 import type { Agent } from './types.ts';
 
-export interface Folders {
+interface Folders {
   config: Config;
   /** This run's, made new for it. */
   runDir: string;

@@ -80,7 +80,7 @@ export async function copyInside(
   return to.bytesWritten;
 }
 
-export interface Creation {
+interface Creation {
   bytesMax: number;
   timeoutMs: number;
   /** Who owns the file and the folders made for it, where the host is root. */

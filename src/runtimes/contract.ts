@@ -3,7 +3,7 @@
  * one command line out. Knows no runtime, and nothing of agents.
  */
 
-export type RuntimeName = 'bubblewrap' | 'docker' | 'podman' | 'apple-container';
+type RuntimeName = 'bubblewrap' | 'docker' | 'podman' | 'apple-container';
 
 export interface Mount {
   source: string;
