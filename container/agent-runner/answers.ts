@@ -56,8 +56,10 @@ export class Answers {
         `The model is busy or away; retry ${message.attempt} of ${message.max_retries}`,
       );
     // Only now: a follow-up that joined a turn completes before the turn's result comes.
-    else if (message.subtype === 'session_state_changed' && message.state === 'idle')
-      this.#closeWithoutResult();
+    else if (message.subtype === 'session_state_changed') {
+      this.#noteSession(message.session_id);
+      if (message.state === 'idle') this.#closeWithoutResult();
+    }
   }
 
   #noteSession(sessionId: string): void {

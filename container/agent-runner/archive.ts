@@ -14,13 +14,15 @@ const archiveTextMax = 2_000_000;
 
 /** One line of the transcript, as far as it matters; the format is not ours. */
 const lineSchema = z.object({
-  type: z.string(),
+  type: z.enum(['user', 'assistant', 'attachment', 'system']),
   subtype: z.string().optional(),
-  timestamp: z.string().optional(),
+  timestamp: z.iso.datetime().optional(),
   isMeta: z.boolean().optional(),
   isSidechain: z.boolean().optional(),
   isCompactSummary: z.boolean().optional(),
   message: z.object({ content: z.unknown() }).optional(),
+  /** A message that joined a running turn. */
+  attachment: z.object({ type: z.literal('queued_command'), prompt: z.unknown() }).optional(),
 });
 const textBlockSchema = z.object({ type: z.literal('text'), text: z.string() });
 
@@ -40,7 +42,7 @@ export function archiveConversation(groupDir: string): HookCallback {
 async function saveConversation(groupDir: string, sessionId: string, text: string) {
   const dir = join(groupDir, 'conversations');
   await mkdir(dir, { recursive: true });
-  const when = localMinute(new Date());
+  const when = localMinute();
   const stamp = when.replace(' ', '-').replace(':', '');
   const path = join(dir, `${stamp}-${sessionId.slice(0, 8)}.md`);
   await writeFile(path, `# Conversation until ${when}\n\n${text}`, { flag: 'a' });
@@ -49,10 +51,15 @@ async function saveConversation(groupDir: string, sessionId: string, text: strin
 /** What was said since the last compaction, as Markdown; empty when nothing was. */
 async function renderTranscript(path: string): Promise<string> {
   let text = '';
+  let unanswered = '';
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const entry = parseLine(line);
-    if (entry?.subtype === 'compact_boundary') text = '';
-    else if (entry) text = (text + renderEntry(entry)).slice(-archiveTextMax);
+    if (!entry) continue;
+    const said = renderEntry(entry);
+    unanswered = entry.type === 'assistant' ? '' : unanswered + said;
+    text = (text + said).slice(-archiveTextMax);
+    // The prompt that set off a compaction may have missed its archive.
+    if (entry.subtype === 'compact_boundary') text = unanswered;
   }
   return text;
 }
@@ -67,11 +74,10 @@ function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
 
 function renderEntry(entry: z.infer<typeof lineSchema>): string {
   if (entry.isMeta || entry.isSidechain || entry.isCompactSummary) return '';
-  if (entry.type !== 'user' && entry.type !== 'assistant') return '';
-  const text = textOf(entry.message?.content).trim();
+  const text = textOf(entry.message?.content ?? entry.attachment?.prompt).trim();
   if (!text) return '';
-  const when = entry.timestamp ? ` (${localMinute(new Date(entry.timestamp))})` : '';
-  return `**${entry.type === 'user' ? 'User' : 'You'}**${when}\n\n${text}\n\n`;
+  const who = entry.type === 'assistant' ? 'You' : 'User';
+  return `**${who}** (${localMinute(entry.timestamp)})\n\n${text}\n\n`;
 }
 
 function textOf(content: unknown): string {
@@ -81,7 +87,7 @@ function textOf(content: unknown): string {
 }
 
 /** `2026-03-01 09:05`. */
-function localMinute(date: Date): string {
-  const options = { dateStyle: 'short', timeStyle: 'short' } as const;
-  return new Intl.DateTimeFormat('sv-SE', options).format(date);
+function localMinute(when: string | number = Date.now()): string {
+  const format = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+  return format.format(new Date(when));
 }

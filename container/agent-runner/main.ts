@@ -22,6 +22,6 @@ runAgent({
   claudePath: `${inside.program}/claude`,
   modelUrl: `http://127.0.0.1:${modelPort}`,
   environment: process.env,
-  streamIdleTimeoutMs: 120_000,
+  modelSilenceMaxMs: 120_000,
   closeTimeoutMs: 1500,
 });

@@ -35,8 +35,8 @@ export interface ClaudeSettings {
   modelUrl: string;
   /** Passed on to `claude`: PATH, HOME, TZ, LANG and a placeholder credential. */
   environment: Record<string, string | undefined>;
-  /** A model stream that is silent for this long is cut; `claude` takes no less than 10 s. */
-  streamIdleTimeoutMs: number;
+  /** A call of the model on which nothing moves is cut; `claude` takes no less than 10 s. */
+  modelSilenceMaxMs: number;
 }
 
 export type Start = Extract<InFile, { kind: 'start' }>;
@@ -103,8 +103,9 @@ function environmentFor(settings: ClaudeSettings): Record<string, string | undef
     DISABLE_AUTOUPDATER: '1',
     // The host tries again later; here only short troubles are waited out.
     CLAUDE_CODE_MAX_RETRIES: '3',
+    API_TIMEOUT_MS: String(settings.modelSilenceMaxMs),
     CLAUDE_ENABLE_BYTE_WATCHDOG: '1',
-    CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: String(settings.streamIdleTimeoutMs),
+    CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: String(settings.modelSilenceMaxMs),
     CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD: '1',
     // Work in the background would die unseen with an idle container.
     CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',

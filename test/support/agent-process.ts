@@ -2,24 +2,28 @@
  * The agent-runner with the real `claude` as a plain process on a folder of its own: tests
  * play the host, file by file. Every file that comes out must pass the host's schema.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdirSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import {
   type InFile,
   numberedFileName,
   type OutFile,
   outFileSchema,
   protocolFileBytesMax,
-} from '../src/protocol.ts';
+} from '../../src/protocol.ts';
+import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 
 export type OutFileOf<K extends OutFile['kind']> = Extract<OutFile, { kind: K }>;
 
-const projectDir = dirname(import.meta.dirname);
+const projectDir = dirname(dirname(import.meta.dirname));
 const require = createRequire(import.meta.url);
 export const claudePath = require.resolve(
   `@anthropic-ai/claude-agent-sdk-${process.platform}-${process.arch}/claude`,
@@ -53,7 +57,9 @@ export interface AgentOptions {
   dir: string;
   modelUrl: string;
   sessionId?: string;
-  streamIdleTimeoutMs?: number;
+  instructions?: string;
+  modelSilenceMaxMs?: number;
+  claudePath?: string;
   environment?: Record<string, string>;
 }
 
@@ -89,9 +95,7 @@ export class AgentProcess {
     this.send({
       kind: 'start',
       sessionId: options.sessionId ?? null,
-      assistantName: 'Andy',
-      isMain: true,
-      instructions: 'You are Andy.',
+      instructions: options.instructions ?? 'You are Andy.',
     });
     const watcher = watch(this.#outboxDir, () => this.#collect());
     this.child = spawn(
@@ -119,10 +123,15 @@ export class AgentProcess {
   }
 
   send(file: InFile): void {
+    const path = this.nextInboxPath();
     this.#sent += 1;
-    const path = join(this.#inboxDir, numberedFileName(this.#sent));
     writeFileSync(`${path}.tmp`, JSON.stringify(file));
     renameSync(`${path}.tmp`, path);
+  }
+
+  /** Where the next file of the host will lie. */
+  nextInboxPath(): string {
+    return join(this.#inboxDir, numberedFileName(this.#sent + 1));
   }
 
   /** The first file of this kind that was not handed out yet; waits for it. */
@@ -151,6 +160,42 @@ export class AgentProcess {
     return this.child.exitCode ?? this.child.signalCode;
   }
 
+  /** Ends it and every process that it started. */
+  async kill(): Promise<void> {
+    for (const pid of this.descendants()) killIfThere(pid);
+    this.child.kill('SIGKILL');
+    await this.exit();
+  }
+
+  /** Process ids of `claude`, and of all that runs below it. */
+  descendants(): number[] {
+    const listing = execFileSync('ps', ['-e', '-o', 'pid=,ppid='], { encoding: 'utf8' });
+    const pairs = listing
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number));
+    const found = [this.child.pid];
+    for (let i = 0; i < found.length; i += 1)
+      found.push(...pairs.filter(([, parent]) => parent === found[i]).map(([pid]) => pid));
+    return found.slice(1).filter((pid) => pid !== undefined);
+  }
+
+  /** The transcript that `claude` writes, as text; empty before there is one. */
+  transcript(): string {
+    const dir = join(
+      this.homeDir,
+      '.claude',
+      'projects',
+      this.groupDir.replace(/[^A-Za-z0-9]/g, '-'),
+    );
+    try {
+      const files = readdirSync(dir).filter((name) => name.endsWith('.jsonl'));
+      return files.map((name) => readFileSync(join(dir, name), 'utf8')).join('');
+    } catch {
+      return ''; // ENOENT: nothing is written yet.
+    }
+  }
+
   /** Asks it to close and waits for its end. */
   async close(): Promise<number | string | null> {
     this.send({ kind: 'close' });
@@ -163,9 +208,9 @@ export class AgentProcess {
       globalDir: this.globalDir,
       inboxDir: this.#inboxDir,
       outboxDir: this.#outboxDir,
-      claudePath,
+      claudePath: options.claudePath ?? claudePath,
       modelUrl: options.modelUrl,
-      streamIdleTimeoutMs: options.streamIdleTimeoutMs ?? 120_000,
+      modelSilenceMaxMs: options.modelSilenceMaxMs ?? 120_000,
       closeTimeoutMs: 1500,
       environment: {
         PATH: process.env.PATH,
@@ -198,4 +243,44 @@ export class AgentProcess {
   #story(): string {
     return `${JSON.stringify(this.received, null, 1)}\n${this.stderr}`;
   }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // ESRCH: it has left already.
+  }
+}
+
+/** A model and a folder for each test of the file, and agents that are gone after it. */
+export function agentBench() {
+  let programDir: string;
+  let program: string;
+  const bench = {
+    dir: '',
+    model: undefined as unknown as ScriptedModel,
+    agents: [] as AgentProcess[],
+    start(options: Partial<AgentOptions> = {}): AgentProcess {
+      const { dir, model } = bench;
+      const agent = new AgentProcess({ program, dir, modelUrl: model.url, ...options });
+      bench.agents.push(agent);
+      return agent;
+    },
+  };
+  beforeAll(async () => {
+    programDir = await mkdtemp(join(tmpdir(), 'agent-program-'));
+    program = await bundleRunner(programDir);
+  });
+  afterAll(() => rm(programDir, { recursive: true }));
+  beforeEach(async () => {
+    bench.dir = await mkdtemp(join(tmpdir(), 'agent-'));
+    bench.model = await startScriptedModel();
+  });
+  afterEach(async () => {
+    for (const agent of bench.agents.splice(0)) await agent.kill();
+    await bench.model.close();
+    await rm(bench.dir, { recursive: true, force: true, maxRetries: 5 });
+  });
+  return bench;
 }

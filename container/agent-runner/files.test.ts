@@ -1,0 +1,75 @@
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  type InFile,
+  numberedFileName,
+  type OutFile,
+  outFileSchema,
+  protocolFileBytesMax,
+  textMax,
+} from '../../src/protocol.ts';
+import { Inbox } from './inbox.ts';
+import { cut, Outbox } from './outbox.ts';
+
+let dir: string;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'files-'));
+});
+afterEach(() => rmSync(dir, { recursive: true }));
+
+describe('the in folder', () => {
+  const answer = (text: string): InFile => ({ kind: 'response', requestId: '1', ok: true, text });
+  const put = (number: number, file: InFile) => {
+    const path = join(dir, numberedFileName(number));
+    writeFileSync(`${path}.tmp`, JSON.stringify(file));
+    renameSync(`${path}.tmp`, path);
+  };
+
+  test('is read by number, each file once, whatever the order in which they come', async () => {
+    const taken: InFile[] = [];
+    put(1, answer('one'));
+    const inbox = new Inbox(dir, (file) => taken.push(file));
+    inbox.start();
+    expect(taken).toEqual([answer('one')]);
+    put(3, answer('three'));
+    put(2, answer('two'));
+    await vi.waitUntil(() => taken.length === 3, { timeout: 5000 });
+    put(4, answer('four'));
+    await vi.waitUntil(() => taken.length === 4, { timeout: 5000 });
+    expect(taken).toEqual(['one', 'two', 'three', 'four'].map(answer));
+  });
+});
+
+describe('the out folder', () => {
+  const reply = (text: string): OutFile => ({ kind: 'reply', text: cut(text, textMax) });
+
+  test('is filled by number, and holds nothing else', () => {
+    const outbox = new Outbox(dir);
+    for (const text of ['one', 'two', 'three']) outbox.write({ kind: 'progress', text });
+    expect(readdirSync(dir).sort()).toEqual([1, 2, 3].map(numberedFileName));
+    expect(readFileSync(join(dir, numberedFileName(2)), 'utf8')).toContain('two');
+  });
+
+  test.each(['x', '\u0001', '€', '🙂', '\ud800', '"'])(
+    'never holds a file that the host would refuse: endless %j',
+    (character) => {
+      new Outbox(dir).write(reply(character.repeat(textMax * 2)));
+      const bytes = readFileSync(join(dir, numberedFileName(1)));
+      expect(bytes.length).toBeLessThan(protocolFileBytesMax);
+      const file = outFileSchema.parse(JSON.parse(bytes.toString()));
+      expect(file).toMatchObject({ text: expect.stringMatching(/ \[cut\]$/) });
+    },
+  );
+
+  test('has no gap after a write that failed', () => {
+    const outbox = new Outbox(dir);
+    outbox.write({ kind: 'progress', text: 'one' });
+    renameSync(dir, `${dir}-away`);
+    expect(() => outbox.write({ kind: 'progress', text: 'lost' })).toThrow('ENOENT');
+    renameSync(`${dir}-away`, dir);
+    outbox.write({ kind: 'progress', text: 'two' });
+    expect(readdirSync(dir).sort()).toEqual([1, 2].map(numberedFileName));
+  });
+});
