@@ -12,10 +12,11 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { Duplex, pipeline, type Readable, Transform, type Writable } from 'node:stream';
+import { pipeline, Transform } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Credential, ModelAccess } from './config.ts';
 import { deferred } from './deferred.ts';
+import { type Stdio, stdioDuplex } from './stdio-duplex.ts';
 
 const bounds = {
   /** Calls at once on one wire; more wait in the container. */
@@ -24,6 +25,8 @@ const bounds = {
   requestBytesMax: 40 * 1024 * 1024,
   headerBytesMax: 32 * 1024,
   headersMax: 100,
+  /** Bytes of all requests that wait here for the API; one round trip fetches as many. */
+  windowBytes: 1024 * 1024,
   /** Memory of the session in MB, which is node's unit; above it new streams are refused. */
   sessionMegabytesMax: 16,
   /** Frames that break the protocol, and streams refused for the limits, before the end. */
@@ -52,13 +55,17 @@ export interface Wire {
 }
 
 /** Serves the session until the peer breaks it or `close` is called. */
-export function serveWire(
-  io: { input: Readable; output: Writable },
-  options: { model: ModelAccess; log: Logger },
-): Wire {
+export function serveWire(io: Stdio, options: { model: ModelAccess; log: Logger }): Wire {
   const { model, log } = options;
   const broken = deferred<Error>();
-  const duplex = Duplex.from({ readable: io.input, writable: io.output });
+  const upstream = openUpstream(model);
+  const end = (reason: Error) => {
+    broken.resolve(reason);
+    // The session and its streams, and with them the calls, end with what carries them.
+    duplex.destroy();
+    upstream.close();
+  };
+  const duplex = stdioDuplex(io, end);
   const session = performServerHandshake(duplex, {
     maxSessionMemory: bounds.sessionMegabytesMax,
     maxHeaderListPairs: bounds.headersMax,
@@ -67,17 +74,13 @@ export function serveWire(
     settings: {
       maxConcurrentStreams: bounds.streamsMax,
       maxHeaderListSize: bounds.headerBytesMax,
+      initialWindowSize: bounds.windowBytes,
     },
   });
-  const upstream = openUpstream(model);
-  const end = (error: Error) => {
-    broken.resolve(error);
-    session.destroy();
-    duplex.destroy();
-    upstream.close();
-  };
-  for (const part of [io.input, io.output, duplex, session]) part.on('error', end);
-  session.once('close', () => end(new Error('The container closed its wire.')));
+  session.setLocalWindowSize(bounds.windowBytes);
+  session.on('error', end);
+  session.once('close', () => end(new Error('The session is over.')));
+  session.once('goaway', () => end(new Error('The container has ended the session.')));
   session.on('stream', (stream, headers) => {
     serve(stream, headers, upstream, log);
   });
@@ -198,7 +201,8 @@ function forward(stream: ServerHttp2Stream, call: ClientRequest, secret: string)
     const headers = pick(answer.headers, allowedResponseHeader, (value) => hide(value, secret));
     stream.respond({ ...headers, ':status': answer.statusCode ?? 502 });
     pipeline(answer, redact(secret), stream, (error) => {
-      stream.close(error ? constants.NGHTTP2_INTERNAL_ERROR : constants.NGHTTP2_NO_ERROR);
+      if (error) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      else if (!stream.readableEnded) stream.close();
     });
   });
 }

@@ -5,7 +5,9 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
-import { Duplex, pipeline, type Readable, type Writable } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
+import { deferred } from '../../src/deferred.ts';
+import { type Stdio, stdioDuplex } from '../../src/stdio-duplex.ts';
 
 /** HTTP/1 headers that speak of one connection only. */
 const connectionHeaders = new Set([
@@ -28,12 +30,15 @@ export interface Wire {
 }
 
 /** Opens the session; the host holds the other ends of `io`. */
-export function openWire(io: { input: Readable; output: Writable }): Wire {
-  const session = connect('http://nanoclaw', {
-    createConnection: () => Duplex.from({ readable: io.input, writable: io.output }),
+export function openWire(io: Stdio): Wire {
+  const closed = deferred<void>();
+  const duplex = stdioDuplex(io, () => {
+    duplex.destroy();
+    closed.resolve();
   });
-  // `close` follows every error.
-  session.on('error', () => {});
+  const session = connect('http://nanoclaw', { createConnection: () => duplex });
+  session.on('error', () => {}); // `close` follows every error.
+  session.once('close', closed.resolve);
   const server = createServer((request, response) => forward(session, request, response));
   server.on('connect', (request, socket) => {
     tunnel(session, request, socket);
@@ -41,12 +46,7 @@ export function openWire(io: { input: Readable; output: Writable }): Wire {
   // The client decides how long it keeps a connection: closing first would race its next call.
   server.keepAliveTimeout = 0;
   return {
-    closed: new Promise((resolve) => {
-      session.once('close', () => {
-        server.close().closeAllConnections();
-        resolve();
-      });
-    }),
+    closed: closed.promise,
     listen: (port) =>
       new Promise((resolve, reject) => {
         server.once('error', reject).listen(port, '127.0.0.1', resolve);
@@ -67,12 +67,15 @@ function forward(
   const [, authority = 'nanoclaw', path = '/'] =
     /^(?:http:\/\/([^/?]+))?(.*)$/i.exec(request.url ?? '') ?? [];
   const headers = Object.entries(request.headers).filter(([name]) => !connectionHeaders.has(name));
-  const stream = session.request({
-    ...Object.fromEntries(headers),
-    ':authority': authority,
-    ':method': request.method,
-    ':path': path,
-  });
+  const stream = session.request(
+    {
+      ...Object.fromEntries(headers),
+      ':authority': authority,
+      ':method': request.method,
+      ':path': path,
+    },
+    { endStream: false },
+  );
   stream.once('response', ({ ':status': status = constants.HTTP_STATUS_BAD_GATEWAY, ...rest }) => {
     response.writeHead(status, rest);
     // Node would keep the head back until the first byte of the body.

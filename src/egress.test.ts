@@ -1,0 +1,517 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type RequestListener, request } from 'node:http';
+import { connect } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { duplexPair, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { query } from '@anthropic-ai/claude-agent-sdk';
+import { build } from 'esbuild';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
+import type { Credential } from './config.ts';
+import { serveWire, type Wire } from './egress.ts';
+
+const secret = 'sk-the-real-credential-0123456789';
+const apiKey: Credential = { kind: 'api-key', secret };
+
+let dir: string;
+let program: string;
+let model: ScriptedModel;
+let logged: string;
+const endings: (() => unknown)[] = [];
+
+/** The container's side as a program of its own: serves on a free port and says which. */
+const childSource = `
+  import { createServer } from 'node:net';
+  import { openWire } from './wire.ts';
+  const probe = createServer();
+  probe.listen(0, '127.0.0.1', () => {
+    const { port } = probe.address();
+    probe.close(async () => {
+      const wire = openWire({ input: process.stdin, output: process.stdout });
+      await wire.listen(port);
+      console.error(port);
+      await wire.closed;
+      process.exit(0);
+    });
+  });`;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'egress-'));
+  program = join(dir, 'wire.mjs');
+  await build({
+    stdin: { contents: childSource, resolveDir: resolve('container/agent-runner') },
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+  });
+});
+
+beforeEach(async () => {
+  model = await startScriptedModel();
+  logged = '';
+});
+
+afterEach(async () => {
+  for (const end of endings.splice(0).reverse()) await end();
+  await model.close();
+});
+
+afterAll(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
+
+function openLog() {
+  return pino(
+    { level: 'trace' },
+    new Writable({
+      write(chunk, _encoding, done) {
+        logged += chunk;
+        done();
+      },
+    }),
+  );
+}
+
+interface Container {
+  port: number;
+  wire: Wire;
+  child: ChildProcessWithoutNullStreams;
+}
+
+/** A real process at the other end of the wire. */
+async function openContainer(
+  credential: Credential = apiKey,
+  baseUrl = model.url,
+): Promise<Container> {
+  const child = spawn(process.execPath, [program]);
+  endings.push(() => child.kill('SIGKILL'));
+  const wire = serveWire(
+    { input: child.stdout, output: child.stdin },
+    { model: { baseUrl, credential }, log: openLog() },
+  );
+  endings.push(() => wire.close());
+  const [line] = await once(child.stderr, 'data');
+  return { port: Number(line), wire, child };
+}
+
+/** An API that does what the test says. */
+async function startUpstream(handle: RequestListener): Promise<string> {
+  const server = createServer(handle);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  endings.push(() => server.close().closeAllConnections());
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' && address?.port}`;
+}
+
+/** One request to the container's loopback; `path` goes out exactly as it is. */
+async function send(
+  container: Container,
+  options: {
+    method?: string;
+    path?: string;
+    headers?: Record<string, string>;
+    body?: string | Buffer;
+  },
+): Promise<IncomingMessage> {
+  const { method = 'POST', path = '/v1/messages', body = question('hello') } = options;
+  const headers = options.headers ?? { 'content-length': String(Buffer.byteLength(body)) };
+  const call = request({ host: '127.0.0.1', port: container.port, method, path, headers });
+  call.end(body);
+  const [response] = await once(call, 'response');
+  call.on('error', () => {}); // A refused upload may end in a reset.
+  return response;
+}
+
+function question(words: string): string {
+  return JSON.stringify({ model: 'm', messages: [{ role: 'user', content: words }] });
+}
+
+describe('a call of the model API', () => {
+  test('arrives with its body, and the answer comes back', async () => {
+    model.on('hello').reply('hi 🙂');
+    const response = await send(await openContainer(), { path: '/v1/messages?beta=true' });
+    expect(response.statusCode).toBe(200);
+    expect(JSON.parse(await text(response)).content).toEqual([{ type: 'text', text: 'hi 🙂' }]);
+  });
+
+  test('may count tokens', async () => {
+    const response = await send(await openContainer(), { path: '/v1/messages/count_tokens' });
+    expect(JSON.parse(await text(response))).toHaveProperty('input_tokens');
+  });
+
+  test('keeps the headers of the API and loses all others, credentials first', async () => {
+    const container = await openContainer();
+    const headers = {
+      'anthropic-version': '2023-06-01',
+      'x-stainless-lang': 'js',
+      'x-app': 'cli',
+      'x-api-key': 'placeholder',
+      authorization: 'Bearer placeholder',
+      cookie: 'a=placeholder',
+      'x-forwarded-for': '10.0.0.1',
+    };
+    await text(await send(container, { headers }));
+    const received = (await model.call()).headers;
+    expect(received).toMatchObject({
+      'anthropic-version': '2023-06-01',
+      'x-stainless-lang': 'js',
+      'x-app': 'cli',
+      'x-api-key': secret,
+    });
+    expect(Object.keys(received)).not.toContain('authorization');
+    expect(JSON.stringify(received)).not.toMatch(/placeholder|10\.0\.0\.1/);
+  });
+
+  test('goes below the path of a gateway', async () => {
+    const urls: (string | undefined)[] = [];
+    const gateway = await startUpstream((incoming, response) => {
+      urls.push(incoming.url);
+      response.end();
+    });
+    await text(await send(await openContainer(apiKey, `${gateway}/team/a/`), {}));
+    await text(
+      await send(await openContainer(apiKey, `${gateway}/team/a`), { path: '/v1/messages?b=1' }),
+    );
+    expect(urls).toEqual(['/team/a/v1/messages', '/team/a/v1/messages?b=1']);
+  });
+
+  test('brings back status, retry-after and request-id of an error', async () => {
+    const headers = { 'retry-after': '7', 'request-id': 'req_1', 'set-cookie': 'a=b' };
+    model.on('hello').fail(529, { headers });
+    const response = await send(await openContainer(), {});
+    expect(response.statusCode).toBe(529);
+    expect(response.headers).toMatchObject({ 'retry-after': '7', 'request-id': 'req_1' });
+    expect(response.headers['set-cookie']).toBeUndefined();
+    expect(await text(response)).toContain('scripted failure');
+  });
+
+  test('does not follow a redirect', async () => {
+    let requests = 0;
+    const api = await startUpstream((_, response) => {
+      requests += 1;
+      response.writeHead(307, { location: '/elsewhere' }).end();
+    });
+    const response = await send(await openContainer(apiKey, api), {});
+    expect(response.statusCode).toBe(307);
+    expect(response.headers.location).toBeUndefined();
+    expect(requests).toBe(1);
+  });
+
+  test('is answered with a plain 502 when the API cannot be reached', async () => {
+    await model.close();
+    const response = await send(await openContainer(), {});
+    expect(response.statusCode).toBe(502);
+    expect(JSON.parse(await text(response))).toEqual({
+      type: 'error',
+      error: { type: 'api_error', message: 'The model API cannot be reached (ECONNREFUSED).' },
+    });
+  });
+
+  test('ends at the API when the client leaves', async () => {
+    model.on('hello').stall();
+    const response = await send(await openContainer(), {});
+    const call = await model.call('hello');
+    response.destroy();
+    await call.cancelled;
+  });
+
+  test('is cut, not ended, when the API cuts it', async () => {
+    model.on('hello').cut();
+    await expect(text(await send(await openContainer(), {}))).rejects.toThrow('aborted');
+  });
+
+  test('streams: each piece comes before the next one is sent', async () => {
+    const steps = ['one', 'two', 'three'];
+    let proceed = () => {};
+    const api = await startUpstream((_, response) => {
+      proceed = () => {
+        const step = steps.shift();
+        if (step) response.write(step);
+        else response.end();
+      };
+      response.flushHeaders();
+    });
+    const response = await send(await openContainer(apiKey, api), {});
+    const seen: string[] = [];
+    proceed();
+    for await (const chunk of response) {
+      seen.push(String(chunk));
+      proceed();
+    }
+    expect(seen).toEqual(['one', 'two', 'three']);
+  });
+
+  test('holds the API back while nobody reads', async () => {
+    let written = 0;
+    let stopped = () => {};
+    const full = new Promise<void>((done) => {
+      stopped = done;
+    });
+    const api = await startUpstream((incoming, response) => {
+      incoming.resume();
+      const chunk = Buffer.alloc(256 * 1024, '.');
+      const more = () => {
+        if (written > 256 * 1024 * 1024) response.destroy();
+        written += chunk.length;
+        let drained = false;
+        response.write(chunk, () => {
+          drained = true;
+          more();
+        });
+        setTimeout(() => drained || stopped(), 2000).unref();
+      };
+      more();
+    });
+    const response = await send(await openContainer(apiKey, api), {});
+    response.pause();
+    await full;
+    expect(written).toBeLessThan(32 * 1024 * 1024);
+  });
+
+  test('carries a body of 30 MB, and refuses one above the bound', {
+    timeout: 30_000,
+  }, async () => {
+    let received = 0;
+    const api = await startUpstream((incoming, response) => {
+      incoming.on('data', (chunk) => {
+        received += chunk.length;
+      });
+      incoming.on('end', () => response.end('fine'));
+    });
+    const container = await openContainer(apiKey, api);
+    expect(await text(await send(container, { body: Buffer.alloc(30 << 20) }))).toBe('fine');
+    expect(received).toBe(30 << 20);
+    const declared = await send(container, { body: Buffer.alloc(41 << 20) });
+    expect(declared.statusCode).toBe(413);
+    const headers = { 'transfer-encoding': 'chunked' };
+    const undeclared = await send(container, { headers, body: Buffer.alloc(41 << 20) });
+    expect(undeclared.statusCode).toBe(413);
+    expect(await text(undeclared)).toContain('request_too_large');
+  });
+
+  test('never shows the credential, even if the API echoes it', async () => {
+    const api = await startUpstream(async (incoming, response) => {
+      const key = String(incoming.headers['x-api-key']);
+      response.writeHead(401, { 'request-id': key, 'x-echo': key });
+      response.write(`You sent ${key} and ${key.slice(0, 9)}`);
+      await nextTurn();
+      response.write(key.slice(9));
+      response.end(`; it begins with ${key.slice(0, 12)}`);
+    });
+    const response = await send(await openContainer(apiKey, api), {});
+    expect(await text(response)).toBe(
+      'You sent [redacted] and [redacted]; it begins with sk-the-real-',
+    );
+    expect(JSON.stringify(response.headers)).not.toContain(secret);
+    expect(logged).not.toContain(secret);
+  });
+});
+
+describe('everything else is refused with words', () => {
+  test.each([
+    ['GET', '/v1/messages'],
+    ['DELETE', '/v1/messages'],
+    ['POST', '/'],
+    ['POST', '/v1/models'],
+    ['POST', '/v1/files'],
+    ['POST', '/v1/messages/batches'],
+    ['POST', '/v1/messages/'],
+    ['POST', '/v1/messages/../files'],
+    ['POST', '/v1/messages/..%2ffiles'],
+    ['POST', '/v1/messages%2f..%2ffiles'],
+    ['POST', '/v1/messages%3f'],
+    ['POST', '/v1//messages'],
+    ['POST', '//v1/messages'],
+    ['POST', '/V1/messages'],
+    ['POST', '/v1/messages;x'],
+    ['POST', '/v1/messages#x'],
+    ['POST', '/v1/messages?x#y'],
+    ['POST', '/v1/messages@example.com'],
+    ['POST', 'http://example.com/v1/messages'],
+    ['POST', 'http://nanoclaw@example.com/v1/messages'],
+  ])('%s %s', async (method, path) => {
+    const response = await send(await openContainer(), { method, path });
+    expect(response.statusCode).toBe(403);
+    expect(JSON.parse(await text(response))).toMatchObject({
+      type: 'error',
+      error: { type: 'permission_error', message: expect.stringMatching(/model API/) },
+    });
+    expect(model.calls).toEqual([]);
+    expect(logged).toContain('refused on the wire');
+  });
+
+  test('a tunnel', async () => {
+    const { port } = await openContainer();
+    const call = request({ port, host: '127.0.0.1', method: 'CONNECT', path: 'example.com:443' });
+    call.end();
+    const [response, socket] = await once(call, 'connect');
+    expect(response.statusCode).toBe(403);
+    expect(await text(socket)).toContain('no network');
+  });
+});
+
+describe('the real claude at the other end of the wire', { timeout: 60_000 }, () => {
+  test.each([
+    { kind: 'api-key', sent: { 'x-api-key': secret }, absent: 'authorization' },
+    { kind: 'auth-token', sent: { authorization: `Bearer ${secret}` }, absent: 'x-api-key' },
+    {
+      kind: 'oauth-token',
+      sent: {
+        authorization: `Bearer ${secret}`,
+        'anthropic-beta': expect.stringMatching(/(^|,)oauth-2025-04-20(,|$)/),
+      },
+      absent: 'x-api-key',
+    },
+  ] as const)('calls with the host’s $kind and never with its own', async (row) => {
+    model
+      .on('hello')
+      .callTool('Bash', { command: 'echo hi' })
+      .thenReply((result) => result);
+    const { port } = await openContainer({ kind: row.kind, secret });
+    const home = await mkdtemp(join(dir, 'home-'));
+    const session = query({
+      prompt: 'hello',
+      options: {
+        cwd: home,
+        permissionMode: 'bypassPermissions',
+        allowDangerouslySkipPermissions: true,
+        settingSources: [],
+        tools: ['Bash'],
+        env: {
+          PATH: process.env.PATH,
+          HOME: home,
+          IS_SANDBOX: '1',
+          ANTHROPIC_BASE_URL: `http://127.0.0.1:${port}`,
+          ANTHROPIC_API_KEY: 'placeholder',
+          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+          DISABLE_AUTOUPDATER: '1',
+        },
+      },
+    });
+    for await (const message of session)
+      if (message.type === 'result') expect(message).toMatchObject({ result: 'hi' });
+    expect(model.calls).toHaveLength(2);
+    for (const { headers } of model.calls) {
+      expect(headers).toMatchObject(row.sent);
+      expect(headers[row.absent]).toBeUndefined();
+      expect(JSON.stringify(headers)).not.toContain('placeholder');
+    }
+    expect(logged).not.toContain(secret);
+  });
+});
+
+describe('a peer that breaks the protocol ends its own wire and nothing else', () => {
+  /** A wire whose other end is the test itself. */
+  function openPeer() {
+    const [ours, theirs] = duplexPair();
+    theirs.on('error', () => {}); // The host may cut while the peer still writes.
+    const wire = serveWire(
+      { input: ours, output: ours },
+      { model: { baseUrl: model.url, credential: apiKey }, log: openLog() },
+    );
+    endings.push(() => wire.close());
+    return { wire, peer: theirs };
+  }
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+  const frame = (type: number, payload: Buffer, stream = 0, flags = 0) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(flags, 4);
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const settings = frame(4, Buffer.alloc(0));
+
+  test('says things that are not HTTP/2', async () => {
+    const { wire, peer } = openPeer();
+    peer.resume().write('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
+    expect((await wire.broken).message).toContain('bad client magic');
+  });
+
+  test('closes its output', async () => {
+    const { wire, peer } = openPeer();
+    peer.end();
+    expect((await wire.broken).message).toContain('closed its end');
+  });
+
+  test('dies in mid-call', async () => {
+    model.on('hello').stall();
+    const { wire, child, port } = await openContainer();
+    const call = request({ host: '127.0.0.1', port, method: 'POST', path: '/v1/messages' });
+    call.on('error', () => {});
+    call.end(question('hello'));
+    const { cancelled } = await model.call('hello');
+    child.kill('SIGKILL');
+    expect(await wire.broken).toBeInstanceOf(Error);
+    await cancelled;
+  });
+
+  test('sends pings without end and never reads', async () => {
+    const { wire, peer } = openPeer();
+    peer.write(preface);
+    peer.write(settings);
+    const pings = Buffer.concat(Array.from({ length: 1000 }, () => frame(6, Buffer.alloc(8))));
+    let over = false;
+    void wire.broken.then(() => {
+      over = true;
+    });
+    let written = 0;
+    while (!over && written < 100_000 && peer.write(pings)) {
+      written += 1000;
+      await nextTurn();
+    }
+    // Either the host gave up on it, or it stopped taking more: it never hoards.
+    expect(written).toBeLessThan(100_000);
+  });
+
+  test('opens more calls at once than are allowed', async () => {
+    model.on('hello').hang();
+    const { wire, peer } = openPeer();
+    const session = connect('http://nanoclaw', { createConnection: () => peer });
+    session.on('error', () => {});
+    await once(session, 'remoteSettings');
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(64);
+    session.destroy();
+    await wire.broken;
+  });
+
+  test('sends random frames, a thousand times over', { timeout: 60_000 }, async () => {
+    let seed = 7;
+    const random = (below: number) => {
+      seed = (seed * 1103515245 + 12345) % 2147483648;
+      return seed % below;
+    };
+    let broken = 0;
+    for (let round = 0; round < 1000; round += 1) {
+      const { wire, peer } = openPeer();
+      void wire.broken.then(() => {
+        broken += 1;
+      });
+      peer.write(preface);
+      if (random(4) > 0) peer.write(settings);
+      for (let count = random(8); count >= 0; count -= 1) {
+        const payload = Buffer.from(Array.from({ length: random(64) }, () => random(256)));
+        peer.write(frame(random(11), payload, random(6), random(256)));
+      }
+      await nextTurn();
+      if (random(2) > 0) peer.resume();
+      peer.end();
+      await wire.broken;
+    }
+    expect(broken).toBe(1000);
+  });
+
+  test('is told to go: closing the wire ends the container’s side', async () => {
+    const { wire, child } = await openContainer();
+    wire.close();
+    await wire.broken;
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+});
