@@ -22,7 +22,7 @@ export class Answers {
   readonly #outbox: Outbox;
   readonly #progress: Progress;
   readonly #open = new Set<string>();
-  /** Open prompts that `claude` has let go of, as queued, started, completed. */
+  /** Open prompts that `claude` calls completed. */
   readonly #over = new Set<string>();
   #sessionId = '';
   #last = { totalCostUsd: 0, inputTokens: 0, outputTokens: 0 };
@@ -46,7 +46,9 @@ export class Answers {
   }
 
   #follow({ command_uuid: uuid, state }: z.infer<typeof lifecycleSchema>): void {
-    if (this.#open.has(uuid) && state !== 'queued' && state !== 'started') this.#over.add(uuid);
+    if (!this.#open.has(uuid) || state === 'queued' || state === 'started') return;
+    if (state === 'completed') this.#over.add(uuid);
+    else this.#done([uuid], '', { status: null, message: `The prompt was ${state}.` });
   }
 
   #takeSystem(message: System): void {

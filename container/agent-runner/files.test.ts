@@ -10,7 +10,7 @@ import {
   protocolFileBytesMax,
   textMax,
 } from '../../src/protocol.ts';
-import { Inbox } from './inbox.ts';
+import { readInbox } from './inbox.ts';
 import { cut, Outbox } from './outbox.ts';
 
 let dir: string;
@@ -30,8 +30,7 @@ describe('the in folder', () => {
   test('is read by number, each file once, whatever the order in which they come', async () => {
     const taken: InFile[] = [];
     put(1, answer('one'));
-    const inbox = new Inbox(dir, (file) => taken.push(file));
-    inbox.start();
+    readInbox(dir, (file) => taken.push(file));
     expect(taken).toEqual([answer('one')]);
     put(3, answer('three'));
     put(2, answer('two'));

@@ -5,7 +5,7 @@
  */
 import type { InFile } from '../../src/protocol.ts';
 import { Answers } from './answers.ts';
-import { Inbox } from './inbox.ts';
+import { readInbox } from './inbox.ts';
 import { cut, Outbox } from './outbox.ts';
 import { Prompts } from './prompts.ts';
 import { type ClaudeSettings, openSession, type Session, type Start } from './session.ts';
@@ -61,7 +61,7 @@ export function runAgent(settings: Settings): void {
   process.on('exit', () => session?.kill());
   // Rejections that nobody handles come here too.
   process.on('uncaughtException', (error) => fail(outbox, error));
-  new Inbox(settings.inboxDir, take).start();
+  readInbox(settings.inboxDir, take);
 }
 
 /** Tells the host that the session cannot go on, and exits. */
