@@ -2,12 +2,12 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type RequestListener, request } from 'node:http';
-import { connect } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { duplexPair, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import { build } from 'esbuild';
 import { pino } from 'pino';
@@ -128,6 +128,21 @@ async function send(
   return response;
 }
 
+/** More than all buffers of the way together hold. */
+const pumpBytesMax = 36 * 1024 * 1024;
+
+/** Writes until nothing has been taken for a second; returns how much was, in bytes. */
+async function pumpUntilStalled(target: Writable): Promise<number> {
+  const chunk = Buffer.alloc(64 * 1024, '.');
+  let takenBytes = 0;
+  while (takenBytes < pumpBytesMax) {
+    const taken = new Promise<boolean>((resolve) => target.write(chunk, () => resolve(true)));
+    if (!(await Promise.race([taken, sleep(1000, false)]))) break;
+    takenBytes += chunk.length;
+  }
+  return takenBytes;
+}
+
 function question(words: string): string {
   return JSON.stringify({ model: 'm', messages: [{ role: 'user', content: words }] });
 }
@@ -213,12 +228,15 @@ describe('a call of the model API', () => {
     });
   });
 
-  test('ends at the API when the client leaves', async () => {
-    model.on('hello').stall();
-    const response = await send(await openContainer(), {});
-    const call = await model.call('hello');
-    response.destroy();
-    await call.cancelled;
+  test.each(['hang', 'stall'] as const)('ends when the client leaves at a %s', async (fault) => {
+    model.on('hello')[fault]();
+    const { port } = await openContainer();
+    const call = request({ host: '127.0.0.1', port, method: 'POST', path: '/v1/messages' });
+    call.on('error', () => {}); // It ends by `destroy`.
+    call.end(question('hello'));
+    const { cancelled } = await model.call('hello');
+    call.destroy();
+    await cancelled;
   });
 
   test('is cut, not ended, when the API cuts it', async () => {
@@ -247,31 +265,29 @@ describe('a call of the model API', () => {
     expect(seen).toEqual(['one', 'two', 'three']);
   });
 
-  test('holds the API back while nobody reads', async () => {
-    let written = 0;
-    let stopped = () => {};
-    const full = new Promise<void>((done) => {
-      stopped = done;
+  test('holds the API back while the client does not read', async () => {
+    const taken = new Promise<number>((resolve) => {
+      void startUpstream((incoming, response) => {
+        incoming.resume();
+        resolve(pumpUntilStalled(response));
+      }).then(async (api) => (await send(await openContainer(apiKey, api), {})).pause());
     });
-    const api = await startUpstream((incoming, response) => {
-      incoming.resume();
-      const chunk = Buffer.alloc(256 * 1024, '.');
-      const more = () => {
-        if (written > 256 * 1024 * 1024) response.destroy();
-        written += chunk.length;
-        let drained = false;
-        response.write(chunk, () => {
-          drained = true;
-          more();
-        });
-        setTimeout(() => drained || stopped(), 2000).unref();
-      };
-      more();
+    expect(await taken).toBeLessThan(pumpBytesMax);
+  });
+
+  test('holds the client back while the API does not read', async () => {
+    const api = await startUpstream((incoming) => incoming.pause());
+    const { port } = await openContainer(apiKey, api);
+    const headers = { 'content-length': pumpBytesMax };
+    const call = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/v1/messages',
+      headers,
     });
-    const response = await send(await openContainer(apiKey, api), {});
-    response.pause();
-    await full;
-    expect(written).toBeLessThan(32 * 1024 * 1024);
+    call.on('error', () => {}); // Cut at the end of the test.
+    expect(await pumpUntilStalled(call)).toBeLessThan(pumpBytesMax);
   });
 
   test('carries a body of 30 MB, and refuses one above the bound', {
@@ -469,6 +485,23 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
     }
     // Either the host gave up on it, or it stopped taking more: it never hoards.
     expect(written).toBeLessThan(100_000);
+  });
+
+  test('resets a call with an error of its own', async () => {
+    model.on('hello').hang();
+    const { peer } = openPeer();
+    const session = connect('http://nanoclaw', { createConnection: () => peer });
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/v1/messages',
+      ':authority': 'nanoclaw',
+    });
+    stream.on('error', () => {}); // Its own reset.
+    stream.end(question('hello'));
+    const { cancelled } = await model.call('hello');
+    stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    await cancelled;
+    session.destroy();
   });
 
   test('opens more calls at once than are allowed', async () => {

@@ -201,8 +201,8 @@ function forward(stream: ServerHttp2Stream, call: ClientRequest, secret: string)
     const headers = pick(answer.headers, allowedResponseHeader, (value) => hide(value, secret));
     stream.respond({ ...headers, ':status': answer.statusCode ?? 502 });
     pipeline(answer, redact(secret), stream, (error) => {
-      if (error) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-      else if (!stream.readableEnded) stream.close();
+      // A cut answer has been cut here too; a complete one ends the upload.
+      if (!error && !stream.readableEnded) stream.close();
     });
   });
 }
