@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-const sources = ['src', 'container'];
+const sources = ['src', 'container', 'cli', 'demo'];
 const inputs = ['package-lock.json', 'scripts/bundle.mjs'];
 const stampFile = 'sources.sha256';
 

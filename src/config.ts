@@ -14,7 +14,9 @@ const minute = 60 * second;
 const day = 24 * 60 * minute;
 const mebibyte = 1024 * 1024;
 
-export const limits = {
+export type Limits = typeof defaultLimits;
+
+export const defaultLimits = {
   /** Containers at once, warm ones included. */
   containersMax: 5,
   /** A container without a turn is stopped after this. */
@@ -32,12 +34,13 @@ export const limits = {
   attemptsBeforeNotice: 2,
   /** Attempts of one turn whose container or host died under it. */
   crashAttemptsMax: 3,
+  crashRetryDelayMs: second,
 
   /** Untriggered messages shown as context, the newest. */
   contextMessagesMax: 50,
   /** Messages in one prompt, and their text in UTF-16 units. */
   promptMessagesMax: 200,
-  promptTextMax: 400_000,
+  promptTextMax: 150_000,
   messageTextMax: 100_000,
   attachmentsMax: 20,
   attachmentBytesMax: 64 * mebibyte,
@@ -57,7 +60,8 @@ export const limits = {
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   sendFileBytesMax: 64 * mebibyte,
 
-  stderrBytesMax: 16 * 1024,
+  /** What is kept of a container's standard error, in UTF-16 units. */
+  stderrTextMax: 2000,
   logFileSize: '10m',
   logFilesMax: 5,
 
@@ -70,7 +74,7 @@ export const limits = {
     shmBytesMax: 64 * mebibyte,
     cpus: 2,
   },
-} as const;
+};
 
 /** How long handled rows and files are kept. Unhandled ones are never removed. */
 export const retention = {

@@ -36,8 +36,6 @@ export const inFileSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('start'),
     sessionId: z.string().nullable(),
-    assistantName: z.string(),
-    isMain: z.boolean(),
     /** Appended to the system prompt. */
     instructions: z.string(),
   }),

@@ -66,8 +66,6 @@ export interface StoredMessage {
   sentAtMs: number;
   quote: Quote | null;
   attachments: Attachment[];
-  /** Whether the message wakes the group's agent; if not, it is context for one that does. */
-  wakes: boolean;
 }
 
 /** A file on its way out: the host's own copy, which no agent can touch. */
@@ -87,9 +85,6 @@ export interface OutboundMessage {
   quote: Quote | null;
 }
 
-/** What the agent is doing; null ends the sign of life. */
-export type Activity = { text: string } | null;
-
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
 
 /** One way to talk to people. */
@@ -104,8 +99,8 @@ export interface Channel {
    * Rejects while the channel is down: the caller keeps the message and tries again.
    */
   deliver(message: OutboundMessage): Promise<Delivery>;
-  /** A sign of life; the channel refreshes it by itself until told null. */
-  showActivity(chatId: ChatId, activity: Activity): void;
+  /** What the agent is doing, as a sign of life; the channel refreshes it until told null. */
+  showActivity(chatId: ChatId, text: string | null): void;
   /** One line for the start-up report and /status. */
   describe(): string;
   disconnect(): Promise<void>;
@@ -114,8 +109,8 @@ export interface Channel {
 /** What the host offers to a channel. */
 export interface ChannelHost {
   readonly assistantName: string;
-  /** Resolves when the message is committed; only then may the channel acknowledge it. */
-  receive(message: InboundMessage): Promise<void>;
+  /** Resolves when all messages are committed, in order; only then may the channel acknowledge. */
+  receive(messages: InboundMessage[]): Promise<void>;
   /** The channel (or this chat) can deliver again. */
   available(chatId?: ChatId): void;
   /** Registers a chat as a group on first use; throws UserError when the name is not allowed. */

@@ -29,7 +29,7 @@ import {
   type ModelReply,
   startMessagesServer,
   toolUse,
-} from '../../src/messages-server.ts';
+} from '../../demo/messages-server.ts';
 
 export type Matcher = string | RegExp;
 

@@ -1,0 +1,28 @@
+/** The channels there are. A further one is one file here and one line below. */
+import type { Server } from 'node:net';
+import type { Config } from '../config.ts';
+import type { Log } from '../log.ts';
+import type { Channel, ChannelHost, ChatId } from '../types.ts';
+import { TerminalChannel } from './terminal.ts';
+
+export interface ChannelContext {
+  host: ChannelHost;
+  config: Config;
+  log: Log;
+  /** The local socket on which terminals attach. */
+  socket: Server;
+}
+
+const channelFactories: Record<string, (context: ChannelContext) => Channel> = {
+  terminal: (context) => new TerminalChannel(context),
+};
+
+export function createChannels(context: ChannelContext): Channel[] {
+  return Object.values(channelFactories).map((create) => create(context));
+}
+
+/** The channel that owns a chat: the one named by the part before the colon. */
+export function channelOf(channels: readonly Channel[], chatId: ChatId): Channel | undefined {
+  const name = chatId.slice(0, chatId.indexOf(':'));
+  return channels.find((channel) => channel.name === name);
+}

@@ -1,0 +1,201 @@
+/**
+ * One container's life: start, talk, stop. Everything that can end it runs in one race; the
+ * winner's reason is recorded once, and there is one way out that leaves nothing behind.
+ */
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Config, Credential, ModelAccess } from './config.ts';
+import { spawnLaunch } from './container-runtime.ts';
+import { endRun, saveRun } from './db/runs.ts';
+import { type Deferred, deferred } from './deferred.ts';
+import { serveWire } from './egress.ts';
+import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
+import { step } from './log.ts';
+import { mountsFor, prepareFolders } from './mounts.ts';
+import { type InFile, inside, numberedFileName } from './protocol.ts';
+import type { ContainerSpec, Runtime } from './runtimes/contract.ts';
+import type { Agent, RunEnd, RunEndReason } from './types.ts';
+
+export interface RunnerDependencies extends IpcDependencies {
+  runtime: Runtime;
+  model: ModelAccess;
+  /** Tells the containers of this state folder from those of another. */
+  instance: string;
+}
+
+/** How long the exit of a process may lag behind the end of its streams. */
+const exitGraceMs = 500;
+
+/** What each kind of credential is called inside; the value is a placeholder. */
+const placeholderNames: Record<Credential['kind'], string> = {
+  'api-key': 'ANTHROPIC_API_KEY',
+  'oauth-token': 'CLAUDE_CODE_OAUTH_TOKEN',
+  'auth-token': 'ANTHROPIC_AUTH_TOKEN',
+};
+
+/** The folder in which a run's in/ and out/ lie. */
+export function runFolder(config: Config, agentId: string, runId: number): string {
+  return join(config.dataDir, 'agents', agentId, `run-${runId}`);
+}
+
+export class Run implements Speaker {
+  readonly runId: number;
+  readonly agent: Agent;
+  /** Resolves, never rejects, when the container is gone and all that it said is applied. */
+  readonly ended: Promise<RunEnd>;
+  readonly #deps: RunnerDependencies;
+  readonly #dir: string;
+  readonly #name: string;
+  readonly #reader: OutReader;
+  readonly #asked: Deferred<RunEnd> = deferred();
+  readonly #alive: Deferred<'alive'> = deferred();
+  #closing: RunEndReason | undefined;
+  #open = true;
+  #sent = 0;
+
+  /** Starts a container. `start` opens its session; further files can be sent at once. */
+  constructor(deps: RunnerDependencies, agent: Agent, start: InFile) {
+    this.#deps = deps;
+    this.agent = agent;
+    this.runId = saveRun(deps.store, agent.id, deps.clock.now());
+    this.#dir = runFolder(deps.config, agent.id, this.runId);
+    this.#name = `nanoclaw-${deps.instance}-${this.runId}`;
+    this.#reader = new OutReader(deps, this, join(this.#dir, 'out'), 0);
+    step(deps.log, 'run-recorded', { run: this.runId, agent: agent.id });
+    this.ended = this.#live(start);
+  }
+
+  /** Whether the container still takes prompts. */
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  send(file: InFile): void {
+    if (!this.#open) return;
+    this.#sent += 1;
+    const path = join(this.#dir, 'in', numberedFileName(this.#sent));
+    // No fsync: the reader dies with the machine, and the turn is a row.
+    writeFileSync(`${path}.tmp`, JSON.stringify(file));
+    renameSync(`${path}.tmp`, path);
+  }
+
+  /** Lets the container finish what it writes, for a moment, then ends it. */
+  close(reason: RunEndReason): void {
+    if (!this.#open) return;
+    this.send({ kind: 'close' });
+    this.#closing = reason;
+    this.#open = false;
+    this.#deps.clock.after(this.#deps.limits.closeGraceMs, () => this.kill(reason));
+  }
+
+  /** Ends the container at once. What it had to say is applied still, unless it was stopped. */
+  kill(reason: RunEndReason, detail = ''): void {
+    this.#open = false;
+    if (reason === 'stopped' || reason === 'new-session') this.#reader.close();
+    this.#asked.resolve({ reason: this.#closing ?? reason, detail });
+  }
+
+  noteAlive(): void {
+    this.#alive.resolve('alive');
+  }
+
+  /** Every way to end, side by side; the first one is the reason. */
+  async #live(start: InFile): Promise<RunEnd> {
+    let child: ChildProcessWithoutNullStreams | undefined;
+    const over = new AbortController();
+    let end: RunEnd;
+    try {
+      prepareFolders(this.agent, { config: this.#deps.config, runDir: this.#dir });
+      this.send(start);
+      child = this.#spawn();
+      end = await Promise.race([
+        this.#asked.promise,
+        this.#exit(child),
+        this.#wireBroken(child, over.signal),
+        this.#startTimeout(over.signal),
+      ]);
+    } catch (error) {
+      end = { reason: 'start-failed', detail: String(error) };
+    }
+    this.#open = false;
+    await this.#finish(child, end);
+    over.abort();
+    return end;
+  }
+
+  #spawn(): ChildProcessWithoutNullStreams {
+    const { runtime, config, model, limits, log, instance } = this.#deps;
+    const spec: ContainerSpec = {
+      name: this.#name,
+      instance,
+      uid: this.agent.group.uid,
+      mounts: mountsFor(this.agent, { config, runDir: this.#dir }),
+      env: {
+        HOME: inside.home,
+        LANG: 'C.UTF-8',
+        TZ: Intl.DateTimeFormat().resolvedOptions().timeZone,
+        [placeholderNames[model.credential.kind]]: 'placeholder',
+      },
+      workDir: inside.group,
+      command: ['node', `${inside.program}/agent-runner.js`],
+      limits: limits.container,
+    };
+    const child = spawnLaunch(runtime.launch(spec));
+    this.#reader.start();
+    step(log, 'container-spawned', { run: this.runId, agent: this.agent.id });
+    return child;
+  }
+
+  async #exit(child: ChildProcessWithoutNullStreams): Promise<RunEnd> {
+    let lastWords = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      lastWords = (lastWords + text).slice(-this.#deps.limits.stderrTextMax);
+    });
+    // `close` comes after the last byte of standard error.
+    const [code, signal] = await once(child, 'close');
+    if (this.#closing) return { reason: this.#closing, detail: '' };
+    return { reason: 'crashed', detail: `exit ${code ?? signal}: ${lastWords.trim()}` };
+  }
+
+  /** The wire also breaks when the process dies; its exit tells more, a moment later. */
+  async #wireBroken(child: ChildProcessWithoutNullStreams, over: AbortSignal): Promise<RunEnd> {
+    const { model, log } = this.#deps;
+    const wire = serveWire({ input: child.stdout, output: child.stdin }, { model, log });
+    over.addEventListener('abort', () => wire.close());
+    const error = await wire.broken;
+    await delay(exitGraceMs);
+    return { reason: 'wire-broken', detail: error.message };
+  }
+
+  async #startTimeout(signal: AbortSignal): Promise<RunEnd> {
+    const { startTimeoutMs } = this.#deps.limits;
+    const late = delay(startTimeoutMs, 'late', { signal }).catch(() => 'over');
+    const first = await Promise.race([this.#alive.promise, late]);
+    if (first !== 'late') return new Promise(() => {});
+    return { reason: 'start-timeout', detail: `no sign of life in ${startTimeoutMs} ms` };
+  }
+
+  /** The one way out: nothing of the run lives or lies about afterwards. */
+  async #finish(child: ChildProcessWithoutNullStreams | undefined, end: RunEnd): Promise<void> {
+    const { store, log, clock, runtime } = this.#deps;
+    const facts = { run: this.runId, agent: this.agent.id, ...end };
+    try {
+      if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        const exited = once(child, 'exit');
+        await runtime.kill(this.#name);
+        await exited;
+      }
+      await this.#reader.drain();
+      this.#reader.close();
+      await runtime.release(this.#name);
+      endRun(store, this.runId, end, clock.now());
+      rmSync(this.#dir, { recursive: true, force: true });
+    } catch (error) {
+      log.error({ ...facts, err: error }, 'the end of a run was untidy');
+    }
+    step(log, 'run-ended', facts);
+  }
+}

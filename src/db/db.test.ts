@@ -1,0 +1,226 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
+import { Store } from '../db.ts';
+import { findGroup, saveGroup, touchChat } from './groups.ts';
+import {
+  assignPrompt,
+  claimMessages,
+  handlePrompt,
+  hasOpenMessages,
+  hasUnclaimed,
+  saveMessage,
+  settleMessages,
+  takeOmittedCount,
+  trimContext,
+} from './messages.ts';
+import { findNextPending, listPendingChats, saveOutbound } from './outbox.ts';
+import { removeExpired } from './retention.ts';
+import { endRun, listOpenRuns, saveRun, saveSession, saveSessionCost } from './runs.ts';
+import { endTurn, findOpenTurn, saveTurn } from './turns.ts';
+
+const chatId = 'terminal:main';
+const dayMs = 24 * 60 * 60 * 1000;
+
+describe('the store', () => {
+  test('opens again with what was committed', () => {
+    const path = join(temporaryFolder(), 'x.db');
+    const first = new Store(path);
+    saveMessage(first, newMessage({}), 1);
+    first.close();
+    const second = new Store(path);
+    expect(hasUnclaimed(second, chatId)).toBe(true);
+    second.close();
+  });
+
+  test('takes a transaction back as a whole when it throws', () => {
+    const store = openTemporaryStore();
+    expect(() =>
+      store.transaction(() => {
+        saveMessage(store, newMessage({}), 1);
+        throw new Error('no');
+      }),
+    ).toThrow('no');
+    expect(hasUnclaimed(store, chatId)).toBe(false);
+    store.transaction(() => saveMessage(store, newMessage({}), 1));
+    expect(hasUnclaimed(store, chatId)).toBe(true);
+  });
+
+  test('refuses a store of a newer version', () => {
+    const path = join(temporaryFolder(), 'x.db');
+    const store = new Store(path);
+    store.run('PRAGMA user_version = 999');
+    store.close();
+    expect(() => new Store(path)).toThrow(/update NanoClaw/);
+  });
+
+  test('commits with full sync into a write-ahead log', () => {
+    const store = openTemporaryStore();
+    expect(store.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
+    expect(store.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
+  });
+});
+
+describe('messages', () => {
+  test('are stored once by chat and id, whatever else comes with them', () => {
+    const store = openTemporaryStore();
+    expect(saveMessage(store, newMessage({}), 1)).toBe(true);
+    expect(saveMessage(store, newMessage({ text: 'again' }), 2)).toBe(false);
+    expect(saveMessage(store, newMessage({ chatId: 'terminal:other' }), 3)).toBe(true);
+  });
+
+  test('keep the order of their arrival, not of their time stamps', () => {
+    const store = openTemporaryStore();
+    saveMessage(store, newMessage({ id: 'late', sentAtMs: 9000 }), 1);
+    saveMessage(store, newMessage({ id: 'early', sentAtMs: 1000 }), 1);
+    claimMessages(store, chatId, 1, 10);
+    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual(['late', 'early']);
+  });
+
+  test('are claimed with the context before them, and not with what comes after', () => {
+    const store = openTemporaryStore();
+    for (const [id, wakes] of [
+      ['context', false],
+      ['trigger', true],
+      ['after', false],
+    ] as const)
+      saveMessage(store, newMessage({ id, wakes }), 1);
+    claimMessages(store, chatId, 1, 10);
+    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual(['context', 'trigger']);
+    expect(hasUnclaimed(store, chatId)).toBe(false);
+  });
+
+  test('that only are context wake nobody', () => {
+    const store = openTemporaryStore();
+    saveMessage(store, newMessage({ wakes: false }), 1);
+    expect(hasUnclaimed(store, chatId)).toBe(false);
+    claimMessages(store, chatId, 1, 10);
+    expect(hasOpenMessages(store, 1)).toBe(false);
+  });
+
+  test('beyond the context limit are let go, the newest kept, and counted once', () => {
+    const store = openTemporaryStore();
+    touchChat(store, chatId, 'main', 1);
+    for (let index = 0; index < 12; index += 1) {
+      saveMessage(store, newMessage({ id: `c${index}`, wakes: false }), 1);
+      trimContext(store, chatId, 5, 1);
+    }
+    saveMessage(store, newMessage({ id: 'trigger' }), 1);
+    claimMessages(store, chatId, 1, 10);
+    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual([
+      ...['c7', 'c8', 'c9', 'c10', 'c11'],
+      'trigger',
+    ]);
+    expect(takeOmittedCount(store, chatId)).toBe(7);
+    expect(takeOmittedCount(store, chatId)).toBe(0);
+  });
+
+  test('fill prompts up to the text limit, in order, at least one each', () => {
+    const store = openTemporaryStore();
+    for (const id of ['a', 'b', 'c'])
+      saveMessage(store, newMessage({ id, text: 'x'.repeat(60) }), 1);
+    claimMessages(store, chatId, 1, 10);
+    const ids = (uuid: string, max: number) =>
+      assignPrompt(store, 1, uuid, max).map(({ id }) => id);
+    expect(ids('u1', 130)).toEqual(['a', 'b']);
+    expect(ids('u2', 10)).toEqual(['c']);
+    expect(ids('u3', 10)).toEqual([]);
+  });
+
+  test('are open until their prompt is handled', () => {
+    const store = openTemporaryStore();
+    saveMessage(store, newMessage({ id: 'a' }), 1);
+    claimMessages(store, chatId, 1, 10);
+    assignPrompt(store, 1, 'u1', 1000);
+    saveMessage(store, newMessage({ id: 'b' }), 1);
+    claimMessages(store, chatId, 1, 10);
+    assignPrompt(store, 1, 'u2', 1000);
+    expect(handlePrompt(store, 1, 'u1', 5)).toBe(true);
+    expect(handlePrompt(store, 1, 'u1', 6)).toBe(false);
+    expect(hasOpenMessages(store, 1)).toBe(true);
+    handlePrompt(store, 1, 'u2', 5);
+    expect(hasOpenMessages(store, 1)).toBe(false);
+  });
+
+  test('that a failed turn gives back are claimed by the next one', () => {
+    const store = openTemporaryStore();
+    saveMessage(store, newMessage({}), 1);
+    claimMessages(store, chatId, 1, 10);
+    assignPrompt(store, 1, 'u1', 1000);
+    settleMessages(store, 1, 'release', 5);
+    expect(hasUnclaimed(store, chatId)).toBe(true);
+    claimMessages(store, chatId, 2, 10);
+    expect(assignPrompt(store, 2, 'u2', 1000)).toHaveLength(1);
+  });
+});
+
+describe('the rest of the schema', () => {
+  test('allows one open turn per agent', () => {
+    const store = openTemporaryStore();
+    const turn = saveTurn(store, 'main', 'message', 1);
+    expect(() => saveTurn(store, 'main', 'message', 1)).toThrow(/UNIQUE/);
+    endTurn(store, turn, 'done', null, 2);
+    expect(findOpenTurn(store, 'main')).toBeUndefined();
+    saveTurn(store, 'main', 'message', 3);
+  });
+
+  test('allows one main group and gives every group a uid of its own', () => {
+    const store = openTemporaryStore();
+    const group = (folder: string, isMain: boolean) =>
+      saveGroup(
+        store,
+        { folder, chatId: `terminal:${folder}`, name: folder, isMain, requiresTrigger: !isMain },
+        1,
+      );
+    group('main', true);
+    group('family', false);
+    const uidOf = (folder: string) => findGroup(store, folder)?.uid ?? 0;
+    expect(uidOf('family')).toBe(uidOf('main') + 1);
+    expect(() => group('other', true)).toThrow(/UNIQUE/);
+  });
+
+  test('keeps the outbox in order per chat', () => {
+    const store = openTemporaryStore();
+    for (const [id, chat] of [
+      ['1', 'a'],
+      ['2', 'b'],
+      ['3', 'a'],
+    ] as const)
+      saveOutbound(store, { id, chatId: chat, text: id, file: null, quote: null }, null, 1);
+    expect(listPendingChats(store).sort()).toEqual(['a', 'b']);
+    expect(findNextPending(store, 'a')?.id).toBe('1');
+  });
+
+  test('records the cost of a session as what comes on top', () => {
+    const store = openTemporaryStore();
+    saveSession(store, 'main', 's1', 1);
+    expect(saveSessionCost(store, 'main', 0.5)).toBe(0.5);
+    saveSession(store, 'main', 's1', 2);
+    expect(saveSessionCost(store, 'main', 0.75)).toBe(0.25);
+    saveSession(store, 'main', 's2', 3);
+    expect(saveSessionCost(store, 'main', 0.1)).toBeCloseTo(0.1);
+  });
+
+  test('lists runs whose end was not recorded', () => {
+    const store = openTemporaryStore();
+    const first = saveRun(store, 'main', 1);
+    const second = saveRun(store, 'main', 2);
+    endRun(store, first, { reason: 'idle', detail: '' }, 3);
+    expect(listOpenRuns(store)).toEqual([{ id: second, agentId: 'main', outMark: 0 }]);
+  });
+
+  test('lets ended things go in time and open ones never', () => {
+    const store = openTemporaryStore();
+    saveMessage(store, newMessage({ id: 'open' }), 1);
+    saveMessage(store, newMessage({ id: 'handled', isHandled: true }), 1);
+    saveOutbound(store, { id: 'o', chatId: 'a', text: '', file: null, quote: null }, null, 1);
+    const turn = saveTurn(store, 'main', 'message', 1);
+    endTurn(store, turn, 'done', null, 1);
+    saveTurn(store, 'main', 'message', 1);
+    removeExpired(store, 400 * dayMs);
+    const count = (table: string) => store.get(`SELECT count(*) AS n FROM ${table}`);
+    expect(count('messages')).toEqual({ n: 1 });
+    expect(count('outbox')).toEqual({ n: 1 });
+    expect(count('turns')).toEqual({ n: 1 });
+  });
+});

@@ -1,0 +1,101 @@
+/**
+ * The schema, as numbered steps: entry n takes the store from version n to n + 1.
+ * Never edit an entry that was released; add one.
+ */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE chats (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    last_message_at INTEGER NOT NULL,
+    -- context messages left out since the last turn
+    omitted INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+
+  CREATE TABLE groups (
+    folder TEXT PRIMARY KEY,
+    chat_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    is_main INTEGER NOT NULL,
+    requires_trigger INTEGER NOT NULL,
+    uid INTEGER NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX groups_main ON groups (is_main) WHERE is_main = 1;
+
+  CREATE TABLE turns (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'failed', 'stopped')),
+    -- times it was started; of these, times it failed by itself
+    attempt INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    cost_usd REAL NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE UNIQUE INDEX turns_open ON turns (agent_id) WHERE state IN ('queued', 'running');
+
+  -- Open while handled_at is null. prompt_uuid names the prompt that holds the message.
+  CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    chat_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
+    sender_name TEXT NOT NULL,
+    text TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    stored_at INTEGER NOT NULL,
+    quote TEXT,
+    attachments TEXT,
+    wakes INTEGER NOT NULL,
+    turn_id INTEGER,
+    prompt_uuid TEXT,
+    handled_at INTEGER,
+    UNIQUE (chat_id, id)
+  ) STRICT;
+  CREATE INDEX messages_open ON messages (chat_id, wakes, seq) WHERE handled_at IS NULL;
+  CREATE INDEX messages_turn ON messages (turn_id) WHERE turn_id IS NOT NULL;
+
+  -- out_mark: highest number of an out file whose effect is committed
+  CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_id TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    out_mark INTEGER NOT NULL DEFAULT 0,
+    ended_at INTEGER,
+    reason TEXT,
+    detail TEXT
+  ) STRICT;
+  CREATE INDEX runs_open ON runs (id) WHERE ended_at IS NULL;
+
+  -- total_cost_usd: as the SDK reports it, cumulative over the session; turns: answered in it
+  CREATE TABLE sessions (
+    agent_id TEXT PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    total_cost_usd REAL NOT NULL DEFAULT 0,
+    turns INTEGER NOT NULL DEFAULT 0,
+    updated_at INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    chat_id TEXT NOT NULL,
+    turn_id INTEGER,
+    text TEXT NOT NULL,
+    file TEXT,
+    quote TEXT,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'refused')),
+    reason TEXT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER
+  ) STRICT;
+  CREATE INDEX outbox_pending ON outbox (chat_id, seq) WHERE state = 'pending';
+  CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
+  `,
+];

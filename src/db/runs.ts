@@ -1,0 +1,58 @@
+/** Queries about runs (one container's life each) and the sessions that outlive them. */
+import type { Store } from '../db.ts';
+import type { RunEnd } from '../types.ts';
+
+export function saveRun(store: Store, agentId: string, nowMs: number): number {
+  return store.run('INSERT INTO runs (agent_id, started_at) VALUES (?, ?)', agentId, nowMs).id;
+}
+
+/** Runs whose end was not recorded: the host died while they lived. */
+export function listOpenRuns(store: Store): { id: number; agentId: string; outMark: number }[] {
+  return store.all(
+    `SELECT id, agent_id AS agentId, out_mark AS outMark FROM runs
+     WHERE ended_at IS NULL ORDER BY id`,
+  );
+}
+
+export function saveOutMark(store: Store, runId: number, mark: number): void {
+  store.run('UPDATE runs SET out_mark = ? WHERE id = ?', mark, runId);
+}
+
+export function endRun(store: Store, runId: number, end: RunEnd, nowMs: number): void {
+  store.run(
+    'UPDATE runs SET ended_at = ?, reason = ?, detail = ? WHERE id = ?',
+    ...[nowMs, end.reason, end.detail, runId],
+  );
+}
+
+export function findSession(store: Store, agentId: string): string | null {
+  const sql = 'SELECT session_id AS id FROM sessions WHERE agent_id = ?';
+  return store.get<{ id: string }>(sql, agentId)?.id ?? null;
+}
+
+export function saveSession(store: Store, agentId: string, sessionId: string, nowMs: number): void {
+  store.run(
+    `INSERT INTO sessions (agent_id, session_id, updated_at) VALUES (?, ?, ?)
+     ON CONFLICT (agent_id) DO UPDATE SET updated_at = excluded.updated_at,
+       total_cost_usd = iif(session_id = excluded.session_id, total_cost_usd, 0),
+       session_id = excluded.session_id`,
+    ...[agentId, sessionId, nowMs],
+  );
+}
+
+/** Records the session's cumulative cost; returns what came on top since the last time. */
+export function saveSessionCost(store: Store, agentId: string, totalCostUsd: number): number {
+  const sql = 'SELECT total_cost_usd AS cost FROM sessions WHERE agent_id = ?';
+  const before = store.get<{ cost: number }>(sql, agentId)?.cost ?? 0;
+  store.run(
+    'UPDATE sessions SET total_cost_usd = ?, turns = turns + 1 WHERE agent_id = ?',
+    ...[totalCostUsd, agentId],
+  );
+  return Math.max(0, totalCostUsd - before);
+}
+
+/** Forgets the session; true when something had been answered in it. */
+export function deleteSession(store: Store, agentId: string): boolean {
+  const sql = 'DELETE FROM sessions WHERE agent_id = ? RETURNING turns';
+  return (store.get<{ turns: number }>(sql, agentId)?.turns ?? 0) > 0;
+}

@@ -1,0 +1,220 @@
+/**
+ * The agents' voice: reads a run's out folder, in order, each file once. Files are hostile
+ * until parsed; who speaks is decided by the folder, never by what a file says. What a file
+ * means is not decided here.
+ */
+import {
+  type FSWatcher,
+  mkdirSync,
+  opendirSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { z } from 'zod';
+import type { Base } from './base.ts';
+import { saveOutMark } from './db/runs.ts';
+import { step } from './log.ts';
+import {
+  fileNumber,
+  type InFile,
+  numberedFileName,
+  type OutFile,
+  outFileSchema,
+  protocolFileBytesMax,
+} from './protocol.ts';
+import { readInside } from './safe-open.ts';
+import type { Agent, RunEndReason } from './types.ts';
+
+/** Who speaks: fixed by the folder in which the file lies. */
+export interface Speaker {
+  runId: number;
+  agent: Agent;
+  /** Answers into the run's in folder; does nothing once the run has ended. */
+  send(file: InFile): void;
+  kill(reason: RunEndReason, detail: string): void;
+  noteAlive(): void;
+}
+
+/** What a file does: `commit` joins the transaction that moves the mark, `after` follows it. */
+export interface Effect {
+  commit?(): void;
+  after?(): void;
+}
+
+export interface IpcDependencies extends Base {
+  /** Slow work (copying a file) happens here, before the transaction. */
+  effectOf(speaker: Speaker, file: OutFile): Promise<Effect>;
+}
+
+export class OutReader {
+  readonly #deps: IpcDependencies;
+  readonly #speaker: Speaker;
+  readonly #dir: string;
+  /** The highest number whose effect is committed. */
+  #mark: number;
+  #pumping: Promise<void> | null = null;
+  #again = false;
+  #closed = false;
+  #watcher: FSWatcher | undefined;
+  #cancelSweep = () => {};
+
+  constructor(deps: IpcDependencies, speaker: Speaker, dir: string, mark: number) {
+    this.#deps = deps;
+    this.#speaker = speaker;
+    this.#dir = dir;
+    this.#mark = mark;
+  }
+
+  /** Reads from now on. A slow sweep backs up the file system's events, which can be lost. */
+  start(): void {
+    this.#watcher = watch(this.#dir, () => void this.drain());
+    this.#watcher.on('error', (error) => this.#deps.log.warn({ err: error }, 'watching failed'));
+    const sweep = () => {
+      void this.drain();
+      this.#cancelSweep = this.#deps.clock.after(this.#deps.limits.outSweepMs, sweep);
+    };
+    sweep();
+  }
+
+  /** Resolves when everything that lies there now is applied or refused. Never rejects. */
+  drain(): Promise<void> {
+    this.#again = true;
+    this.#pumping ??= this.#pump().finally(() => {
+      this.#pumping = null;
+    });
+    return this.#pumping;
+  }
+
+  /** Applies nothing more, not even what lies there. */
+  close(): void {
+    this.#closed = true;
+    this.#watcher?.close();
+    this.#cancelSweep();
+  }
+
+  async #pump(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      try {
+        while (await this.#applyListed());
+      } catch (error) {
+        // The store refused (disk full, say): the file stays and the next sweep tries again.
+        this.#deps.log.error({ err: error, run: this.#speaker.runId }, 'an effect failed');
+        return;
+      }
+    }
+  }
+
+  /** Applies what a listing shows; true when there is the next file after that. */
+  async #applyListed(): Promise<boolean> {
+    for (const number of this.#list()) {
+      if (number === this.#mark + 1) await this.#apply(number);
+      else if (number <= this.#mark) this.#remove(numberedFileName(number));
+      await nextTurn();
+      if (this.#closed) return false;
+    }
+    const left = this.#list();
+    const next = this.#mark + 1;
+    if (left.includes(next)) return true;
+    // The runner writes in order and a listing taken after a file shows all before it, so what
+    // a second look finds beyond a gap was not written by the runner.
+    for (const number of left.filter((number) => number > next))
+      this.#refuse(numberedFileName(number), `out of order: ${next} was expected`);
+    return false;
+  }
+
+  /** Numbers of the files that lie there, ascending. Files of another name are refused. */
+  #list(): number[] {
+    const numbers: number[] = [];
+    const dir = opendirSync(this.#dir);
+    for (let seen = 0; seen < this.#deps.limits.outFilesPerSweep; seen += 1) {
+      const entry = dir.readSync();
+      if (!entry) break;
+      const number = fileNumber(entry.name);
+      // A folder can be removed safely only with the whole run; until then it is passed over.
+      if (entry.isDirectory() || entry.name.endsWith('.tmp')) continue;
+      if (number !== undefined) numbers.push(number);
+      else this.#refuse(entry.name, 'not a numbered file');
+    }
+    dir.closeSync();
+    return numbers.sort((left, right) => left - right);
+  }
+
+  async #apply(number: number): Promise<void> {
+    const { store, log } = this.#deps;
+    const { runId, agent } = this.#speaker;
+    const name = numberedFileName(number);
+    this.#speaker.noteAlive();
+    const effect = await this.#read(name);
+    if (this.#closed) return;
+    store.transaction(() => {
+      effect.commit?.();
+      saveOutMark(store, runId, number);
+    });
+    this.#mark = number;
+    step(log, 'effect-committed', { run: runId, agent: agent.id, number });
+    this.#remove(name);
+    step(log, 'effect-unlinked', { run: runId, agent: agent.id, number });
+    effect.after?.();
+  }
+
+  /** What the file does; for one that cannot be used, telling so. */
+  async #read(name: string): Promise<Effect> {
+    let parsed: unknown;
+    try {
+      const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
+      parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    } catch (error) {
+      return this.#refuse(name, String(error));
+    }
+    const file = outFileSchema.safeParse(parsed);
+    if (file.success) return this.#deps.effectOf(this.#speaker, file.data);
+    return this.#refuse(name, z.prettifyError(file.error).slice(0, 1000), parsed);
+  }
+
+  /** Sets a file aside, says so in the log, and tells the agent where it had asked for something. */
+  #refuse(name: string, problem: string, content?: unknown): Effect {
+    const { runId, agent } = this.#speaker;
+    this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
+    this.#quarantine(name);
+    this.#remove(name);
+    const asked = z.object({ requestId: z.string().max(100) }).safeParse(content);
+    if (!asked.success) return {};
+    const { requestId } = asked.data;
+    const text = `Refused: ${problem}`;
+    return { after: () => this.#speaker.send({ kind: 'response', requestId, ok: false, text }) };
+  }
+
+  /** Keeps the beginning of a refused file for a look; the oldest make room. */
+  #quarantine(name: string): void {
+    const { limits, config, clock, log } = this.#deps;
+    const dir = join(config.dataDir, 'quarantine', this.#speaker.agent.id);
+    try {
+      const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      for (const old of readdirSync(dir)
+        .sort()
+        .slice(0, 1 - limits.quarantineFilesMax))
+        rmSync(join(dir, old));
+      const keptName = `${clock.now()}-${name.replace(/[^\w.-]/g, '_').slice(0, 80)}`;
+      writeFileSync(join(dir, keptName), bytes.subarray(0, limits.quarantineFileBytesMax));
+    } catch (error) {
+      // A link, FIFO, socket or giant cannot be kept; the log has its name.
+      log.debug({ err: error, name }, 'not kept in quarantine');
+    }
+  }
+
+  /** Unlinking follows nothing. */
+  #remove(name: string): void {
+    try {
+      unlinkSync(join(this.#dir, name));
+    } catch (error) {
+      this.#deps.log.debug({ err: error, name }, 'not removed');
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import { describe, expect, test } from 'vitest';
+import { defaultLimits } from './config.ts';
+import type { Turn } from './db/turns.ts';
+import { type TurnEnd, verdictOf } from './turn-end.ts';
+import type { RunEndReason } from './types.ts';
+
+function turn(failures: number): Turn {
+  return {
+    id: 1,
+    agentId: 'main',
+    state: 'running',
+    attempt: failures + 1,
+    failures,
+    reason: null,
+  };
+}
+
+function modelError(status: number | null): TurnEnd {
+  return { kind: 'model-error', error: { status, message: 'words of the API' } };
+}
+
+function runEnd(reason: RunEndReason): TurnEnd {
+  return { kind: 'run-ended', end: { reason, detail: '' } };
+}
+
+describe('an attempt that the model failed', () => {
+  test.each([401, 403])(
+    'for its credential (%i) is over, says so, and keeps the message',
+    (status) => {
+      const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
+      expect(verdict).toMatchObject({ kind: 'over', state: 'failed', keepsMessages: true });
+      expect(verdict).toHaveProperty('notice', expect.stringContaining('.env'));
+    },
+  );
+
+  test.each([400, 404, 413])('for what was asked (%i) is over and offers /new', (status) => {
+    const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
+    expect(verdict).toMatchObject({ kind: 'over', keepsMessages: false });
+    expect(verdict).toHaveProperty('notice', expect.stringContaining('/new'));
+  });
+
+  test.each([408, 429, 500, 502, 529, null])('for the moment (%s) is tried again', (status) => {
+    expect(verdictOf(modelError(status), turn(0), defaultLimits)).toMatchObject({
+      kind: 'again',
+      afterMs: 5000,
+      counts: true,
+      notice: null,
+    });
+  });
+
+  test('waits longer each time, tells the chat once, and in the end gives up aloud', () => {
+    const verdicts = defaultLimits.retryDelaysMs.map((_, failures) =>
+      verdictOf(modelError(529), turn(failures), defaultLimits),
+    );
+    const waits = verdicts.map((verdict) => (verdict.kind === 'again' ? verdict.afterMs : -1));
+    expect(waits).toEqual(defaultLimits.retryDelaysMs);
+    expect(waits).toEqual([...waits].sort((a, b) => a - b));
+    expect(verdicts.filter((verdict) => verdict.kind === 'again' && verdict.notice)).toHaveLength(
+      1,
+    );
+    const last = verdictOf(modelError(529), turn(waits.length), defaultLimits);
+    expect(last).toMatchObject({ kind: 'over', keepsMessages: true });
+    expect(last).toHaveProperty('notice', expect.stringContaining('kept'));
+  });
+});
+
+describe('an attempt whose container ended', () => {
+  test.each(['shutdown', 'host-died', 'idle', 'evicted'] as const)(
+    'because of the host (%s) does not count against the turn',
+    (reason) =>
+      expect(verdictOf(runEnd(reason), turn(2), defaultLimits)).toMatchObject({
+        kind: 'again',
+        counts: false,
+      }),
+  );
+
+  test('with a lost session starts a fresh one and says so', () =>
+    expect(verdictOf(runEnd('session-lost'), turn(0), defaultLimits)).toMatchObject({
+      kind: 'again',
+      notice: expect.stringContaining('fresh'),
+    }));
+
+  test.each(['crashed', 'wire-broken', 'start-failed', 'start-timeout', 'session-lost'] as const)(
+    'by itself (%s) is tried again, but not for ever',
+    (reason) => {
+      expect(verdictOf(runEnd(reason), turn(0), defaultLimits)).toMatchObject({
+        kind: 'again',
+        counts: true,
+      });
+      expect(verdictOf(runEnd(reason), turn(2), defaultLimits)).toMatchObject({
+        kind: 'over',
+        state: 'failed',
+        notice: expect.stringContaining('3 times'),
+      });
+    },
+  );
+
+  test('keeps the message when no container could be had', () => {
+    expect(verdictOf(runEnd('start-failed'), turn(2), defaultLimits)).toMatchObject({
+      keepsMessages: true,
+    });
+    expect(verdictOf(runEnd('crashed'), turn(2), defaultLimits)).toMatchObject({
+      keepsMessages: false,
+    });
+  });
+});
+
+test('a stopped turn is over without a word; one that took too long says so', () => {
+  expect(verdictOf({ kind: 'stopped' }, turn(0), defaultLimits)).toMatchObject({
+    state: 'stopped',
+    notice: null,
+  });
+  expect(verdictOf({ kind: 'timeout' }, turn(0), defaultLimits)).toMatchObject({
+    state: 'failed',
+    reason: 'turn-timeout',
+    notice: expect.stringContaining('30 minutes'),
+  });
+});

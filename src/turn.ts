@@ -1,0 +1,242 @@
+/**
+ * Turns: claim messages, build the prompt, run, commit. Every end of an attempt has its
+ * recorded reason and either another attempt or a plain sentence in the chat. Keeps the warm
+ * containers of agents between their turns.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Base } from './base.ts';
+import type { Run } from './container-runner.ts';
+import {
+  assignPrompt,
+  claimMessages,
+  hasUnclaimed,
+  settleMessages,
+  takeOmittedCount,
+} from './db/messages.ts';
+import { listTextsOfTurn } from './db/outbox.ts';
+import { deleteSession, findSession } from './db/runs.ts';
+import { endTurn, findOpenTurn, requeueTurn, saveTurn, startTurn, type Turn } from './db/turns.ts';
+import { type Deferred, deferred } from './deferred.ts';
+import { formatPrompt, instructionsFor } from './format.ts';
+import type { NextRun } from './group-queue.ts';
+import { step } from './log.ts';
+import type { Outbox } from './outbox.ts';
+import type { InFile } from './protocol.ts';
+import { type TurnEnd, verdictOf } from './turn-end.ts';
+import type { Agent, Attachment } from './types.ts';
+
+export interface TurnDependencies extends Base {
+  outbox: Outbox;
+  loadAgent(agentId: string): Agent;
+  startRun(agent: Agent, start: InFile): Run;
+  showActivity(agent: Agent, text: string | null): void;
+  /** The agent's container is gone. */
+  released(agentId: string): void;
+}
+
+/** Image types that the model can be shown (Messages API, image content blocks). */
+const shownImages = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
+
+/** A turn that runs now. */
+interface ActiveTurn {
+  turn: Turn;
+  run: Run;
+  end: Deferred<TurnEnd>;
+  isEnding: boolean;
+}
+
+export class Turns {
+  readonly #deps: TurnDependencies;
+  readonly #active = new Map<string, ActiveTurn>();
+  readonly #runs = new Map<string, Run>();
+
+  constructor(deps: TurnDependencies) {
+    this.#deps = deps;
+  }
+
+  /** One turn of the agent, if there is anything to do. */
+  async take(agentId: string): Promise<NextRun> {
+    const agent = this.#deps.loadAgent(agentId);
+    const run = this.#runs.get(agentId);
+    // A container on its way out still holds the agent's session.
+    if (run && !run.isOpen) await run.ended;
+    const turn = this.#claim(agent);
+    if (!turn) return { kind: 'none' };
+    return this.#conclude(agent, turn, await this.#attempt(agent, turn));
+  }
+
+  /** Hands what arrived to the agent's running turn; false when it must wait for the next. */
+  nudge(agentId: string): boolean {
+    const active = this.#active.get(agentId);
+    if (!active?.run.isOpen || active.isEnding) return false;
+    const { store, limits } = this.#deps;
+    const { chatId } = active.run.agent.group;
+    claimMessages(store, chatId, active.turn.id, limits.promptMessagesMax);
+    this.#hand(active);
+    return !hasUnclaimed(store, chatId);
+  }
+
+  isActive(agentId: string): boolean {
+    return this.#active.has(agentId);
+  }
+
+  isWarm(agentId: string): boolean {
+    return this.#runs.get(agentId)?.isOpen === true;
+  }
+
+  /** Ends the warm container of an agent without a turn. */
+  evict(agentId: string, reason: 'idle' | 'evicted'): void {
+    this.#runs.get(agentId)?.close(reason);
+  }
+
+  /** Ends the attempt that runs for a turn, if it still does. */
+  end({ id, agentId }: Turn, end: TurnEnd): void {
+    const active = this.#active.get(agentId);
+    if (active?.turn.id !== id || active.isEnding) return;
+    active.isEnding = true;
+    active.end.resolve(end);
+  }
+
+  /** Ends what the agent does, at once, or what waits for it. False when there was nothing. */
+  stop(agentId: string): boolean {
+    const active = this.#active.get(agentId);
+    if (!active) return this.#stopWaiting(this.#deps.loadAgent(agentId));
+    active.run.kill('stopped');
+    this.end(active.turn, { kind: 'stopped' });
+    return true;
+  }
+
+  /** Forgets the conversation; files and CLAUDE.md stay. Stops a running turn. */
+  renew(agentId: string): void {
+    this.stop(agentId);
+    this.#runs.get(agentId)?.kill('new-session');
+    deleteSession(this.#deps.store, agentId);
+  }
+
+  /** Ends all containers. Turns under way stay open and are taken up at the next start. */
+  async shutdown(): Promise<void> {
+    const runs = [...this.#runs.values()];
+    for (const run of runs) run.kill('shutdown');
+    await Promise.all(runs.map((run) => run.ended));
+  }
+
+  #claim(agent: Agent): Turn | undefined {
+    const { store, clock, log } = this.#deps;
+    const turn = store.transaction(() => {
+      const turnId = this.#gather(agent);
+      if (turnId === undefined) return undefined;
+      settleMessages(store, turnId, 'again', clock.now());
+      return startTurn(store, agent.id);
+    });
+    if (turn) step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
+    return turn;
+  }
+
+  /** The agent's open turn, or a new one if messages wait, with all that waits claimed for it. */
+  #gather(agent: Agent): number | undefined {
+    const { store, clock, limits } = this.#deps;
+    const { chatId } = agent.group;
+    const open = findOpenTurn(store, agent.id);
+    if (!open && !hasUnclaimed(store, chatId)) return undefined;
+    const turnId = open?.id ?? saveTurn(store, agent.id, 'message', clock.now());
+    claimMessages(store, chatId, turnId, limits.promptMessagesMax);
+    return turnId;
+  }
+
+  async #attempt(agent: Agent, turn: Turn): Promise<TurnEnd> {
+    const { clock, limits, showActivity } = this.#deps;
+    const warm = this.#runs.get(agent.id);
+    const run = warm?.isOpen ? warm : this.#start(agent);
+    const active: ActiveTurn = { turn, run, end: deferred(), isEnding: false };
+    this.#active.set(agent.id, active);
+    const cancelLimit = clock.after(limits.turnTimeoutMs, () =>
+      this.end(turn, { kind: 'timeout' }),
+    );
+    void run.ended.then((end) => this.end(turn, { kind: 'run-ended', end }));
+    showActivity(agent, 'thinking');
+    this.#hand(active, turn.reason);
+    const end = await active.end.promise;
+    cancelLimit();
+    showActivity(agent, null);
+    if (end.kind !== 'done') {
+      run.kill(end.kind === 'timeout' ? 'turn-timeout' : 'model-failed');
+      await run.ended;
+    }
+    this.#active.delete(agent.id);
+    return end;
+  }
+
+  #start(agent: Agent): Run {
+    const { config, store, startRun, released } = this.#deps;
+    const run = startRun(agent, {
+      kind: 'start',
+      sessionId: findSession(store, agent.id),
+      instructions: instructionsFor(agent, config.assistantName),
+    });
+    this.#runs.set(agent.id, run);
+    void run.ended.then(() => {
+      this.#runs.delete(agent.id);
+      released(agent.id);
+    });
+    return run;
+  }
+
+  /** Puts the turn's messages that are in no prompt yet into the session. */
+  #hand({ turn, run }: ActiveTurn, interruptedBy: string | null = null): void {
+    const { store, log, limits } = this.#deps;
+    for (let reason = interruptedBy; ; reason = null) {
+      const uuid = randomUUID();
+      const messages = assignPrompt(store, turn.id, uuid, limits.promptTextMax);
+      if (messages.length === 0) return;
+      const text = formatPrompt(messages, {
+        omitted: takeOmittedCount(store, run.agent.group.chatId),
+        interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turn.id) },
+      });
+      const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
+      const images = shown.map(({ path, mime }) => ({ path, mime }));
+      run.send({ kind: 'prompt', uuid, text, images });
+      step(log, 'prompt-handed', { agent: turn.agentId, turn: turn.id, uuid });
+    }
+  }
+
+  readonly #isShown = (file: Attachment): boolean =>
+    shownImages.has(file.mime) && file.sizeBytes <= this.#deps.limits.imageBytesMax;
+
+  /** Commits what the end of an attempt means, and says when to try again. */
+  #conclude(agent: Agent, turn: Turn, end: TurnEnd): NextRun {
+    const { store, log, clock, outbox, limits } = this.#deps;
+    const { chatId } = agent.group;
+    const verdict = verdictOf(end, turn, limits);
+    log.info({ agent: agent.id, turn: turn.id, end, verdict: verdict.kind }, 'turn ended');
+    if (verdict.kind === 'done') {
+      step(log, 'turn-done', { agent: agent.id, turn: turn.id });
+      return { kind: 'none' };
+    }
+    store.transaction(() => {
+      if (verdict.kind === 'again') {
+        requeueTurn(store, turn.id, verdict.reason, verdict.counts);
+        // A first turn that was killed early may not have reached the disk: nothing is missed.
+        if (verdict.reason === 'session-lost' && !deleteSession(store, agent.id)) return;
+      } else {
+        settleMessages(store, turn.id, verdict.keepsMessages ? 'release' : 'close', clock.now());
+        endTurn(store, turn.id, verdict.state, verdict.reason, clock.now());
+      }
+      if (verdict.notice) outbox.add(chatId, verdict.notice);
+    });
+    outbox.flush(chatId);
+    return verdict.kind === 'again'
+      ? { kind: 'retry', afterMs: verdict.afterMs }
+      : { kind: 'none' };
+  }
+
+  #stopWaiting(agent: Agent): boolean {
+    const { store, clock } = this.#deps;
+    return store.transaction(() => {
+      const turnId = this.#gather(agent);
+      if (turnId === undefined) return false;
+      settleMessages(store, turnId, 'close', clock.now());
+      endTurn(store, turnId, 'stopped', 'stopped', clock.now());
+      return true;
+    });
+  }
+}

@@ -1,0 +1,225 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect, onTestFinished, test } from 'vitest';
+import type { ModelBlock, ModelCall } from '../../demo/messages-server.ts';
+import { Store } from '../../src/db.ts';
+import type { Step } from '../../src/log.ts';
+import { startScriptedModel } from '../scripted-model/scripted-model.ts';
+import { HostProcess } from '../support/host-process.ts';
+import { TestTerminal } from '../support/terminal.ts';
+
+const messageCount = 200;
+const randomKills = 40;
+const groups = ['main', 'alpha', 'beta'];
+
+/** Each step of a message's path, killed at once or in the middle of things. */
+const steps: Step[] = [
+  'message-stored',
+  'turn-claimed',
+  'run-recorded',
+  'container-spawned',
+  'prompt-handed',
+  'effect-committed',
+  'effect-unlinked',
+  'turn-done',
+  'delivery-sent',
+  'delivery-recorded',
+  'run-ended',
+];
+
+const seed = Number(process.env.CRASH_SEED ?? 20261125);
+
+test('forty kills at random instants and one at each step lose and double nothing', async () => {
+  const storm = await startStorm();
+  const { random, host, terminals, numbersAnswered } = storm;
+  let sent = 0;
+  const sendSome = (most: number) => {
+    for (let left = 1 + random(most); left > 0 && sent < messageCount; left -= 1) {
+      const terminal = terminals[sent % groups.length];
+      terminal?.tell(`@Andy number ${sent}`, [], `m-${sent}`);
+      sent += 1;
+    }
+  };
+
+  let kills = 0;
+  for (const step of steps) {
+    await host.start(`${step}:${1 + random(2)}`);
+    sendSome(5);
+    kills += await host.diesBySelf();
+  }
+  expect(kills).toBe(steps.length);
+  for (let round = 0; round < randomKills; round += 1) {
+    await host.start();
+    sendSome(7);
+    await delay(random(1600));
+    sendSome(3);
+    await host.kill();
+    kills += 1;
+  }
+  await host.start();
+  while (sent < messageCount) sendSome(20);
+  await Promise.all(terminals.map((terminal) => everythingAnswered(terminal)));
+  await host.stop();
+
+  const counts = numbersAnswered();
+  const all = Array.from({ length: messageCount }, (_, number) => number);
+  const unanswered = all.filter((number) => !counts.has(number));
+  const doubled = all.filter((number) => (counts.get(number) ?? 0) > 1);
+  const repeats = terminals.reduce((sum, terminal) => sum + terminal.repeats, 0);
+  console.log(
+    `crash storm: seed ${seed}, ${kills} kills, ${messageCount} messages, ${unanswered.length} unanswered, ${doubled.length} answered twice, ${repeats} sent again with the same id`,
+  );
+  expect({ unanswered, doubled }).toEqual({ unanswered: [], doubled: [] });
+  expect(storm.remains()).toEqual([]);
+}, 600_000);
+
+async function everythingAnswered(terminal: TestTerminal): Promise<void> {
+  await terminal.until(() => terminal.unstored === 0 || undefined, 'all to be stored', 120_000);
+  expect(await terminal.settled(240_000)).toBe('settled');
+}
+
+async function startStorm() {
+  const home = mkdtempSync(join(tmpdir(), 'nanoclaw-storm-'));
+  const model = await startScriptedModel();
+  onTestFinished(async () => {
+    await model.close();
+    rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  });
+  const script = model.on(/number/);
+  for (let step = 0; step < 20; step += 1) script.answer(answerNumbers);
+  const environment = {
+    NANOCLAW_HOME: home,
+    ANTHROPIC_API_KEY: 'the-real-key',
+    ANTHROPIC_BASE_URL: model.url,
+  };
+  const socketPath = join(home, 'data', 'nanoclaw.sock');
+  const terminals: TestTerminal[] = groups.map((group) => new TestTerminal(socketPath, group));
+  let state = seed;
+  const random = (below: number) => {
+    state = (state * 1103515245 + 12345) % 2147483648;
+    return Math.floor((state / 2147483648) * below);
+  };
+  return {
+    random,
+    terminals,
+    host: new StormHost(environment, terminals),
+    /** How many delivered replies answered each number. */
+    numbersAnswered: () => {
+      const counts = new Map<number, number>();
+      for (const terminal of terminals)
+        for (const { text } of terminal.delivered)
+          for (const match of text.matchAll(/#(\d+)/g))
+            counts.set(Number(match[1]), (counts.get(Number(match[1])) ?? 0) + 1);
+      return counts;
+    },
+    remains: () => remains(home),
+  };
+}
+
+class StormHost {
+  readonly #environment: Record<string, string>;
+  readonly #terminals: TestTerminal[];
+  #process: HostProcess | undefined;
+
+  constructor(environment: Record<string, string>, terminals: TestTerminal[]) {
+    this.#environment = environment;
+    this.#terminals = terminals;
+  }
+
+  /** Starts it; resolves when everyone is attached again, or when it has died already. */
+  async start(killAt?: string): Promise<void> {
+    const host = new HostProcess(this.#environment, killAt);
+    this.#process = host;
+    for (const terminal of this.#terminals) {
+      while (host.isAlive) {
+        const attached = await terminal.connect().then(
+          () => true,
+          () => false,
+        );
+        if (attached) break;
+        await delay(20);
+      }
+    }
+    if (!host.isAlive && killAt === undefined)
+      throw new Error(`the host did not start: ${host.output}`);
+  }
+
+  /** 1 when the host dies at its step; 0 when the step did not come in time. */
+  async diesBySelf(): Promise<number> {
+    const host = this.#process;
+    if (!host) return 0;
+    const died = await Promise.race([host.exited.then(() => 1), delay(60_000, 0)]);
+    if (died === 0) await host.kill();
+    return died;
+  }
+
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+  }
+
+  async stop(): Promise<void> {
+    await this.#process?.kill('SIGTERM');
+  }
+}
+
+/** Answers with all numbers that were said since the last answer, sometimes after a tool. */
+function answerNumbers(call: ModelCall) {
+  const texts: string[] = [];
+  let usedTool = false;
+  for (const message of call.body.messages.toReversed()) {
+    const blocks = typeof message.content === 'string' ? [] : message.content;
+    const isToolCall = blocks.some(({ type }) => type === 'tool_use');
+    if (message.role === 'assistant' && !isToolCall) break;
+    usedTool ||= isToolCall;
+    texts.push(JSON.stringify(message.content));
+  }
+  const numbers = texts.join(' ').matchAll(/number (\d+)/g);
+  const found = [...new Set([...numbers].map((match) => Number(match[1])))].sort((a, b) => a - b);
+  const text = `Answered ${found.map((number) => `#${number}`).join(' ')}`;
+  const first: ModelBlock[] =
+    !usedTool && (found[0] ?? 1) % 3 === 0
+      ? [
+          {
+            type: 'tool_use',
+            id: `toolu_${Math.random().toString(36).slice(2)}`,
+            name: 'Bash',
+            input: { command: 'perl -e "select(undef, undef, undef, 0.3)"' },
+          },
+        ]
+      : [{ type: 'text', text }];
+  return { kind: 'blocks' as const, blocks: first };
+}
+
+/** Whatever a dead or stopped host left: run folders, files, processes, open rows. */
+function remains(home: string): string[] {
+  const agentsDir = join(home, 'data', 'agents');
+  const folders = readdirSync(agentsDir).flatMap((agent) =>
+    readdirSync(join(agentsDir, agent))
+      .filter((name) => name !== 'home')
+      .map((name) => `${agent}/${name}`),
+  );
+  const processes = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/environ`))
+    .flatMap((pid) => {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return line.includes('agent-runner.js') &&
+          readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(home)
+          ? [line]
+          : [];
+      } catch {
+        return []; // ENOENT, ESRCH: it ended meanwhile.
+      }
+    });
+  const store = new Store(join(home, 'store', 'nanoclaw.db'));
+  const rows = store.all(
+    `SELECT 'run ' || id AS open FROM runs WHERE ended_at IS NULL
+     UNION ALL SELECT 'turn ' || id FROM turns WHERE state IN ('queued', 'running')
+     UNION ALL SELECT 'outbox ' || id FROM outbox WHERE state = 'pending'
+     UNION ALL SELECT 'message ' || id FROM messages WHERE handled_at IS NULL AND wakes = 1`,
+  );
+  store.close();
+  return [...folders, ...processes, ...rows.map((row) => JSON.stringify(row))];
+}

@@ -1,0 +1,203 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { startScriptedModel } from '../scripted-model/scripted-model.ts';
+import { App } from '../support/app.ts';
+
+/** Short waits between attempts; the retries inside `claude` keep their own. */
+const quick = { retryDelaysMs: [100, 100], crashRetryDelayMs: 100 };
+
+describe('when the model fails', () => {
+  test.each([401, 403])(
+    'for the credential (%i), the person is told at once and answered once it is mended',
+    async (status) => {
+      const app = await App.start({ limits: quick });
+      app.model.on('hello').fail(status, { message: 'bad key' });
+      app.model.on('again').reply('both answered');
+      const person = await app.attach();
+      await person.say('hello');
+      expect(await person.nextText()).toMatch(new RegExp(`credential \\(${status}.*\\.env`));
+      expect(await person.settled()).toBe('failed');
+      await person.say('again');
+      expect(await person.nextText()).toBe('both answered');
+      expect((await app.model.call('again')).lastUserText).toMatch(/hello[\s\S]*again/);
+      expect(await person.settled()).toBe('settled');
+    },
+  );
+
+  test.each([429, 500, 529])(
+    'for the moment (%i), it is asked again until it answers',
+    async (status) => {
+      const app = await App.start({ limits: { ...quick, attemptsBeforeNotice: 9 } });
+      app.model
+        .on('hello')
+        .fail(status, { times: 6, headers: { 'retry-after': '0' } })
+        .reply('at last');
+      const person = await app.attach();
+      await person.say('hello');
+      expect(await person.nextText()).toBe('at last');
+      expect(await person.settled()).toBe('settled');
+      expect(person.delivered).toHaveLength(1);
+      expect(app.rows('SELECT state, failures > 0 AS failed FROM turns')).toEqual([
+        { state: 'done', failed: 1 },
+      ]);
+    },
+  );
+
+  test('for long, the person is told that it is away, that it is given up, and is answered later', async () => {
+    const app = await App.start({ limits: quick });
+    app.model.on('hello').fail(529, { headers: { 'retry-after': '0' } });
+    app.model.on('later').reply('both answered');
+    const person = await app.attach();
+    await person.say('hello');
+    expect(await person.nextText()).toMatch(/not available at the moment.*kept/);
+    expect(await person.nextText()).toMatch(/could not be reached in 3 attempts.*kept/);
+    expect(await person.settled()).toBe('failed');
+    await person.say('later');
+    expect(await person.nextText()).toBe('both answered');
+  });
+
+  test('and the host is restarted, what was given up is tried again by itself', async () => {
+    const app = await App.start({ limits: quick });
+    app.model.on('hello').fail(401, { times: 4 }).reply('mended');
+    const person = await app.attach();
+    await person.say('hello');
+    await person.next();
+    await person.settled();
+    await app.stop();
+    await app.start();
+    await person.connect();
+    expect(await person.nextText()).toBe('mended');
+  });
+
+  test.each(['malformed', 'html', 'empty'] as const)(
+    'with %s answers, it is asked again',
+    async (fault) => {
+      const app = await App.start({ limits: quick });
+      app.model.on('hello')[fault]({ times: 2 }).reply('at last');
+      const person = await app.attach();
+      await person.say('hello');
+      expect(await person.nextText()).toBe('at last');
+    },
+  );
+
+  test('because nobody listens there, the message waits and is answered when it is back', async () => {
+    const gone = await startScriptedModel();
+    const port = Number(new URL(gone.url).port);
+    await gone.close();
+    const app = await App.start({
+      limits: { retryDelaysMs: [100, 200, 400, 400, 400, 400], crashRetryDelayMs: 100 },
+      environment: { ANTHROPIC_BASE_URL: gone.url },
+    });
+    const person = await app.attach();
+    await person.say('hello');
+    expect(await person.nextText()).toMatch(/not available at the moment/);
+    const back = await startScriptedModel({ port });
+    back.on('hello').reply('here again');
+    expect(await person.nextText()).toBe('here again');
+    await back.close();
+  });
+
+  test('to end an answer, the turn is stopped at its time limit and the person is told', async () => {
+    const app = await App.start({ limits: { turnTimeoutMs: 4000 } });
+    app.model.on('hello').stall();
+    app.model.on('next').reply('on we go');
+    const person = await app.attach();
+    await person.say('hello');
+    expect(await person.nextText()).toMatch(/took longer than/);
+    expect(app.rows('SELECT state, reason FROM turns')).toEqual([
+      { state: 'failed', reason: 'turn-timeout' },
+    ]);
+    await person.say('next');
+    expect(await person.nextText()).toBe('on we go');
+  });
+
+  test('in one group, another group is answered meanwhile', async () => {
+    const app = await App.start();
+    app.model.on('hello').hang();
+    app.model.on('quick').reply('I am here');
+    const person = await app.attach();
+    await person.say('hello');
+    await app.model.call('hello');
+    const maria = await app.attach('family', 'Maria');
+    await maria.say('@Andy quick');
+    expect(await maria.nextText()).toBe('I am here');
+  });
+});
+
+describe('when the agent breaks', () => {
+  test('it is started again, knows that it was interrupted, and answers', async () => {
+    const app = await App.start({ limits: quick });
+    app.model
+      .on('hello')
+      .callTool('mcp__nanoclaw__send_message', { text: 'part one' })
+      .thenCallTool('Bash', { command: 'kill -9 $PPID' })
+      .thenReply('never');
+    const person = await app.attach();
+    await person.say('hello');
+    expect(await person.nextText()).toBe('part one');
+    const again = await app.model.call((call) => call.lastUserText.includes('cut short'));
+    expect(again.lastUserText).toContain('<already-sent>part one</already-sent>');
+  });
+
+  test('every time, the person is told and the next message is answered', async () => {
+    const app = await App.start({ limits: quick });
+    app.model
+      .on('hello')
+      .answer(() => kill())
+      .answer(() => kill())
+      .answer(() => kill());
+    app.model.on('next').reply('fine now');
+    const kill = () => ({
+      kind: 'blocks' as const,
+      blocks: [
+        {
+          type: 'tool_use' as const,
+          id: `toolu_${Math.random().toString(36).slice(2)}`,
+          name: 'Bash',
+          input: { command: 'kill -9 $PPID' },
+        },
+      ],
+    });
+    const person = await app.attach();
+    await person.say('hello');
+    expect(await person.nextText()).toMatch(/broke down 3 times/);
+    expect(app.rows('SELECT state, reason, attempt FROM turns')).toEqual([
+      { state: 'failed', reason: 'crashed', attempt: 3 },
+    ]);
+    await person.say('next');
+    expect(await person.nextText()).toBe('fine now');
+  });
+
+  test('its session is lost, it says so and starts a fresh one', async () => {
+    const app = await App.start({ limits: quick });
+    app.model.on('one').reply('first');
+    app.model.on('two').reply('second');
+    const person = await app.attach();
+    await person.say('one');
+    await person.next();
+    await person.settled();
+    await app.stop();
+    rmSync(join(app.config.dataDir, 'agents', 'main', 'home', '.claude', 'projects'), {
+      recursive: true,
+    });
+    await app.start();
+    await person.connect();
+    await person.say('two');
+    expect(await person.nextText()).toMatch(/fresh one/);
+    expect(await person.nextText()).toBe('second');
+    expect((await app.model.call('two')).lastUserText).toContain('could not be reopened');
+    expect(app.rows("SELECT reason FROM runs WHERE reason = 'session-lost'")).toHaveLength(1);
+  });
+});
+
+test('no run leaves a folder behind, whatever ended it', async () => {
+  const app = await App.start({ limits: quick });
+  app.model.on('hello').reply('hi');
+  const person = await app.attach();
+  await person.say('hello');
+  await person.next();
+  await person.say('/stop');
+  await app.stop();
+  expect(readdirSync(join(app.config.dataDir, 'agents', 'main'))).toEqual(['home']);
+});

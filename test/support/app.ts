@@ -1,0 +1,84 @@
+/**
+ * The real host in this process, on a state folder of its own, with the scripted model as
+ * the gateway that a user would name in ANTHROPIC_BASE_URL. Containers, SDK and `claude`
+ * are real.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { type Config, defaultLimits, type Limits, loadConfig } from '../../src/config.ts';
+import { Store } from '../../src/db.ts';
+import { type Host, startHost } from '../../src/host.ts';
+import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
+import { TestTerminal } from './terminal.ts';
+
+export interface AppOptions {
+  limits?: Partial<Limits>;
+  /** A state folder that is there already; otherwise a new one. */
+  home?: string;
+  model?: ScriptedModel;
+  environment?: Record<string, string>;
+}
+
+export class App {
+  readonly config: Config;
+  readonly model: ScriptedModel;
+  readonly #limits: Limits;
+  #host: Host | undefined;
+
+  private constructor(config: Config, model: ScriptedModel, limits: Limits) {
+    this.config = config;
+    this.model = model;
+    this.#limits = limits;
+  }
+
+  /** Starts a host; the test's end stops it and removes its state. */
+  static async start(options: AppOptions = {}): Promise<App> {
+    const home = options.home ?? mkdtempSync(join(tmpdir(), 'nanoclaw-e2e-'));
+    const model = options.model ?? (await startScriptedModel());
+    const environment = {
+      ANTHROPIC_API_KEY: 'the-real-key',
+      ANTHROPIC_BASE_URL: model.url,
+      NANOCLAW_HOME: home,
+      ...options.environment,
+    };
+    const config = loadConfig(environment, dirname(dirname(import.meta.dirname)));
+    const app = new App(config, model, { ...defaultLimits, ...options.limits });
+    onTestFinished(async () => {
+      await app.stop();
+      await model.close();
+      rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    });
+    await app.start();
+    return app;
+  }
+
+  async start(): Promise<void> {
+    this.#host = await startHost(this.config, { limits: this.#limits });
+  }
+
+  async stop(): Promise<void> {
+    await this.#host?.stop();
+    this.#host = undefined;
+  }
+
+  attach(group?: string, as?: string): Promise<TestTerminal> {
+    return TestTerminal.attach(this.config.socketPath, group, as);
+  }
+
+  /** The path of something in a group's folder. */
+  inGroup(group: string, ...path: string[]): string {
+    return join(this.config.groupsDir, group, ...path);
+  }
+
+  /** Asks the store, while the host runs. */
+  rows(sql: string): unknown[] {
+    const store = new Store(join(this.config.storeDir, 'nanoclaw.db'));
+    try {
+      return store.all(sql);
+    } finally {
+      store.close();
+    }
+  }
+}

@@ -1,0 +1,35 @@
+/** The host as a process of its own, started as `npm start` starts it, so that it can be killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { dirname, join } from 'node:path';
+
+const projectDir = dirname(dirname(import.meta.dirname));
+
+export class HostProcess {
+  readonly child: ChildProcess;
+  readonly exited: Promise<unknown>;
+  output = '';
+
+  /** Starts a service: no terminal, no input. `killAt` names a step at which it dies. */
+  constructor(environment: Record<string, string>, killAt?: string) {
+    const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
+    this.child = spawn(process.execPath, [...preload, join(projectDir, 'scripts/start.mjs')], {
+      env: { PATH: process.env.PATH, ...environment, ...(killAt && { KILL_AT: killAt }) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.exited = once(this.child, 'exit');
+    for (const stream of [this.child.stdout, this.child.stderr])
+      stream?.on('data', (bytes) => {
+        this.output += String(bytes);
+      });
+  }
+
+  get isAlive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    this.child.kill(signal);
+    await this.exited;
+  }
+}
