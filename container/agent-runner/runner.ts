@@ -8,7 +8,7 @@ import { Answers } from './answers.ts';
 import { readInbox } from './inbox.ts';
 import { cut, Outbox } from './outbox.ts';
 import { Prompts } from './prompts.ts';
-import { type ClaudeSettings, openSession, type Session, type Start } from './session.ts';
+import { type ClaudeSettings, openSession, type Start } from './session.ts';
 import { HostTools } from './tools.ts';
 
 export const exitCodes = { closed: 0, crashed: 1, sessionLost: 3, wireClosed: 4 } as const;
@@ -26,12 +26,11 @@ export function runAgent(settings: Settings): void {
   const answers = new Answers(outbox);
   const prompts = new Prompts(settings.groupDir);
   const tools = new HostTools(outbox);
-  let session: Session | undefined;
   let isClosing = false;
 
   const converse = async (start: Start): Promise<void> => {
-    session = openSession(settings, start, { prompts, tools });
-    for await (const message of session.messages) answers.take(message);
+    const messages = openSession(settings, start, { prompts, tools });
+    for await (const message of messages) answers.take(message);
     if (!isClosing) throw new Error('claude left by itself');
     process.exit(exitCodes.closed);
   };
@@ -58,7 +57,6 @@ export function runAgent(settings: Settings): void {
     }
   };
 
-  process.on('exit', () => session?.kill());
   // Rejections that nobody handles come here too.
   process.on('uncaughtException', (error) => fail(outbox, error));
   readInbox(settings.inboxDir, take);

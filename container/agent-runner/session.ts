@@ -2,7 +2,6 @@
  * How the one session with `claude` is opened. Everything that decides what the agent may
  * use is here; what it may reach is decided outside, by the container.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { type Options, type Query, query } from '@anthropic-ai/claude-agent-sdk/core';
 import type { InFile } from '../../src/protocol.ts';
 import { archiveConversation } from './archive.ts';
@@ -41,31 +40,20 @@ export interface ClaudeSettings {
 
 export type Start = Extract<InFile, { kind: 'start' }>;
 
-export interface Session {
-  messages: Query;
-  /** Ends `claude` at once, whatever it does. */
-  kill(): void;
-}
-
-/** Starts `claude`. Errors come out of `messages`. */
+/**
+ * Starts `claude`; the SDK ends it with the process. Errors come out of the query, with what
+ * `claude` wrote to standard error.
+ */
 export function openSession(
   settings: ClaudeSettings,
   start: Start,
   parts: { prompts: Prompts; tools: HostTools },
-): Session {
-  let child: ChildProcess | undefined;
-  const options: Options = {
+): Query {
+  const options = {
     ...optionsFor(settings, start),
     mcpServers: { nanoclaw: parts.tools.server() },
-    spawnClaudeCodeProcess: ({ command, args, cwd, env, signal }) => {
-      const stdio: ['pipe', 'pipe', 'inherit'] = ['pipe', 'pipe', 'inherit'];
-      const claude = spawn(command, args, { cwd, env, signal, stdio });
-      child = claude;
-      return claude;
-    },
   };
-  const messages = query({ prompt: parts.prompts, options });
-  return { messages, kill: () => child?.kill('SIGKILL') };
+  return query({ prompt: parts.prompts, options });
 }
 
 function optionsFor(settings: ClaudeSettings, start: Start): Options {

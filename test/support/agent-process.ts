@@ -60,6 +60,7 @@ export interface AgentOptions {
   instructions?: string;
   modelSilenceMaxMs?: number;
   claudePath?: string;
+  closeTimeoutMs?: number;
   environment?: Record<string, string>;
 }
 
@@ -211,7 +212,7 @@ export class AgentProcess {
       claudePath: options.claudePath ?? claudePath,
       modelUrl: options.modelUrl,
       modelSilenceMaxMs: options.modelSilenceMaxMs ?? 120_000,
-      closeTimeoutMs: 1500,
+      closeTimeoutMs: options.closeTimeoutMs ?? 1500,
       environment: {
         PATH: process.env.PATH,
         HOME: this.homeDir,
