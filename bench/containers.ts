@@ -1,0 +1,58 @@
+/** How fast containers start and end that do nothing: the runtime alone, sealed as an agent's. */
+import { once } from 'node:events';
+import { defaultLimits } from '../src/config.ts';
+import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
+import type { Runtime } from '../src/runtimes/contract.ts';
+import { median, nowMs, projectDir, rounded, say } from './measure.ts';
+
+const oneByOne = 30;
+const atOnce = 8;
+const volleys = 4;
+/** Below those of the groups. */
+const uid = 199_998;
+
+export async function measureContainers() {
+  say('containers');
+  const runtime = await detectRuntime(
+    process.env.NANOCLAW_RUNTIME ?? null,
+    projectDir,
+    process.env,
+  );
+  await runOne(runtime, 0);
+  const sequential: number[] = [];
+  for (let count = 1; count <= oneByOne; count += 1)
+    sequential.push(await took(() => runOne(runtime, count)));
+  const together: number[] = [];
+  for (let volley = 1; volley <= volleys; volley += 1)
+    together.push(
+      await took(() =>
+        Promise.all(Array.from({ length: atOnce }, (_, index) => runOne(runtime, index))),
+      ),
+    );
+  return {
+    runtime: runtime.name,
+    startMs: rounded(median(sequential), 1),
+    perSecond: rounded(1000 / median(sequential), 1),
+    perSecondAtOnce: rounded((atOnce * 1000) / median(together), 1),
+  };
+}
+
+async function took(work: () => Promise<unknown>): Promise<number> {
+  const startMs = nowMs();
+  await work();
+  return nowMs() - startMs;
+}
+
+async function runOne(runtime: Runtime, number: number): Promise<void> {
+  const instance = `bench${process.pid}`;
+  const name = `nanoclaw-${instance}-${number}`;
+  const limits = defaultLimits.container;
+  const spec = { name, instance, uid, mounts: [], env: {}, workDir: '/', limits };
+  const child = spawnLaunch(runtime.launch({ ...spec, command: ['true'] }));
+  child.stdin.end();
+  child.stdout.resume();
+  child.stderr.resume();
+  const [code] = await once(child, 'close');
+  await runtime.release(name);
+  if (code !== 0) throw new Error(`a container that does nothing ended with ${code}`);
+}

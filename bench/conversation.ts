@@ -1,0 +1,147 @@
+/**
+ * How long a message takes to reach the model and how long until its reply is there, beside
+ * the bare SDK, in turns so that both meet the same machine. Ours counts from before the
+ * terminal sends, which is a little earlier, and so stricter, than the commit of the message.
+ */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
+import { TestTerminal } from '../test/support/terminal.ts';
+import { BareSdk } from './bare.ts';
+import { MeasuredHost } from './host-process.ts';
+import { median, nowMs, rounded, say } from './measure.ts';
+
+const answer = 'The answer.';
+/** Between messages: what `claude` does after an answer is not to count for the next one. */
+const pauseMs = 300;
+const idleMs = 20_000;
+const containerEndPollMs = 20;
+
+interface Latency {
+  requestMs: number;
+  replyMs: number;
+}
+
+interface Surroundings {
+  dir: string;
+  model: ScriptedModel;
+  host: MeasuredHost;
+}
+
+/** `dir` is a new folder for everybody's state. */
+export async function measureConversation(dir: string, rounds: { cold: number; warm: number }) {
+  const model = await startScriptedModel();
+  model.otherwise(answer);
+  const homeDir = join(dir, 'host');
+  mkdirSync(homeDir);
+  const host = await MeasuredHost.start(homeDir, model.url);
+  try {
+    await sleep(1000);
+    const rssMb = rounded(host.rssMb(), 1);
+    const cold = await measureCold({ dir, model, host }, rounds.cold);
+    const { warm, idleCpuPercent } = await measureWarm({ dir, model, host }, rounds.warm);
+    const rssAfterMb = rounded(host.rssMb(), 1);
+    return { cold, warm, host: { rssMb, rssAfterMb, idleCpuPercent } };
+  } finally {
+    await host.stop();
+    await model.close();
+  }
+}
+
+/** A new group for each round, and nothing else running: container, session and home are new. */
+async function measureCold(surroundings: Surroundings, rounds: number) {
+  const ours: Latency[] = [];
+  const bare: Latency[] = [];
+  for (let round = 1; round <= rounds; round += 1) {
+    say(`cold ${round} of ${rounds}`);
+    const sides = [
+      async () => ours.push(await askColdContainer(surroundings, round)),
+      async () => bare.push(await askColdBare(surroundings, round)),
+    ];
+    for (const side of round % 2 ? sides : sides.toReversed()) {
+      await side();
+      await sleep(pauseMs);
+    }
+  }
+  return compared(ours, bare);
+}
+
+async function askColdContainer({ dir, model, host }: Surroundings, round: number) {
+  const group = `cold-${round}`;
+  const terminal = await TestTerminal.attach(host.socketPath, group);
+  const latency = await askOurs(terminal, model, `ours cold ${round}.`);
+  terminal.tell('/new');
+  await terminal.next();
+  terminal.leave();
+  const agentDir = join(dir, 'host/data/agents', group);
+  const isRunning = () => readdirSync(agentDir).some((name) => name.startsWith('run-'));
+  while (existsSync(agentDir) && isRunning()) await sleep(containerEndPollMs);
+  return latency;
+}
+
+async function askColdBare({ dir, model }: Surroundings, round: number): Promise<Latency> {
+  const spawnedAtMs = nowMs();
+  const bare = new BareSdk(dir, model.url);
+  const latency = await askBare(bare, model, `bare cold ${round}.`, spawnedAtMs);
+  await bare.close();
+  return latency;
+}
+
+/** One open session on each side. The first message opens it and does not count. */
+async function measureWarm({ dir, model, host }: Surroundings, rounds: number) {
+  const ours: Latency[] = [];
+  const bare: Latency[] = [];
+  const terminal = await TestTerminal.attach(host.socketPath, 'warm');
+  const bareSdk = new BareSdk(dir, model.url);
+  say(`warm, ${rounds} rounds`);
+  for (let round = 0; round <= rounds; round += 1) {
+    const sides = [
+      async () => ours.push(await askOurs(terminal, model, `ours warm ${round}.`)),
+      async () => bare.push(await askBare(bareSdk, model, `bare warm ${round}.`)),
+    ];
+    for (const side of round % 2 ? sides : sides.toReversed()) {
+      await side();
+      await sleep(pauseMs);
+    }
+  }
+  await bareSdk.close();
+  say(`idle for ${idleMs / 1000} s`);
+  const idleCpuPercent = rounded(await host.idleCpuPercent(idleMs));
+  terminal.leave();
+  return { warm: compared(ours.slice(1), bare.slice(1)), idleCpuPercent };
+}
+
+async function askOurs(
+  terminal: TestTerminal,
+  model: ScriptedModel,
+  text: string,
+): Promise<Latency> {
+  const startMs = nowMs();
+  terminal.tell(`@Andy ${text}`);
+  const delivery = terminal.nextText().then((reply) => ({ reply, atMs: nowMs() }));
+  const [{ reply, atMs }, call] = await Promise.all([delivery, model.call(text)]);
+  if (reply !== answer) throw new Error(`instead of the answer came: ${reply}`);
+  return { requestMs: call.receivedAtMs - startMs, replyMs: atMs - startMs };
+}
+
+async function askBare(bare: BareSdk, model: ScriptedModel, text: string, startMs?: number) {
+  const [reply, call] = await Promise.all([bare.ask(text), model.call(text)]);
+  if (reply.result !== answer) throw new Error(`instead of the answer came: ${reply.result}`);
+  const fromMs = startMs ?? reply.handedAtMs;
+  return { requestMs: call.receivedAtMs - fromMs, replyMs: reply.repliedAtMs - fromMs };
+}
+
+function compared(ours: Latency[], bare: Latency[]) {
+  const of = (latencies: Latency[], key: keyof Latency) =>
+    median(latencies.map((latency) => latency[key]));
+  return {
+    rounds: ours.length,
+    ratio: rounded(of(ours, 'requestMs') / of(bare, 'requestMs')),
+    replyRatio: rounded(of(ours, 'replyMs') / of(bare, 'replyMs')),
+    oursMs: rounded(of(ours, 'requestMs'), 1),
+    bareMs: rounded(of(bare, 'requestMs'), 1),
+    oursReplyMs: rounded(of(ours, 'replyMs'), 1),
+    bareReplyMs: rounded(of(bare, 'replyMs'), 1),
+  };
+}

@@ -1,0 +1,73 @@
+/** The host as `npm start` starts it, as a process of its own, and what /proc says of it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { projectDir } from './measure.ts';
+
+/** /proc counts CPU time in these (USER_HZ, the same on every Linux that Node supports). */
+const ticksPerSecond = 100;
+
+export class MeasuredHost {
+  readonly socketPath: string;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, homeDir: string) {
+    this.#child = child;
+    this.socketPath = join(homeDir, 'data/nanoclaw.sock');
+  }
+
+  /** Starts a service (no input) on a state folder; resolves when it says that it is up. */
+  static async start(homeDir: string, modelUrl: string): Promise<MeasuredHost> {
+    const child = spawn(process.execPath, [join(projectDir, 'scripts/start.mjs')], {
+      env: {
+        PATH: process.env.PATH,
+        NANOCLAW_HOME: homeDir,
+        ANTHROPIC_API_KEY: 'bench',
+        ANTHROPIC_BASE_URL: modelUrl,
+      },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    process.once('exit', () => child.kill());
+    let said = '';
+    for await (const text of child.stderr
+      .setEncoding('utf8')
+      .iterator({ destroyOnReturn: false })) {
+      said += text;
+      if (said.includes(homeDir)) return new MeasuredHost(child, homeDir);
+    }
+    throw new Error(`the host did not start: ${said}`);
+  }
+
+  /** Resident memory in MB (10^6 bytes), of this process alone. */
+  rssMb(): number {
+    const kib = /^VmRSS:\s+(\d+) kB$/m.exec(this.#proc('status'))?.[1];
+    return (Number(kib) * 1024) / 1e6;
+  }
+
+  /** Percent of one core that the process takes while nobody says anything. */
+  async idleCpuPercent(overMs: number): Promise<number> {
+    const before = this.#cpuTicks();
+    await sleep(overMs);
+    return (((this.#cpuTicks() - before) / ticksPerSecond) * 1000 * 100) / overMs;
+  }
+
+  async stop(): Promise<void> {
+    const exited = once(this.#child, 'exit');
+    this.#child.kill('SIGTERM');
+    await exited;
+  }
+
+  /** User and system time; fields 14 and 15 of proc(5), counted after the name in brackets. */
+  #cpuTicks(): number {
+    const fields = this.#proc('stat')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  }
+
+  #proc(file: string): string {
+    return readFileSync(`/proc/${this.#child.pid}/${file}`, 'utf8');
+  }
+}

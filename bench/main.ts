@@ -1,0 +1,39 @@
+/**
+ * The benchmark: `npm run bench`, with `-- --json` for machines, `-- --rounds N` for more or
+ * fewer. It measures and says which goals were missed; a missed goal is no failure of the run.
+ * The only double is the model, which answers at once.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import { measureContainers } from './containers.ts';
+import { measureConversation } from './conversation.ts';
+import { type Figures, reportOf } from './report.ts';
+import { measureStoring } from './storing.ts';
+
+const coldShare = 0.4;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      json: { type: 'boolean', default: false },
+      rounds: { type: 'string', default: '12' },
+    },
+  });
+  const warm = z.coerce.number().int().min(1).max(1000).parse(values.rounds);
+  const cold = Math.ceil(warm * coldShare);
+  const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-bench-'));
+  try {
+    const conversation = await measureConversation(dir, { cold, warm });
+    const containers = await measureContainers();
+    const store = await measureStoring(dir);
+    const figures: Figures = { ...conversation, containers, store };
+    process.stdout.write(`${values.json ? JSON.stringify(figures) : reportOf(figures)}\n`);
+  } finally {
+    rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+await main();

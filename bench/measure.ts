@@ -1,0 +1,27 @@
+/** What all measurements share: the clock, the median, and where the project lies. */
+import { dirname } from 'node:path';
+
+/** The parent of this file's folder, in bench/ as in dist/, into which it is bundled. */
+export const projectDir = dirname(import.meta.dirname);
+
+/** Milliseconds since the epoch with fractions; the same clock in every process. */
+export function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+export function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  const [low = 0, high = low] = sorted.slice(Math.ceil(middle) - 1, Math.floor(middle) + 1);
+  return (low + high) / 2;
+}
+
+/** Rounded to what the measurement can tell apart. */
+export function rounded(value: number, digits = 2): number {
+  return Number(value.toFixed(digits));
+}
+
+/** Progress goes to standard error: standard output is for the result. */
+export function say(text: string): void {
+  process.stderr.write(`bench: ${text}\n`);
+}

@@ -1,0 +1,84 @@
+/** The figures for people: each with its goal, and whether it was reached. */
+import type { measureContainers } from './containers.ts';
+import type { measureConversation } from './conversation.ts';
+import type { measureStoring } from './storing.ts';
+
+export type Figures = Awaited<ReturnType<typeof measureConversation>> & {
+  containers: Awaited<ReturnType<typeof measureContainers>>;
+  store: Awaited<ReturnType<typeof measureStoring>>;
+};
+
+interface Row {
+  name: string;
+  value: string;
+  detail?: string;
+  goal?: string;
+  isMet?: boolean;
+}
+
+/** One line a figure. */
+export function reportOf(figures: Figures): string {
+  const rows = rowsOf(figures);
+  const width = (texts: string[]) => Math.max(...texts.map((text) => text.length));
+  const nameWidth = width(rows.map(({ name }) => name));
+  const valueWidth = width(rows.map(({ value }) => value));
+  const goalWidth = width(rows.map(goalOf));
+  const lines = rows.map((row) => {
+    const { name, value, detail = '' } = row;
+    const columns = [name.padEnd(nameWidth), value.padStart(valueWidth)];
+    return [...columns, goalOf(row).padEnd(goalWidth), detail].join('  ').trimEnd();
+  });
+  const missed = rows.filter(({ isMet }) => isMet === false).length;
+  return [...lines, missed ? `Goals missed: ${missed}.` : 'Every goal is met.'].join('\n');
+}
+
+function goalOf({ goal, isMet }: Row): string {
+  return goal === undefined ? '' : `${isMet ? 'met' : 'MISSED'} (${goal})`;
+}
+
+function rowsOf({ warm, cold, host, containers, store }: Figures): Row[] {
+  const beside = (ours: number, bare: number) => `${ours} ms, bare SDK ${bare} ms`;
+  const costs = Object.entries(store.costPerMessageUs).map(([size, us]) => `${size}: ${us} us`);
+  return [
+    {
+      ...atMost('warm, to the first request', warm.ratio, ' x', 1.5),
+      detail: beside(warm.oursMs, warm.bareMs),
+    },
+    {
+      name: 'warm, to the reply',
+      value: `${warm.replyRatio} x`,
+      detail: beside(warm.oursReplyMs, warm.bareReplyMs),
+    },
+    {
+      ...atMost('cold, to the first request', cold.ratio, ' x', 1.35),
+      detail: beside(cold.oursMs, cold.bareMs),
+    },
+    {
+      name: 'cold, to the reply',
+      value: `${cold.replyRatio} x`,
+      detail: beside(cold.oursReplyMs, cold.bareReplyMs),
+    },
+    atMost('host, memory when started', host.rssMb, ' MB', 90),
+    { name: 'host, memory after talking', value: `${host.rssAfterMb} MB` },
+    atMost('host, CPU when idle', host.idleCpuPercent, ' %', 0.5),
+    {
+      name: 'containers a second',
+      value: String(containers.perSecond),
+      detail: `${containers.perSecondAtOnce} when started eight at once (${containers.runtime})`,
+    },
+    {
+      name: 'messages stored a second',
+      value: String(store.messagesPerSecond),
+      goal: 'at least 10000',
+      isMet: store.messagesPerSecond >= 10_000,
+    },
+    {
+      ...atMost('cost of a message as the store grows', store.costRatio, ' x', 1.5),
+      detail: costs.join(', '),
+    },
+  ];
+}
+
+function atMost(name: string, value: number, unit: string, max: number): Row {
+  return { name, value: `${value}${unit}`, goal: `at most ${max}${unit}`, isMet: value <= max };
+}

@@ -1,0 +1,126 @@
+/**
+ * What it costs to store a message, by the real router into a real store on the disk, in
+ * batches as a channel delivers them after an outage, and whether that depends on how many are
+ * stored already. The messages wake nobody: a group that waits to be called, and is not.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Base } from '../src/base.ts';
+import { Commands } from '../src/commands.ts';
+import { defaultLimits, loadConfig } from '../src/config.ts';
+import { Store } from '../src/db.ts';
+import { GroupQueue } from '../src/group-queue.ts';
+import { openGroup } from '../src/groups.ts';
+import { systemClock } from '../src/host.ts';
+import { openLog } from '../src/log.ts';
+import { Outbox } from '../src/outbox.ts';
+import { Router } from '../src/router.ts';
+import { prepareState } from '../src/state-folders.ts';
+import { Turns } from '../src/turn.ts';
+import type { InboundMessage } from '../src/types.ts';
+import { median, nowMs, projectDir, rounded, say } from './measure.ts';
+
+const storedBefore = [1000, 10_000, 100_000, 1_000_000];
+const batchSize = 50;
+const batches = 80;
+const warmUpBatches = 5;
+const fillAtOnce = 50_000;
+const chatId = 'bench:busy';
+
+interface Filled {
+  size: number;
+  store: Store;
+  router: Router;
+  batchMs: number[];
+}
+
+/** `dir` takes about 400 MB. */
+export async function measureStoring(dir: string) {
+  const filled: Filled[] = [];
+  for (const size of storedBefore) filled.push(await fill(mkdtempSync(join(dir, 'store-')), size));
+  say('storing');
+  for (let round = -warmUpBatches; round < batches; round += 1)
+    for (const one of filled) {
+      const batch = newBatch();
+      const startMs = nowMs();
+      await one.router.receive(batch);
+      if (round >= 0) one.batchMs.push(nowMs() - startMs);
+    }
+  for (const { store } of filled) store.close();
+  const costs = filled.map(({ size, batchMs }) => [
+    String(size),
+    rounded((1000 * median(batchMs)) / batchSize, 1),
+  ]);
+  const allMs = filled.flatMap(({ batchMs }) => batchMs).reduce((sum, ms) => sum + ms, 0);
+  const [first, last] = [filled.at(0), filled.at(-1)].map((one) => median(one?.batchMs ?? []));
+  return {
+    messagesPerSecond: Math.round((filled.length * batches * batchSize * 1000) / allMs),
+    costPerMessageUs: Object.fromEntries(costs),
+    /** What a message costs in the fullest store, in units of the emptiest. */
+    costRatio: rounded((last ?? 0) / (first ?? 1)),
+  };
+}
+
+async function fill(dir: string, size: number): Promise<Filled> {
+  say(`filling a store with ${size} messages`);
+  const config = loadConfig({ NANOCLAW_HOME: dir }, projectDir);
+  prepareState(config);
+  const store = new Store(join(config.storeDir, 'nanoclaw.db'));
+  const log = await openLog(config, defaultLimits);
+  const base = { config, limits: defaultLimits, clock: systemClock, log, store };
+  openGroup(store, systemClock, { folder: 'busy', chatId, name: 'busy' });
+  for (let left = size; left > 0; left -= fillAtOnce)
+    store.run(
+      `WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)
+       INSERT INTO messages (chat_id, id, sender_id, sender_name, text, sent_at, stored_at,
+         attachments, wakes, handled_at)
+       SELECT ?, hex(randomblob(10)), 'bench:them', 'them', ?, n, n, '[]', 0, n FROM counter`,
+      ...[Math.min(left, fillAtOnce), chatId, text],
+    );
+  return { size, store, router: openRouter(base), batchMs: [] };
+}
+
+const text = 'A message of the length that people write to each other in chats, more or less.';
+
+function newBatch(): InboundMessage[] {
+  return Array.from({ length: batchSize }, () => ({
+    chatId,
+    id: randomUUID(),
+    senderId: 'bench:them',
+    senderName: 'them',
+    text,
+    sentAtMs: Date.now(),
+    attachments: [],
+  }));
+}
+
+/** The router among its real neighbours, none of which any of these messages concerns. */
+function openRouter(base: Base): Router {
+  const never = (): never => {
+    throw new Error('a message woke somebody');
+  };
+  const outbox = new Outbox({ ...base, channelOf: never, delivered: never, refused: never });
+  const turns = new Turns({
+    ...base,
+    outbox,
+    loadAgent: never,
+    startRun: never,
+    showActivity: never,
+    released: never,
+  });
+  const queue = new GroupQueue({
+    clock: base.clock,
+    slotsMax: 1,
+    idleTimeoutMs: 1000,
+    run: never,
+    nudge: never,
+    isWarm: never,
+    evict: never,
+    failed: never,
+    settled: never,
+  });
+  const { assistantName } = base.config;
+  const commands = new Commands({ assistantName, turns, queue, describeHost: never });
+  return new Router({ ...base, outbox, commands, wake: never });
+}
