@@ -7,11 +7,11 @@ import { once } from 'node:events';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Config, Credential, ModelAccess } from './config.ts';
+import type { Config, Credential } from './config.ts';
 import { spawnLaunch } from './container-runtime.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
-import { serveWire } from './egress.ts';
+import { type ModelApi, serveWire } from './egress.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
@@ -21,7 +21,7 @@ import type { Agent, RunEnd, RunEndReason } from './types.ts';
 
 export interface RunnerDependencies extends IpcDependencies {
   runtime: Runtime;
-  model: ModelAccess;
+  model: ModelApi;
   /** Tells the containers of this state folder from those of another. */
   instance: string;
 }

@@ -1,8 +1,15 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type RequestListener, request } from 'node:http';
-import { connect, constants } from 'node:http2';
+import {
+  Agent,
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  request,
+} from 'node:http';
+import { type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { duplexPair, Writable } from 'node:stream';
@@ -12,9 +19,10 @@ import { query } from '@anthropic-ai/claude-agent-sdk';
 import { build } from 'esbuild';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { openWire } from '../container/agent-runner/wire.ts';
 import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
 import type { Credential } from './config.ts';
-import { serveWire, type Wire } from './egress.ts';
+import { openModelApi, serveWire, type Wire } from './egress.ts';
 
 const secret = 'sk-the-real-credential-0123456789';
 const apiKey: Credential = { kind: 'api-key', secret };
@@ -87,12 +95,13 @@ interface Container {
 async function openContainer(
   credential: Credential = apiKey,
   baseUrl = model.url,
+  api = openModelApi({ baseUrl, credential }),
 ): Promise<Container> {
   const child = spawn(process.execPath, [program]);
   endings.push(() => child.kill('SIGKILL'));
   const wire = serveWire(
     { input: child.stdout, output: child.stdin },
-    { model: { baseUrl, credential }, log: openLog() },
+    { model: api, log: openLog() },
   );
   endings.push(() => wire.close());
   const [line] = await once(child.stderr, 'data');
@@ -117,11 +126,13 @@ async function send(
     path?: string;
     headers?: Record<string, string>;
     body?: string | Buffer;
+    agent?: Agent;
   },
 ): Promise<IncomingMessage> {
   const { method = 'POST', path = '/v1/messages', body = question('hello') } = options;
-  const headers = options.headers ?? { 'content-length': String(Buffer.byteLength(body)) };
-  const call = request({ host: '127.0.0.1', port: container.port, method, path, headers });
+  const { agent, headers = { 'content-length': String(Buffer.byteLength(body)) } } = options;
+  const to = { host: '127.0.0.1', port: container.port, ...(agent && { agent }) };
+  const call = request({ ...to, method, path, headers });
   call.end(body);
   const [response] = await once(call, 'response');
   call.on('error', () => {}); // A refused upload may end in a reset.
@@ -311,21 +322,46 @@ describe('a call of the model API', () => {
     expect(await text(undeclared)).toContain('request_too_large');
   });
 
-  test('never shows the credential, even if the API echoes it', async () => {
-    const api = await startUpstream(async (incoming, response) => {
-      const key = String(incoming.headers['x-api-key']);
-      response.writeHead(401, { 'request-id': key, 'x-echo': key });
-      response.write(`You sent ${key} and ${key.slice(0, 9)}`);
-      await nextTurn();
-      response.write(key.slice(9));
-      response.end(`; it begins with ${key.slice(0, 12)}`);
+  test('leaves its connection usable when the answer came before the whole request', async () => {
+    const api = await startUpstream((incoming, response) => {
+      if (incoming.headers['x-app'] === 'hasty') response.end('enough');
+      else incoming.resume().on('end', () => response.end('all read'));
     });
-    const response = await send(await openContainer(apiKey, api), {});
-    expect(await text(response)).toBe(
-      'You sent [redacted] and [redacted]; it begins with sk-the-real-',
-    );
-    expect(JSON.stringify(response.headers)).not.toContain(secret);
-    expect(logged).not.toContain(secret);
+    const container = await openContainer(apiKey, api);
+    const { port } = container;
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    endings.push(() => agent.destroy());
+    const headers = { 'x-app': 'hasty' };
+    const call = request({
+      agent,
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/v1/messages',
+      headers,
+    });
+    call.write('the beginning');
+    const [answer] = await once(call, 'response');
+    expect(await text(answer)).toBe('enough');
+    call.end(Buffer.alloc(20 << 20));
+    const next = await send(container, { agent });
+    expect(await text(next)).toBe('all read');
+    expect(next.socket).toBe(answer.socket);
+  });
+
+  test('travels on a connection to the API that other containers have used', async () => {
+    let connections = 0;
+    const api = await startUpstream((incoming, response) => {
+      connections += Number(incoming.socket.bytesWritten === 0);
+      response.end();
+    });
+    const shared = openModelApi({ baseUrl: api, credential: apiKey });
+    for (let count = 0; count < 3; count += 1) {
+      const container = await openContainer(apiKey, api, shared);
+      await text(await send(container, {}));
+      container.wire.close();
+    }
+    expect(connections).toBe(1);
   });
 });
 
@@ -366,9 +402,34 @@ describe('everything else is refused with words', () => {
     const { port } = await openContainer();
     const call = request({ port, host: '127.0.0.1', method: 'CONNECT', path: 'example.com:443' });
     call.end();
-    const [response, socket] = await once(call, 'connect');
+    const [response, socket, head] = await once(call, 'connect');
     expect(response.statusCode).toBe(403);
-    expect(await text(socket)).toContain('no network');
+    expect(head + (await text(socket))).toContain('no network');
+    expect(logged).toContain('example.com:443');
+  });
+});
+
+describe('the container’s side', () => {
+  test('goes on when its clients are cut off at any point', async () => {
+    model.on('hello').stall();
+    const container = await openContainer();
+    const words = 'POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{}';
+    for (let length = 0; length < words.length; length += 1) {
+      const socket = connectTcp(container.port, '127.0.0.1');
+      await once(socket, 'connect');
+      await new Promise((written) => socket.write(words.slice(0, length), written));
+      if (length % 2) socket.resetAndDestroy();
+      else socket.destroy();
+    }
+    const response = await send(container, { body: question('still here') });
+    expect(response.statusCode).toBe(200);
+  });
+
+  test('says that a port is taken', async () => {
+    const taken = Number(new URL(model.url).port);
+    const [input, output] = duplexPair();
+    endings.push(() => output.destroy());
+    await expect(openWire({ input, output: input }).listen(taken)).rejects.toThrow('EADDRINUSE');
   });
 });
 
@@ -429,7 +490,7 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
     theirs.on('error', () => {}); // The host may cut while the peer still writes.
     const wire = serveWire(
       { input: ours, output: ours },
-      { model: { baseUrl: model.url, credential: apiKey }, log: openLog() },
+      { model: openModelApi({ baseUrl: model.url, credential: apiKey }), log: openLog() },
     );
     endings.push(() => wire.close());
     return { wire, peer: theirs };
@@ -487,29 +548,85 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
     expect(written).toBeLessThan(100_000);
   });
 
+  /** A peer that keeps to HTTP/2 and opens connections in it, to say on them what it likes. */
+  async function openHttp2Peer() {
+    const { wire, peer } = openPeer();
+    const session = connect('http://nanoclaw', { createConnection: () => peer });
+    session.on('error', () => {}); // The host may cut it at any time.
+    endings.push(() => session.destroy());
+    await once(session, 'remoteSettings');
+    const open = (): ClientHttp2Stream => {
+      const stream = session.request({ ':method': 'POST' });
+      stream.on('error', () => {}); // Resets are what these tests are about.
+      return stream;
+    };
+    return { wire, session, open };
+  }
+  const call = (words: string) =>
+    `POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: ${Buffer.byteLength(question(words))}\r\n\r\n${question(words)}`;
+
+  test('opens streams and resets them in the same breath', async () => {
+    const { wire, peer } = openPeer();
+    const open = Buffer.from([0x83, 0x84, 0x86, 0x41, 1, 0x78]); // POST / of http://x
+    const reset = Buffer.from([0, 0, 0, constants.NGHTTP2_INTERNAL_ERROR]);
+    const frames = Array.from({ length: 50 }, (_, count) => 2 * count + 1).map((id) =>
+      Buffer.concat([frame(1, open, id, 4), frame(3, reset, id)]),
+    );
+    peer.resume().write(Buffer.concat([Buffer.from(preface), settings, ...frames]));
+    await nextTurn();
+    peer.end();
+    expect((await wire.broken).message).toContain('closed its end');
+  });
+
   test('resets a call with an error of its own', async () => {
     model.on('hello').hang();
-    const { peer } = openPeer();
-    const session = connect('http://nanoclaw', { createConnection: () => peer });
-    const stream = session.request({
-      ':method': 'POST',
-      ':path': '/v1/messages',
-      ':authority': 'nanoclaw',
-    });
-    stream.on('error', () => {}); // Its own reset.
-    stream.end(question('hello'));
+    const { open } = await openHttp2Peer();
+    const stream = open();
+    stream.write(call('hello'));
     const { cancelled } = await model.call('hello');
     stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     await cancelled;
-    session.destroy();
+  });
+
+  test('sends calls without waiting for answers: the connection is cut after the first', async () => {
+    model.on('first').hang();
+    const { open } = await openHttp2Peer();
+    const stream = open();
+    stream.write(call('first') + call('second').repeat(1000));
+    await once(stream, 'close');
+    const next = open();
+    next.write(call('third'));
+    await once(next, 'data');
+    expect(model.calls.map(({ said }) => said)).not.toContain('second');
+    expect(model.calls.length).toBeLessThanOrEqual(2);
+  });
+
+  test('puts every byte there is into names, values, paths and lengths', async () => {
+    const { open } = await openHttp2Peer();
+    const places = [
+      (byte: string) => `POST /v1/messages?${byte} HTTP/1.1\r\nhost: x\r\n\r\n`,
+      (byte: string) => `POST /v1/messages HTTP/1.1\r\nhost: x\r\nanthropic-a: 1${byte}2\r\n\r\n`,
+      (byte: string) => `POST /v1/messages HTTP/1.1\r\nhost: x\r\nanthropic-${byte}: 1\r\n\r\n`,
+      (byte: string) => `POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length: 0${byte}\r\n\r\n`,
+      (byte: string) => `POST /v1/messages HTTP/1.${byte}\r\nhost: x\r\n\r\n`,
+      (byte: string) => `${byte}POST /v1/messages HTTP/1.1\r\nhost: x\r\n\r\n`,
+    ];
+    for (const place of places)
+      await Promise.all(
+        Array.from({ length: 256 }, (_, code) => {
+          const stream = open();
+          stream.end(place(String.fromCharCode(code)), 'latin1');
+          stream.resume();
+          return new Promise((closed) => stream.once('close', closed));
+        }),
+      );
+    const stream = open();
+    stream.write(call('still here'));
+    expect(String(await once(stream, 'data'))).toContain('HTTP/1.1 200');
   });
 
   test('opens more calls at once than are allowed', async () => {
-    model.on('hello').hang();
-    const { wire, peer } = openPeer();
-    const session = connect('http://nanoclaw', { createConnection: () => peer });
-    session.on('error', () => {});
-    await once(session, 'remoteSettings');
+    const { wire, session } = await openHttp2Peer();
     expect(session.remoteSettings.maxConcurrentStreams).toBe(64);
     session.destroy();
     await wire.broken;

@@ -11,12 +11,13 @@ import { type DemoModel, startDemoModel } from '../demo/demo-model.ts';
 import type { Base } from './base.ts';
 import { channelOf, createChannels } from './channels/registry.ts';
 import { Commands } from './commands.ts';
-import { type Config, defaultLimits, type Limits, type ModelAccess } from './config.ts';
+import { type Config, defaultLimits, type Limits } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
 import { detectRuntime, selfTest } from './container-runtime.ts';
 import { findGroup, findMainGroup } from './db/groups.ts';
 import { Store } from './db.ts';
 import { Effects } from './effects.ts';
+import { type ModelApi, openModelApi } from './egress.ts';
 import { GroupQueue } from './group-queue.ts';
 import { openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
@@ -34,7 +35,7 @@ import type { Agent, Channel, ChannelHost, ChatId, Clock } from './types.ts';
 interface Surroundings {
   socket: Server;
   runtime: Runtime;
-  model: ModelAccess;
+  model: ModelApi;
   demo: DemoModel | null;
 }
 
@@ -64,10 +65,12 @@ export async function startHost(
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
   await selfTest(runtime, probeSpec(config, limits), [config.storeDir, config.dataDir]);
   const demo = config.model ? null : await startDemoModel(config.assistantName);
-  const model = config.model ?? {
-    baseUrl: demo?.url ?? '',
-    credential: { kind: 'api-key' as const, secret: 'demo' },
-  };
+  const model = openModelApi(
+    config.model ?? {
+      baseUrl: demo?.url ?? '',
+      credential: { kind: 'api-key', secret: 'demo' },
+    },
+  );
   const host = new Host({ config, limits, clock, log, store }, { socket, runtime, model, demo });
   await host.start();
   return host;

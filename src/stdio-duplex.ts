@@ -10,10 +10,7 @@ export interface Stdio {
   output: Writable;
 }
 
-/** The other side reads all the time; after this long without it is dead or hostile. */
-const stallMaxMs = 60 * 1000;
-
-/** Calls `onOver`, perhaps more than once, when a stream ends, fails or stalls. */
+/** Calls `onOver`, perhaps more than once, when a stream ends or fails. */
 export function stdioDuplex({ input, output }: Stdio, onOver: (reason: Error) => void): Duplex {
   const duplex = new Duplex({
     read: () => {
@@ -21,17 +18,7 @@ export function stdioDuplex({ input, output }: Stdio, onOver: (reason: Error) =>
     },
     // Frames that are ready together leave in one write.
     writev(chunks, done) {
-      if (output.write(Buffer.concat(chunks.map(({ chunk }) => chunk)))) {
-        done();
-        return;
-      }
-      const reason = new Error('The other side has stopped reading.');
-      const stalled = setTimeout(onOver, stallMaxMs, reason);
-      output.once('drain', () => {
-        clearTimeout(stalled);
-        done();
-      });
-      duplex.once('close', () => clearTimeout(stalled));
+      output.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), () => done());
     },
     destroy(error, done) {
       input.destroy();
