@@ -39,6 +39,7 @@ export class BareSdk {
 
   /** The end of its input ends the session. */
   async close(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
     const exited = once(this.#child, 'exit');
     this.#child.stdin.end();
     await exited;

@@ -1,4 +1,7 @@
-/** How fast containers start and end that do nothing: the runtime alone, sealed as an agent's. */
+/**
+ * How fast containers come and go that do nothing: the runtime alone, sealed and limited as an
+ * agent's, from the spawn until what was made for it is removed.
+ */
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
 import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
@@ -31,7 +34,7 @@ export async function measureContainers() {
     );
   return {
     runtime: runtime.name,
-    startMs: rounded(median(sequential), 1),
+    lifeMs: rounded(median(sequential), 1),
     perSecond: rounded(1000 / median(sequential), 1),
     perSecondAtOnce: rounded((atOnce * 1000) / median(together), 1),
   };

@@ -8,6 +8,7 @@ import { projectDir } from './measure.ts';
 
 /** /proc counts CPU time in these (USER_HZ, the same on every Linux that Node supports). */
 const ticksPerSecond = 100;
+const startTimeoutMs = 60_000;
 
 export class MeasuredHost {
   readonly socketPath: string;
@@ -30,13 +31,18 @@ export class MeasuredHost {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     process.once('exit', () => child.kill());
+    const timer = setTimeout(() => child.kill('SIGKILL'), startTimeoutMs);
     let said = '';
     for await (const text of child.stderr
       .setEncoding('utf8')
       .iterator({ destroyOnReturn: false })) {
       said += text;
-      if (said.includes(homeDir)) return new MeasuredHost(child, homeDir);
+      if (!said.includes(homeDir)) continue;
+      clearTimeout(timer);
+      child.stderr.resume();
+      return new MeasuredHost(child, homeDir);
     }
+    clearTimeout(timer);
     throw new Error(`the host did not start: ${said}`);
   }
 
@@ -54,6 +60,7 @@ export class MeasuredHost {
   }
 
   async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exited = once(this.#child, 'exit');
     this.#child.kill('SIGTERM');
     await exited;

@@ -28,8 +28,16 @@ export function reportOf(figures: Figures): string {
     const columns = [name.padEnd(nameWidth), value.padStart(valueWidth)];
     return [...columns, goalOf(row).padEnd(goalWidth), detail].join('  ').trimEnd();
   });
-  const missed = rows.filter(({ isMet }) => isMet === false).length;
-  return [...lines, missed ? `Goals missed: ${missed}.` : 'Every goal is met.'].join('\n');
+  const missed = missedGoals(figures);
+  const verdict = missed.length > 0 ? `Missed: ${missed.join('; ')}.` : 'Every goal is met.';
+  return [...lines, verdict].join('\n');
+}
+
+/** The names of the figures that are worse than their goals. */
+export function missedGoals(figures: Figures): string[] {
+  return rowsOf(figures)
+    .filter(({ isMet }) => isMet === false)
+    .map(({ name }) => name);
 }
 
 function goalOf({ goal, isMet }: Row): string {
