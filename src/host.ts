@@ -60,8 +60,6 @@ export async function startHost(
 ): Promise<Host> {
   prepareState(config);
   const log = await openLog(config, limits);
-  const store = new Store(join(config.storeDir, 'nanoclaw.db'));
-  const socket = await claimSocket(config.socketPath, store);
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
   await selfTest(runtime, probeSpec(config, limits), [config.storeDir, config.dataDir]);
   const demo = config.model ? null : await startDemoModel(config.assistantName);
@@ -71,6 +69,9 @@ export async function startHost(
       credential: { kind: 'api-key', secret: 'demo' },
     },
   );
+  const store = new Store(join(config.storeDir, 'nanoclaw.db'));
+  // Last: whoever attaches from now on must find the channel listening.
+  const socket = await claimSocket(config.socketPath, store);
   const host = new Host({ config, limits, clock, log, store }, { socket, runtime, model, demo });
   await host.start();
   return host;
@@ -83,10 +84,8 @@ function instanceOf(config: Config): string {
 
 /** A container like an agent's, but with nothing of anyone in it. */
 function probeSpec(config: Config, limits: Limits): Omit<ContainerSpec, 'command'> {
-  const instance = instanceOf(config);
   return {
-    name: `nanoclaw-${instance}-probe`,
-    instance,
+    name: `nanoclaw-${instanceOf(config)}-probe`,
     uid: probeUid,
     mounts: [],
     env: {},

@@ -54,7 +54,7 @@ export class TerminalChannel implements Channel {
     this.#host = host;
     this.#log = log;
     this.#server = socket;
-    // At once: a terminal may attach before the host is up, and then waits.
+    // At once, or a terminal that attaches early would be lost; it waits until the host is up.
     socket.on('connection', (connection) => void this.#serve(connection));
   }
 

@@ -56,10 +56,17 @@ export class TestTerminal {
     socket.on('error', () => {});
     sendLine(socket, { kind: 'hello', group: this.#group, as: this.#as });
     void this.#listen(socket);
-    const greeting = await this.until(
-      () => this.heard.slice(from).find(({ kind }) => kind === 'welcome' || kind === 'refused'),
-      'a greeting',
-    );
+    const closed = once(socket, 'close').then(() => {
+      throw new Error('the host is gone');
+    });
+    const greeting = await Promise.race([
+      closed,
+      this.until(
+        () => this.heard.slice(from).find(({ kind }) => kind === 'welcome' || kind === 'refused'),
+        'a greeting',
+      ),
+    ]);
+    closed.catch(() => {}); // It was welcome; whoever waits for something sees the end.
     if (greeting.kind === 'refused') throw new Error(greeting.reason);
     for (const [id, message] of this.#unstored)
       sendLine(socket, { kind: 'message', id, ...message });
