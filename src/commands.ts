@@ -72,7 +72,9 @@ function commandTable({ turns, queue, describeHost }: CommandDependencies): read
       name: 'status',
       help: 'what runs, and on what',
       run: ({ folder }) => {
-        const { running, idle, waiting } = queue.counts();
+        const [running, idle, waiting] = (['running', 'idle', 'waiting'] as const).map((state) =>
+          queue.count(state),
+        );
         return [
           `Here: ${turns.isActive(folder) ? 'working' : queue.isBusy(folder) ? 'waiting' : 'idle'}.`,
           `Everywhere: ${running} working, ${idle} warm, ${waiting} waiting.`,

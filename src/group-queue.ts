@@ -5,20 +5,20 @@
  */
 import type { Clock } from './types.ts';
 
-/** What a run says about the agent's next one. */
+/** What a turn says about the agent's next one. */
 export type NextRun = { kind: 'none' } | { kind: 'retry'; afterMs: number };
 
 export interface QueueDependencies {
   slotsMax: number;
+  /** An agent that holds a slot without a turn is evicted after this. */
+  idleTimeoutMs: number;
   clock: Clock;
-  /** Runs one turn. Must not reject; a rejection frees the slot and is reported. */
+  /** Runs one turn. Should not reject: that is reported, and the slot freed. */
   run(agentId: string): Promise<NextRun>;
   /** Something arrived for an agent whose turn is running; true when that turn has taken it. */
   nudge(agentId: string): boolean;
   /** Whether the agent still holds what its slot is for, now that its turn has ended. */
   isWarm(agentId: string): boolean;
-  /** An agent that holds a slot without a turn is evicted after this. */
-  idleTimeoutMs: number;
   /** Asks an agent without a turn to give up its slot; `release` follows. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
   failed(agentId: string, error: unknown): void;
@@ -27,8 +27,9 @@ export interface QueueDependencies {
 }
 
 interface Member {
+  id: string;
   state: 'waiting' | 'running' | 'idle' | 'leaving' | 'backing-off';
-  /** Something arrived that the present run may not have seen. */
+  /** Something arrived that the present turn may not have seen. */
   again: boolean;
   /** Cancels the timer of this state: another attempt, or the end of idling. */
   cancelTimer: () => void;
@@ -37,11 +38,6 @@ interface Member {
 export class GroupQueue {
   readonly #deps: QueueDependencies;
   readonly #members = new Map<string, Member>();
-  /** Agents without a slot, first come first served. */
-  readonly #waiting: string[] = [];
-  /** Agents that hold a slot without a turn, longest idle first. */
-  readonly #idle: string[] = [];
-  #slotsUsed = 0;
   #closed = false;
 
   constructor(deps: QueueDependencies) {
@@ -50,43 +46,25 @@ export class GroupQueue {
 
   /** Says that there is work for an agent. Any number of calls leads to at least one look. */
   enqueue(agentId: string): void {
-    if (this.#closed) return;
     const member = this.#members.get(agentId);
-    switch (member?.state) {
-      case undefined:
-        this.#queueUp(agentId);
-        break;
-      case 'idle':
-        this.#idle.splice(this.#idle.indexOf(agentId), 1);
-        this.#start(agentId);
-        break;
-      case 'running':
-        member.again = !this.#deps.nudge(agentId) || member.again;
-        break;
-      case 'leaving':
-        member.again = true;
-        break;
-      case 'waiting':
-      case 'backing-off':
-        break;
-    }
+    if (this.#closed) return;
+    if (!member) this.#queueUp(agentId);
+    else if (member.state === 'idle') this.#start(member);
+    else if (member.state === 'running') member.again ||= !this.#deps.nudge(agentId);
+    else if (member.state === 'leaving') member.again = true;
   }
 
   /** An agent without a turn has lost what its slot was for. */
   release(agentId: string): void {
     const member = this.#members.get(agentId);
-    if (member?.state === 'idle') this.#idle.splice(this.#idle.indexOf(agentId), 1);
-    else if (member?.state !== 'leaving') return;
-    this.#free(agentId, member.again);
+    if (member?.state === 'idle' || member?.state === 'leaving') this.#free(member);
   }
 
   /** Ends the wait for a slot or for another attempt. */
   cancel(agentId: string): void {
-    const member = this.#members.get(agentId);
-    if (member?.state === 'waiting') this.#waiting.splice(this.#waiting.indexOf(agentId), 1);
-    else if (member?.state !== 'backing-off') return;
-    member.cancelTimer();
-    this.#members.delete(agentId);
+    const state = this.#members.get(agentId)?.state;
+    if (state !== 'waiting' && state !== 'backing-off') return;
+    this.#forget(agentId);
     this.#deps.settled(agentId);
   }
 
@@ -97,12 +75,9 @@ export class GroupQueue {
     return member !== undefined;
   }
 
-  counts(): { running: number; idle: number; waiting: number } {
-    return {
-      running: [...this.#members.values()].filter(({ state }) => state === 'running').length,
-      idle: this.#idle.length,
-      waiting: this.#waiting.length,
-    };
+  /** How many agents are in a state. */
+  count(state: Member['state']): number {
+    return this.#listIn(state).length;
   }
 
   /** Starts nothing more. */
@@ -111,85 +86,79 @@ export class GroupQueue {
     for (const member of this.#members.values()) member.cancelTimer();
   }
 
+  /** Members in a state, the first that entered it first: see `#enter`. */
+  #listIn(state: Member['state']): Member[] {
+    return [...this.#members.values()].filter((member) => member.state === state);
+  }
+
   #queueUp(agentId: string): void {
-    this.#members.set(agentId, { state: 'waiting', again: false, cancelTimer: () => {} });
-    this.#waiting.push(agentId);
+    this.#enter({ id: agentId, state: 'waiting', again: false, cancelTimer: () => {} }, 'waiting');
     this.#grant();
   }
 
-  #grant(): void {
-    while (this.#waiting.length > 0 && !this.#closed) {
-      if (this.#slotsUsed >= this.#deps.slotsMax) {
-        this.#makeRoom();
-        return;
-      }
-      const agentId = this.#waiting.shift();
-      if (agentId === undefined) return;
-      this.#slotsUsed += 1;
-      this.#start(agentId);
-    }
+  /** Moves a member into a state, behind all that are in it already. */
+  #enter(member: Member, state: Member['state']): void {
+    this.#forget(member.id);
+    member.state = state;
+    member.cancelTimer = () => {};
+    this.#members.set(member.id, member);
   }
 
-  /** Evicts as many idle holders as there are agents waiting, less those already leaving. */
-  #makeRoom(): void {
-    const leaving = [...this.#members.values()].filter(({ state }) => state === 'leaving').length;
-    const wanted = Math.max(0, this.#waiting.length - leaving);
-    for (const agentId of this.#idle.splice(0, wanted)) this.#evict(agentId);
-  }
-
-  #evict(agentId: string, reason: 'idle' | 'evicted' = 'evicted'): void {
-    const member = this.#members.get(agentId);
-    if (!member) return;
-    member.cancelTimer();
-    member.state = 'leaving';
-    this.#deps.evict(agentId, reason);
-  }
-
-  #start(agentId: string): void {
-    const member = this.#members.get(agentId);
-    if (!member) return;
-    member.cancelTimer();
-    member.state = 'running';
-    member.again = false;
-    this.#deps.run(agentId).then(
-      (next) => this.#ended(agentId, member, next),
-      (error: unknown) => {
-        this.#deps.failed(agentId, error);
-        this.#ended(agentId, member, { kind: 'none' });
-      },
-    );
-  }
-
-  #ended(agentId: string, member: Member, next: NextRun): void {
-    if (next.kind === 'retry') this.#backOff(agentId, member, next.afterMs);
-    else if (!this.#deps.isWarm(agentId)) this.#free(agentId, member.again);
-    else if (!member.again) {
-      member.state = 'idle';
-      this.#idle.push(agentId);
-      member.cancelTimer = this.#deps.clock.after(this.#deps.idleTimeoutMs, () => {
-        this.#idle.splice(this.#idle.indexOf(agentId), 1);
-        this.#evict(agentId, 'idle');
-      });
-      this.#grant();
-    } else if (this.#waiting.length === 0) this.#start(agentId);
-    // More work here, but others came first: to the end of the line.
-    else this.#evict(agentId);
-    this.#deps.settled(agentId);
-  }
-
-  #free(agentId: string, again: boolean): void {
+  #forget(agentId: string): void {
     this.#members.get(agentId)?.cancelTimer();
     this.#members.delete(agentId);
-    this.#slotsUsed -= 1;
-    if (again && !this.#closed) this.#queueUp(agentId);
-    this.#grant();
   }
 
-  #backOff(agentId: string, member: Member, afterMs: number): void {
-    this.#slotsUsed -= 1;
+  /** Gives free slots to who waits; evicts idle holders for the rest. */
+  #grant(): void {
     if (this.#closed) return;
-    member.state = 'backing-off';
-    member.cancelTimer = this.#deps.clock.after(afterMs, () => this.#queueUp(agentId));
+    const leaving = this.count('leaving');
+    const used = this.count('running') + this.count('idle') + leaving;
+    const waiting = this.#listIn('waiting');
+    const granted = waiting.slice(0, Math.max(0, this.#deps.slotsMax - used));
+    const wanted = Math.max(0, waiting.length - granted.length - leaving);
+    for (const member of granted) this.#start(member);
+    for (const member of this.#listIn('idle').slice(0, wanted)) this.#evict(member, 'evicted');
+  }
+
+  #evict(member: Member, reason: 'idle' | 'evicted'): void {
+    this.#enter(member, 'leaving');
+    this.#deps.evict(member.id, reason);
+  }
+
+  #start(member: Member): void {
+    this.#enter(member, 'running');
+    member.again = false;
+    const ended = (next: NextRun) => {
+      this.#ended(member, next);
+      this.#deps.settled(member.id);
+    };
+    this.#deps.run(member.id).then(ended, (error: unknown) => {
+      this.#deps.failed(member.id, error);
+      ended({ kind: 'none' });
+    });
+  }
+
+  #ended(member: Member, next: NextRun): void {
+    const { clock, isWarm, idleTimeoutMs } = this.#deps;
+    if (next.kind === 'retry') {
+      this.#enter(member, 'backing-off');
+      if (this.#closed) return;
+      member.cancelTimer = clock.after(next.afterMs, () => this.#queueUp(member.id));
+      this.#grant();
+    } else if (!isWarm(member.id)) this.#free(member);
+    else if (!member.again) {
+      this.#enter(member, 'idle');
+      member.cancelTimer = clock.after(idleTimeoutMs, () => this.#evict(member, 'idle'));
+      this.#grant();
+    } else if (this.count('waiting') === 0) this.#start(member);
+    // More work here, but others came first: to the end of the line.
+    else this.#evict(member, 'evicted');
+  }
+
+  #free({ id, again }: Member): void {
+    this.#forget(id);
+    if (again) this.enqueue(id);
     this.#grant();
   }
 }

@@ -1,7 +1,6 @@
 /**
- * Turns: claim messages, build the prompt, run, commit. Every end of an attempt has its
- * recorded reason and either another attempt or a plain sentence in the chat. Keeps the warm
- * containers of agents between their turns.
+ * Turns: claim messages, build the prompt, run, commit. Every end of an attempt has its recorded
+ * reason, and leads to another attempt or to a sentence in the chat. Keeps the warm containers.
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
@@ -29,9 +28,9 @@ export interface TurnDependencies extends Base {
   outbox: Outbox;
   loadAgent(agentId: string): Agent;
   startRun(agent: Agent, start: InFile): Run;
-  showActivity(agent: Agent, text: string | null): void;
   /** The agent's container is gone. */
   released(agentId: string): void;
+  showActivity(agent: Agent, text: string | null): void;
 }
 
 /** Image types that the model can be shown (Messages API, image content blocks). */
@@ -57,23 +56,29 @@ export class Turns {
   /** One turn of the agent, if there is anything to do. */
   async take(agentId: string): Promise<NextRun> {
     const agent = this.#deps.loadAgent(agentId);
-    const run = this.#runs.get(agentId);
+    const last = this.#runs.get(agentId);
     // A container on its way out still holds the agent's session.
-    if (run && !run.isOpen) await run.ended;
-    const turn = this.#claim(agent);
-    if (!turn) return { kind: 'none' };
-    return this.#conclude(agent, turn, await this.#attempt(agent, turn));
+    if (last && !last.isOpen) await last.ended;
+    if (!this.#hasWork(agent)) return { kind: 'none' };
+    const run = last?.isOpen ? last : this.#start(agent);
+    const turn = this.#claim(run);
+    return this.#conclude(agent, turn, await this.#attempt(turn, run));
   }
 
   /** Hands what arrived to the agent's running turn; false when it must wait for the next. */
   nudge(agentId: string): boolean {
     const active = this.#active.get(agentId);
     if (!active?.run.isOpen || active.isEnding) return false;
-    const { store, limits } = this.#deps;
-    const { chatId } = active.run.agent.group;
-    claimMessages(store, chatId, active.turn.id, limits.promptMessagesMax);
-    this.#hand(active);
-    return !hasUnclaimed(store, chatId);
+    const { store } = this.#deps;
+    const { turn, run } = active;
+    this.#send(
+      run,
+      store.transaction(() => {
+        this.#gather(run.agent);
+        return this.#takePrompts(run.agent, turn.id, null);
+      }),
+    );
+    return !hasUnclaimed(store, run.agent.group.chatId);
   }
 
   isActive(agentId: string): boolean {
@@ -120,49 +125,76 @@ export class Turns {
     await Promise.all(runs.map((run) => run.ended));
   }
 
-  #claim(agent: Agent): Turn | undefined {
-    const { store, clock, log } = this.#deps;
-    const turn = store.transaction(() => {
-      const turnId = this.#gather(agent);
-      if (turnId === undefined) return undefined;
-      settleMessages(store, turnId, 'again', clock.now());
-      return startTurn(store, agent.id);
-    });
-    if (turn) step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
-    return turn;
+  #hasWork({ id, group }: Agent): boolean {
+    const { store } = this.#deps;
+    return findOpenTurn(store, id) !== undefined || hasUnclaimed(store, group.chatId);
   }
 
-  /** The agent's open turn, or a new one if messages wait, with all that waits claimed for it. */
-  #gather(agent: Agent): number | undefined {
+  /** The agent's open turn, or a new one, with all that waits claimed for it. */
+  #gather(agent: Agent): number {
     const { store, clock, limits } = this.#deps;
-    const { chatId } = agent.group;
-    const open = findOpenTurn(store, agent.id);
-    if (!open && !hasUnclaimed(store, chatId)) return undefined;
-    const turnId = open?.id ?? saveTurn(store, agent.id, 'message', clock.now());
-    claimMessages(store, chatId, turnId, limits.promptMessagesMax);
+    const turnId =
+      findOpenTurn(store, agent.id)?.id ?? saveTurn(store, agent.id, 'message', clock.now());
+    claimMessages(store, agent.group.chatId, turnId, limits.promptMessagesMax);
     return turnId;
   }
 
-  async #attempt(agent: Agent, turn: Turn): Promise<TurnEnd> {
+  /** Starts an attempt: claimed and in prompts in one transaction, then handed over. */
+  #claim(run: Run): Turn {
+    const { store, clock, log } = this.#deps;
+    const { agent } = run;
+    const { turn, prompts } = store.transaction(() => {
+      const turnId = this.#gather(agent);
+      settleMessages(store, turnId, 'again', clock.now());
+      const turn = startTurn(store, agent.id);
+      if (!turn) throw new Error('the turn is gone');
+      return { turn, prompts: this.#takePrompts(agent, turnId, turn.reason) };
+    });
+    step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
+    this.#send(run, prompts);
+    return turn;
+  }
+
+  /** Puts the turn's messages that are in no prompt yet into prompts. */
+  #takePrompts(agent: Agent, turnId: number, interruptedBy: string | null): InFile[] {
+    const { store, limits } = this.#deps;
+    const prompts: InFile[] = [];
+    for (let reason = interruptedBy; ; reason = null) {
+      const uuid = randomUUID();
+      const messages = assignPrompt(store, turnId, uuid, limits.promptTextMax);
+      if (messages.length === 0) return prompts;
+      const text = formatPrompt(messages, {
+        omitted: takeOmittedCount(store, agent.group.chatId),
+        interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },
+      });
+      const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
+      const images = shown.map(({ path, mime }) => ({ path, mime }));
+      prompts.push({ kind: 'prompt', uuid, text, images });
+    }
+  }
+
+  #send(run: Run, prompts: InFile[]): void {
+    for (const prompt of prompts) run.send(prompt);
+    step(this.#deps.log, 'prompt-handed', { agent: run.agent.id, prompts: prompts.length });
+  }
+
+  async #attempt(turn: Turn, run: Run): Promise<TurnEnd> {
     const { clock, limits, showActivity } = this.#deps;
-    const warm = this.#runs.get(agent.id);
-    const run = warm?.isOpen ? warm : this.#start(agent);
     const active: ActiveTurn = { turn, run, end: deferred(), isEnding: false };
-    this.#active.set(agent.id, active);
+    this.#active.set(turn.agentId, active);
     const cancelLimit = clock.after(limits.turnTimeoutMs, () =>
       this.end(turn, { kind: 'timeout' }),
     );
     void run.ended.then((end) => this.end(turn, { kind: 'run-ended', end }));
-    showActivity(agent, 'thinking');
-    this.#hand(active, turn.reason);
+    showActivity(run.agent, 'thinking');
     const end = await active.end.promise;
     cancelLimit();
-    showActivity(agent, null);
+    showActivity(run.agent, null);
     if (end.kind !== 'done') {
       run.kill(end.kind === 'timeout' ? 'turn-timeout' : 'model-failed');
       await run.ended;
     }
-    this.#active.delete(agent.id);
+    this.#active.delete(turn.agentId);
     return end;
   }
 
@@ -179,24 +211,6 @@ export class Turns {
       released(agent.id);
     });
     return run;
-  }
-
-  /** Puts the turn's messages that are in no prompt yet into the session. */
-  #hand({ turn, run }: ActiveTurn, interruptedBy: string | null = null): void {
-    const { store, log, limits } = this.#deps;
-    for (let reason = interruptedBy; ; reason = null) {
-      const uuid = randomUUID();
-      const messages = assignPrompt(store, turn.id, uuid, limits.promptTextMax);
-      if (messages.length === 0) return;
-      const text = formatPrompt(messages, {
-        omitted: takeOmittedCount(store, run.agent.group.chatId),
-        interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turn.id) },
-      });
-      const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
-      const images = shown.map(({ path, mime }) => ({ path, mime }));
-      run.send({ kind: 'prompt', uuid, text, images });
-      step(log, 'prompt-handed', { agent: turn.agentId, turn: turn.id, uuid });
-    }
   }
 
   readonly #isShown = (file: Attachment): boolean =>
@@ -231,12 +245,12 @@ export class Turns {
 
   #stopWaiting(agent: Agent): boolean {
     const { store, clock } = this.#deps;
-    return store.transaction(() => {
+    if (!this.#hasWork(agent)) return false;
+    store.transaction(() => {
       const turnId = this.#gather(agent);
-      if (turnId === undefined) return false;
       settleMessages(store, turnId, 'close', clock.now());
       endTurn(store, turnId, 'stopped', 'stopped', clock.now());
-      return true;
     });
+    return true;
   }
 }

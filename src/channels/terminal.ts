@@ -1,18 +1,15 @@
 /**
- * The terminal as a channel: people attach over a local socket (0600), each to one group.
- * A message is delivered when a terminal of its group says that it was shown; with none
- * attached it waits. The reference for other channels.
+ * The terminal as a channel: people attach over a local socket (0600), each to one group. A
+ * message is delivered when a terminal of its group says that it was shown; with none attached
+ * it waits. The reference for other channels.
  */
 import { createReadStream, statSync } from 'node:fs';
-import type { Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import mime from 'mime';
 import { type Deferred, deferred } from '../deferred.ts';
-import type { Log } from '../log.ts';
 import {
-  type AttachmentKind,
   type Channel,
-  type ChannelHost,
   type ChatId,
   type Delivery,
   type IncomingAttachment,
@@ -40,27 +37,23 @@ interface Terminal {
 export class TerminalChannel implements Channel {
   readonly name = 'terminal';
   readonly textMax = 100_000;
-  readonly #host: ChannelHost;
-  readonly #log: Log;
-  readonly #server: Server;
-  readonly #terminals = new Set<Terminal>();
+  readonly #context: ChannelContext;
   readonly #sockets = new Set<Socket>();
+  readonly #terminals = new Set<Terminal>();
   /** Deliveries that no terminal has acknowledged yet, by message id. */
   readonly #unacknowledged = new Map<string, { chatId: ChatId; done: Deferred<boolean> }>();
   readonly #connected = deferred<void>();
-  #stopListening = () => {};
 
-  constructor({ host, log, socket }: ChannelContext) {
-    this.#host = host;
-    this.#log = log;
-    this.#server = socket;
+  constructor(context: ChannelContext) {
+    this.#context = context;
     // At once, or a terminal that attaches early would be lost; it waits until the host is up.
-    socket.on('connection', (connection) => void this.#serve(connection));
+    context.socket.on('connection', (socket) => void this.#serve(socket));
   }
 
   async connect(): Promise<void> {
-    this.#stopListening = this.#host.onSettled((chatId) => {
-      this.#tell(chatId, { kind: 'state', state: this.#host.settled(chatId) });
+    const { host } = this.#context;
+    host.onSettled((chatId) => {
+      this.#tell(chatId, { kind: 'state', state: host.settled(chatId) });
     });
     this.#connected.resolve();
   }
@@ -68,13 +61,11 @@ export class TerminalChannel implements Channel {
   async deliver({ id, chatId, text, file }: OutboundMessage): Promise<Delivery> {
     const done = deferred<boolean>();
     this.#unacknowledged.set(id, { chatId, done });
-    try {
-      const reached = this.#tell(chatId, { kind: 'deliver', id, text, file });
-      if (reached === 0 || !(await done.promise)) throw new Error('no terminal is attached');
-      return { kind: 'acknowledged' };
-    } finally {
-      this.#unacknowledged.delete(id);
-    }
+    this.#tell(chatId, { kind: 'deliver', id, text, file });
+    const isShown = this.#of(chatId).length > 0 && (await done.promise);
+    this.#unacknowledged.delete(id);
+    if (!isShown) throw new Error('no terminal is attached');
+    return { kind: 'acknowledged' };
   }
 
   showActivity(chatId: ChatId, text: string | null): void {
@@ -86,87 +77,75 @@ export class TerminalChannel implements Channel {
   }
 
   async disconnect(): Promise<void> {
-    this.#stopListening();
     for (const socket of this.#sockets) socket.end();
     // Closing removes the socket file as well.
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await new Promise((resolve) => this.#context.socket.close(resolve));
   }
 
-  /** Tells all terminals of a chat; returns how many there are. */
-  #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): number {
-    const there = [...this.#terminals].filter(
-      (terminal) => terminal.chatId === chatId && terminal !== except,
-    );
-    for (const { socket } of there) {
-      if (socket.writableLength > unreadBytesMax) socket.destroy();
-      else sendLine(socket, message);
+  #of(chatId: ChatId): Terminal[] {
+    return [...this.#terminals].filter((terminal) => terminal.chatId === chatId);
+  }
+
+  #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): void {
+    for (const terminal of this.#of(chatId)) {
+      if (terminal.socket.writableLength > unreadBytesMax) terminal.socket.destroy();
+      else if (terminal !== except) sendLine(terminal.socket, message);
     }
-    return there.length;
   }
 
   async #serve(socket: Socket): Promise<void> {
-    this.#sockets.add(socket);
-    socket.on('error', (error) => this.#log.debug({ err: error }, 'a terminal broke off'));
+    const { log } = this.#context;
     let terminal: Terminal | undefined;
+    this.#sockets.add(socket);
+    socket.on('error', (error) => log.debug({ err: error }, 'a terminal broke off'));
     try {
       await this.#connected.promise;
       for await (const line of readLines(socket, fromTerminalSchema)) {
         if (line.kind === 'hello') terminal ??= this.#greet(socket, line);
-        else if (terminal) await this.#hear(terminal, line);
-        else throw new UserError('say hello first');
+        else if (!terminal) throw new UserError('say hello first');
+        else if (line.kind === 'ack') this.#unacknowledged.get(line.id)?.done.resolve(true);
+        else await this.#hear(terminal, line);
       }
     } catch (error) {
+      log.debug({ err: error }, 'a terminal was refused');
       const reason = error instanceof UserError ? error.message : 'not understood';
-      this.#log.debug({ err: error }, 'a terminal was refused');
       sendLine(socket, { kind: 'refused', reason });
-    } finally {
-      socket.end();
-      this.#sockets.delete(socket);
-      if (terminal) this.#leave(terminal);
     }
+    socket.end();
+    this.#sockets.delete(socket);
+    if (terminal) this.#leave(terminal);
   }
 
   #greet(socket: Socket, { group: folder, as }: FromTerminal & { kind: 'hello' }): Terminal {
+    const { host } = this.#context;
     const chatId = `${this.name}:${folder}`;
-    const group = this.#host.openGroup({ folder, chatId, name: folder });
+    const { requiresTrigger } = host.openGroup({ folder, chatId, name: folder });
     const terminal: Terminal = { socket, chatId, senderName: as };
     this.#terminals.add(terminal);
-    sendLine(socket, {
-      kind: 'welcome',
-      assistantName: this.#host.assistantName,
-      needsTrigger: group.requiresTrigger,
-    });
-    sendLine(socket, { kind: 'state', state: this.#host.settled(chatId) });
-    this.#host.available(chatId);
+    const { assistantName } = host;
+    sendLine(socket, { kind: 'welcome', assistantName, needsTrigger: requiresTrigger });
+    sendLine(socket, { kind: 'state', state: host.settled(chatId) });
+    host.available(chatId);
     return terminal;
   }
 
-  async #hear(terminal: Terminal, line: Exclude<FromTerminal, { kind: 'hello' }>): Promise<void> {
-    if (line.kind === 'ack') {
-      this.#unacknowledged.get(line.id)?.done.resolve(true);
-      return;
-    }
+  async #hear(terminal: Terminal, line: FromTerminal & { kind: 'message' }): Promise<void> {
+    const { host } = this.#context;
     const { chatId, senderName, socket } = terminal;
-    await this.#host.receive([
-      {
-        chatId,
-        id: line.id,
-        senderId: `${this.name}:${senderName}`,
-        senderName,
-        text: line.text,
-        sentAtMs: Date.now(),
-        attachments: line.files.map(localFile),
-      },
-    ]);
-    sendLine(socket, { kind: 'stored', id: line.id });
-    sendLine(socket, { kind: 'state', state: this.#host.settled(chatId) });
-    this.#tell(chatId, { kind: 'said', senderName, text: line.text }, terminal);
+    const { id, text } = line;
+    const senderId = `${this.name}:${senderName}`;
+    const attachments = line.files.map(localFile);
+    const sentAtMs = Date.now();
+    await host.receive([{ chatId, id, senderId, senderName, text, sentAtMs, attachments }]);
+    sendLine(socket, { kind: 'stored', id });
+    sendLine(socket, { kind: 'state', state: host.settled(chatId) });
+    this.#tell(chatId, { kind: 'said', senderName, text }, terminal);
   }
 
   #leave(terminal: Terminal): void {
     this.#terminals.delete(terminal);
     const { chatId } = terminal;
-    if ([...this.#terminals].some((other) => other.chatId === chatId)) return;
+    if (this.#of(chatId).length > 0) return;
     for (const waiting of this.#unacknowledged.values())
       if (waiting.chatId === chatId) waiting.done.resolve(false);
   }
@@ -176,9 +155,9 @@ export class TerminalChannel implements Channel {
 function localFile(path: string): IncomingAttachment {
   const type = mime.getType(path) ?? 'application/octet-stream';
   const family = type.slice(0, type.indexOf('/'));
-  const kinds: readonly AttachmentKind[] = ['image', 'audio', 'video'];
+  const kind = (['image', 'audio', 'video'] as const).find((kind) => kind === family);
   return {
-    kind: kinds.find((kind) => kind === family) ?? 'document',
+    kind: kind ?? 'document',
     name: basename(path),
     mime: type,
     open: async () => {
