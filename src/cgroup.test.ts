@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createCgroups, findCgroups, listCgroups, removeCgroups } from './cgroup.ts';
+import { createCgroups, findCgroups, removeCgroups } from './cgroup.ts';
 import { defaultLimits } from './config.ts';
 
 const limits = {
@@ -13,7 +13,7 @@ const limits = {
   processesMax: 20,
   cpus: 2,
 };
-const real = process.getuid?.() === 0 ? findCgroups() : null;
+const real = process.getuid?.() === 0 ? findCgroups() : [];
 
 describe('in a tree like that of the kernel', () => {
   let root: string;
@@ -22,57 +22,76 @@ describe('in a tree like that of the kernel', () => {
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
   const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+  const provide = (...paths: string[]): void => {
+    for (const path of paths) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), 'max');
+    }
+  };
 
   test('version 2 gets all limits in one group, and is told to hand them down', () => {
     writeFileSync(join(root, 'cgroup.controllers'), 'cpu memory pids');
-    const cgroups = findCgroups(root);
+    const folders = findCgroups(root);
     expect(read('cgroup.subtree_control')).toBe('+memory +pids +cpu');
-    mkdirSync(join(root, 'box'));
-    writeFileSync(join(root, 'box/memory.swap.max'), 'max');
-    expect(createCgroups(cgroups ?? [], 'box', limits)).toEqual([join(root, 'box/cgroup.procs')]);
+    provide('box/memory.max', 'box/memory.swap.max', 'box/pids.max', 'box/cpu.max');
+    expect(createCgroups(folders, 'box', limits)).toEqual([join(root, 'box/cgroup.procs')]);
     expect(read('box/memory.max')).toBe('67108864');
     expect(read('box/memory.swap.max')).toBe('0');
     expect(read('box/pids.max')).toBe('20');
-    expect(read('box/cpu.max')).toBe('200000 100000');
+    expect(read('box/cpu.max')).toBe('200000');
   });
 
   test('version 1 gets each limit in its own tree', () => {
-    for (const tree of ['memory', 'pids', 'cpu']) mkdirSync(join(root, tree));
-    const files = createCgroups(findCgroups(root) ?? [], 'box', limits);
+    provide('memory/cgroup.procs', 'pids/cgroup.procs', 'cpu/cgroup.procs');
+    provide('memory/box/memory.limit_in_bytes', 'pids/box/pids.max', 'cpu/box/cpu.cfs_quota_us');
+    const files = createCgroups(findCgroups(root), 'box', limits);
     expect(files).toEqual(
       ['memory', 'pids', 'cpu'].map((tree) => join(root, tree, 'box/cgroup.procs')),
     );
     expect(read('memory/box/memory.limit_in_bytes')).toBe('67108864');
     expect(read('pids/box/pids.max')).toBe('20');
     expect(read('cpu/box/cpu.cfs_quota_us')).toBe('200000');
+    expect(existsSync(join(root, 'memory/box/memory.memsw.limit_in_bytes'))).toBe(false);
   });
 
   test('without a tree that limits memory there is nothing', () => {
-    for (const tree of ['pids', 'cpu']) mkdirSync(join(root, tree));
-    expect(findCgroups(root)).toBe(null);
-    expect(findCgroups(join(root, 'none'))).toBe(null);
+    provide('pids/cgroup.procs', 'cpu/cgroup.procs');
+    expect(findCgroups(root)).toEqual([]);
+    expect(findCgroups(join(root, 'none'))).toEqual([]);
   });
 });
 
-describe.skipIf(real === null)('in the tree of this kernel', () => {
-  const cgroups = real ?? [];
+describe.skipIf(real.length === 0)('in the tree of this kernel', () => {
   const name = `nanoclaw-dddddddd-${process.pid}`;
+  const ours = (group: string): boolean => group === name;
 
-  test('groups are made, listed by prefix, and removed, twice without complaint', async () => {
-    const files = createCgroups(cgroups, name, limits);
-    expect(files.every((file) => existsSync(file))).toBe(true);
-    expect(listCgroups(cgroups, 'nanoclaw-dddddddd-')).toEqual([name]);
-    await removeCgroups(cgroups, name);
-    expect(files.some((file) => existsSync(dirname(file)))).toBe(false);
-    await removeCgroups(cgroups, name);
+  test('groups are made with the limits, and removed, twice without complaint', async () => {
+    const files = createCgroups(real, name, limits);
+    const groups = files.map((file) => dirname(file));
+    const values = groups.flatMap((group) =>
+      ['memory.max', 'memory.limit_in_bytes', 'pids.max', 'cpu.max', 'cpu.cfs_quota_us']
+        .filter((file) => existsSync(join(group, file)))
+        .map((file) => readFileSync(join(group, file), 'utf8').trim().split(' ')[0]),
+    );
+    expect(values).toEqual(['67108864', '20', '200000']);
+    await removeCgroups(real, ours);
+    expect(groups.some((group) => existsSync(group))).toBe(false);
+    await removeCgroups(real, ours);
+  });
+
+  test('only the chosen groups are removed', async () => {
+    const [file = ''] = createCgroups(real, name, limits);
+    await removeCgroups(real, (group) => group === `${name}-other`);
+    expect(existsSync(file)).toBe(true);
+    await removeCgroups(real, ours);
   });
 
   test('a group waits for its last process before it is removed', async () => {
-    const [file] = createCgroups(cgroups, name, limits);
+    const [file] = createCgroups(real, name, limits);
     const child = spawn('sh', ['-c', `echo $$ >${file}; echo in; exec sleep 1000`]);
     await once(child.stdout, 'data');
     let removed = false;
-    const removal = removeCgroups(cgroups, name).then(() => {
+    const removal = removeCgroups(real, ours).then(() => {
       removed = true;
     });
     await new Promise((resolve) => setImmediate(resolve));

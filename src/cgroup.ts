@@ -3,127 +3,65 @@
  * by hand, version 2 or 1. Needs root. Only the kernel's files under /sys/fs/cgroup are touched,
  * and there only the groups that carry a container's name.
  */
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerLimits } from './runtimes/contract.ts';
 
-/** One hierarchy: version 2 has one for all limits, version 1 one for each controller. */
-interface Hierarchy {
-  path: string;
-  settings(limits: ContainerLimits): Settings;
-}
+/** The kernel's default. */
+const cpuPeriodUs = 100_000;
 
-type Settings = Record<string, string | number>;
-
-type Cgroups = readonly Hierarchy[];
-
-const periodUs = 100_000;
-/** Processes that were killed leave their group a little later. */
-const removeAttemptsMax = 100;
-const removeRetryMs = 20;
-
-/** The hierarchies below `root` that can hold a limit on memory; null where none can. */
-export function findCgroups(root = '/sys/fs/cgroup'): Cgroups | null {
-  return existsSync(join(root, 'cgroup.controllers')) ? version2(root) : version1(root);
-}
-
-function version2(root: string): Cgroups | null {
+/**
+ * The folders in which a container's groups are made: version 2 has one for all limits, version 1
+ * one for each. None where memory cannot be limited.
+ */
+export function findCgroups(root = '/sys/fs/cgroup'): string[] {
   try {
-    writeFileSync(join(root, 'cgroup.subtree_control'), '+memory +pids +cpu');
+    if (existsSync(join(root, 'cgroup.controllers'))) {
+      writeFileSync(join(root, 'cgroup.subtree_control'), '+memory +pids +cpu');
+      return [root];
+    }
+    const folders = ['memory', 'pids', 'cpu'].map((name) => join(root, name));
+    for (const folder of folders) accessSync(join(folder, 'cgroup.procs'), constants.W_OK);
+    return folders;
   } catch {
-    // Read-only, or a controller is missing: then it cannot limit.
-    return null;
+    // Read-only, or a controller is missing.
+    return [];
   }
-  const settings = (limits: ContainerLimits): Settings => ({
-    'memory.max': limits.memoryBytes,
-    'pids.max': limits.processesMax,
-    'cpu.max': `${limits.cpus * periodUs} ${periodUs}`,
-  });
-  return [{ path: root, settings }];
-}
-
-function version1(root: string): Cgroups | null {
-  const hierarchies: Hierarchy[] = [
-    {
-      path: join(root, 'memory'),
-      settings: (limits) => ({ 'memory.limit_in_bytes': limits.memoryBytes }),
-    },
-    { path: join(root, 'pids'), settings: (limits) => ({ 'pids.max': limits.processesMax }) },
-    {
-      path: join(root, 'cpu'),
-      settings: (limits) => ({
-        'cpu.cfs_period_us': periodUs,
-        'cpu.cfs_quota_us': limits.cpus * periodUs,
-      }),
-    },
-  ];
-  return hierarchies.every((hierarchy) => writable(hierarchy.path)) ? hierarchies : null;
 }
 
 /**
  * Makes the container's groups and sets their limits.
  * Returns the files into which the container's first process writes its own pid.
  */
-export function createCgroups(cgroups: Cgroups, name: string, limits: ContainerLimits): string[] {
-  return cgroups.map((hierarchy) => {
-    const group = join(hierarchy.path, name);
+export function createCgroups(folders: string[], name: string, limits: ContainerLimits): string[] {
+  const settings = {
+    'memory.max': limits.memoryBytes,
+    'memory.swap.max': 0,
+    'memory.limit_in_bytes': limits.memoryBytes,
+    // Memory and swap together.
+    'memory.memsw.limit_in_bytes': limits.memoryBytes,
+    'pids.max': limits.processesMax,
+    'cpu.max': limits.cpus * cpuPeriodUs,
+    'cpu.cfs_quota_us': limits.cpus * cpuPeriodUs,
+  };
+  return folders.map((folder) => {
+    const group = join(folder, name);
     mkdirSync(group, { recursive: true });
-    for (const [file, value] of Object.entries(hierarchy.settings(limits)))
-      writeFileSync(join(group, file), String(value));
-    for (const [file, value] of Object.entries(noSwap(limits)))
+    // Each version has its own files, and many kernels count no swap.
+    for (const [file, value] of Object.entries(settings))
       if (existsSync(join(group, file))) writeFileSync(join(group, file), String(value));
     return join(group, 'cgroup.procs');
   });
 }
 
-/** Version 2 counts swap alone, version 1 memory and swap together; many kernels count neither. */
-function noSwap(limits: ContainerLimits): Settings {
-  return { 'memory.swap.max': 0, 'memory.memsw.limit_in_bytes': limits.memoryBytes };
-}
-
-/** Names of the groups that begin with `prefix`. */
-export function listCgroups(cgroups: Cgroups, prefix: string): string[] {
-  const names = cgroups.flatMap((hierarchy) => readdirSync(hierarchy.path));
-  return [...new Set(names.filter((name) => name.startsWith(prefix)))];
-}
-
-/** Removes a container's groups once its processes are gone; throws when they do not go. */
-export async function removeCgroups(cgroups: Cgroups, name: string): Promise<void> {
-  for (const hierarchy of cgroups) {
-    for (let attempt = 1; !removed(join(hierarchy.path, name)); attempt += 1) {
-      if (attempt === removeAttemptsMax) throw new Error(`Processes of ${name} do not end.`);
-      await sleep(removeRetryMs);
-    }
-  }
-}
-
-function removed(group: string): boolean {
-  try {
-    rmdirSync(group);
-    return true;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EBUSY') return false;
-    if (code === 'ENOENT') return true;
-    throw error;
-  }
-}
-
-function writable(path: string): boolean {
-  try {
-    accessSync(path, constants.W_OK);
-    return true;
-  } catch {
-    // Missing or read-only.
-    return false;
-  }
+/** Removes the chosen groups once their processes are gone; rejects when they do not go. */
+export async function removeCgroups(
+  folders: string[],
+  chosen: (name: string) => boolean,
+): Promise<void> {
+  // Processes that were killed leave a little later: retried for four seconds.
+  const patiently = { recursive: true, force: true, maxRetries: 20, retryDelay: 20 };
+  for (const folder of folders)
+    for (const name of readdirSync(folder).filter(chosen)) await rm(join(folder, name), patiently);
 }

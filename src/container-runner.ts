@@ -127,10 +127,9 @@ export class Run implements Speaker {
   }
 
   #spawn(): ChildProcessWithoutNullStreams {
-    const { runtime, config, model, limits, log, instance } = this.#deps;
+    const { runtime, config, model, limits, log } = this.#deps;
     const spec: ContainerSpec = {
       name: this.#name,
-      instance,
       uid: this.agent.group.uid,
       mounts: mountsFor(this.agent, { config, runDir: this.#dir }),
       env: {

@@ -27,7 +27,6 @@ const prove = (runtime: Runtime, hidden: string[] = []): Promise<void> =>
     runtime,
     {
       name: `nanoclaw-eeeeeeee-${process.pid}`,
-      instance: 'eeeeeeee',
       uid: 70_123,
       mounts: [],
       env: {},
@@ -66,10 +65,6 @@ describe('detecting', () => {
   test('does not fall back when the wanted engine is not there', async () => {
     install('docker', 'exit 1');
     await expect(detect('docker')).rejects.toThrow(UserError);
-  });
-
-  test('says how to install bubblewrap when there is nothing', async () => {
-    await expect(detect(null, dir)).rejects.toThrow(/apt-get install bubblewrap/);
   });
 });
 
@@ -121,14 +116,24 @@ describe('the proof', () => {
     expect(existsSync('/usr/.probe')).toBe(false);
   });
 
+  /** As the host sees a bubblewrap that is missing or prints why it cannot. */
+  const broken = (script: string): Runtime => ({
+    ...open,
+    name: 'bubblewrap',
+    launch: () => ({ file: '/bin/sh', args: ['-c', script], env: { PATH: dir }, feeds: [] }),
+  });
+
+  test('says how to install bubblewrap when it is missing', async () => {
+    await expect(prove(broken('exec bwrap'))).rejects.toThrow(/apt-get install bubblewrap/);
+  });
+
   test.each([
     ['bwrap: Unknown option --disable-userns', /bubblewrap 0\.8 or newer/],
     ['bwrap: setting up uid map: Permission denied', /bwrap-userns-restrict/],
     ['bwrap: No permissions to create new namespace', /unprivileged_userns_clone=1/],
     ['bwrap: something else', /another runtime/],
   ])('answers "%s" with a remedy', async (problem, remedy) => {
-    install('bwrap', `echo '${problem}' >&2; exit 1`);
-    await expect(prove(await detect('bubblewrap'))).rejects.toThrow(remedy);
+    await expect(prove(broken(`echo '${problem}' >&2; exit 1`))).rejects.toThrow(remedy);
   });
 
   test('fails when the runtime cannot even be started', async () => {

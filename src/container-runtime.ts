@@ -3,12 +3,12 @@
  * proof is never given an agent. How each runtime is spoken to lies in runtimes/.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { openBubblewrap } from './runtimes/bubblewrap.ts';
 import type { ContainerSpec, Launch, Runtime } from './runtimes/contract.ts';
 import { type EngineName, findEngine } from './runtimes/engines.ts';
-import type { Environment } from './runtimes/programs.ts';
 import { UserError } from './types.ts';
 
 const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];
@@ -21,18 +21,16 @@ const selfTestTimeoutMs = 20_000;
 export async function detectRuntime(
   wanted: string | null,
   projectDir: string,
-  environment: Environment,
+  environment: Record<string, string | undefined>,
 ): Promise<Runtime> {
+  const known = ['bubblewrap', ...engines];
+  if (wanted !== null && !known.includes(wanted))
+    throw new UserError(`NANOCLAW_RUNTIME is "${wanted}"; it can be ${known.join(', ')}.`);
   const names = engines.filter((name) => wanted === null || wanted === name);
-  if (wanted !== null && wanted !== 'bubblewrap' && names.length === 0)
-    throw new UserError(
-      `NANOCLAW_RUNTIME is "${wanted}"; it can be bubblewrap, ${engines.join(', ')}.`,
-    );
   const found = await Promise.all(names.map((name) => findEngine(name, environment)));
   const engine = found.find((runtime) => runtime !== undefined);
   if (engine !== undefined) return engine;
-  if (process.platform === 'linux' && names.length !== 1)
-    return openBubblewrap(projectDir, environment);
+  if (process.platform === 'linux' && names.length !== 1) return openBubblewrap(projectDir);
   throw new UserError(
     `${names.join(', ')}: not running, or without the image nanoclaw-agent. Start it and build the image: see /setup.`,
   );
@@ -68,20 +66,15 @@ export async function selfTest(
   const command = ['sh', '-c', lookAround, 'sh', ...hidden];
   const child = spawnLaunch(runtime.launch({ ...spec, command }));
   const timer = setTimeout(() => child.kill('SIGKILL'), selfTestTimeoutMs);
-  const failed = new Promise<string>((resolve) =>
-    child.once('error', (error) => resolve(String(error))),
-  );
-  const output = Promise.all([text(child.stdout), text(child.stderr)]).then((both) =>
-    both.join(''),
-  );
-  const report = await Promise.race([output, failed]);
+  const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  const report = await ended.then(([output, errors]) => (output + errors).trim(), String);
   clearTimeout(timer);
   await runtime.kill(spec.name);
   await runtime.release(spec.name);
-  if (report.trim() === 'sealed') return;
-  throw new UserError(
-    `A ${runtime.name} container is not sealed here, so no agent is started.\n${report.trim()}\n${remedy(report)}`,
-  );
+  if (report !== 'sealed')
+    throw new UserError(
+      `A ${runtime.name} container is not sealed here, so no agent is started.\n${report}\n${remedy(report)}`,
+    );
 }
 
 /** Prints one line per gap, then `sealed`; shell builtins only, as it delays every start. */
@@ -107,7 +100,8 @@ if unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
 echo sealed`;
 
 function remedy(report: string): string {
-  if (/Unknown option/i.test(report)) return 'Install bubblewrap 0.8 or newer.';
+  if (/not found|Unknown option/i.test(report))
+    return 'Install bubblewrap 0.8 or newer: sudo apt-get install bubblewrap (or dnf, pacman, apk).';
   if (/namespace|uid map|Operation not permitted/i.test(report))
     return [
       'This system keeps ordinary programs from making namespaces. Allow it for bubblewrap.',

@@ -14,6 +14,7 @@ import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Config, loadConfig } from './config.ts';
 import { isGroupFolder, mountsFor, prepareFolders } from './mounts.ts';
+import { prepareState } from './state-folders.ts';
 import type { Agent } from './types.ts';
 
 const asRoot = process.getuid?.() === 0;
@@ -123,6 +124,14 @@ describe('preparing', () => {
     prepareFolders(family, { config, runDir });
     for (const path of ['groups/family', 'data/agents/family', 'data/agents/family/home'])
       expect(statSync(join(dir, path)).mode & 0o077, path).toBe(0);
+  });
+
+  test('leaves no way for other users of the host to what a group made set-uid', () => {
+    for (const path of ['groups/main/CLAUDE.md', 'groups/global/CLAUDE.md']) touch(path);
+    chmodSync(join(dir, 'groups'), 0o755);
+    prepareState(config);
+    prepareFolders(family, { config, runDir });
+    for (const path of ['groups', 'data']) expect(statSync(join(dir, path)).mode & 0o077).toBe(0);
   });
 
   test.skipIf(!asRoot)('gives the group what it writes, and keeps the inbox', () => {

@@ -20,18 +20,8 @@ interface Folders {
 
 /** What main may read of the project: by name, so that nothing new shows by accident. */
 const projectNames = [
-  'src',
-  'container',
-  'docs',
-  'scripts',
-  'test',
-  'bench',
-  '.claude/skills',
-  'README.md',
-  'CLAUDE.md',
-  'CHANGELOG.md',
-  'package.json',
-  'tsconfig.json',
+  ...['src', 'container', 'docs', 'scripts', 'test', 'bench', '.claude/skills'],
+  ...['README.md', 'CLAUDE.md', 'CHANGELOG.md', 'package.json', 'tsconfig.json'],
 ];
 
 /** Whether a group's folder may be called so. */
@@ -43,7 +33,10 @@ export function isGroupFolder(name: string): boolean {
 export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
   const { isMain, folder } = agent.group;
   const mount = (source: string, target: string, readOnly = true) => ({ source, target, readOnly });
-  const program = ['dist/agent-runner.js', ...claudeBinaries()].map((name) =>
+  // The SDK's native program, for either C library; npm installs the one that runs here.
+  const claude = `node_modules/@anthropic-ai/claude-agent-sdk-linux-${process.arch}`;
+  const programs = ['dist/agent-runner.js', `${claude}/claude`, `${claude}-musl/claude`];
+  const program = programs.map((name) =>
     mount(join(config.projectDir, name), join(inside.program, basename(name))),
   );
   const project = projectNames.map((name) =>
@@ -78,12 +71,6 @@ export function prepareFolders(agent: Agent, { config, runDir }: Folders): void 
 
 function homeOf(agent: Agent, config: Config): string {
   return join(config.dataDir, 'agents', agent.id, 'home');
-}
-
-/** The SDK's native program, for either C library; npm installs the one that runs here. */
-function claudeBinaries(): string[] {
-  const name = `node_modules/@anthropic-ai/claude-agent-sdk-linux-${process.arch}`;
-  return [`${name}/claude`, `${name}-musl/claude`];
 }
 
 /** Gives a folder away once, with all that the owner has put there before any agent ran in it. */

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   appendFileSync,
+  createReadStream,
   existsSync,
   linkSync,
   mkdirSync,
@@ -16,6 +17,7 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { copyInside, createInside, Refused, readInside } from './safe-open.ts';
 
@@ -35,10 +37,9 @@ afterEach(() => rmSync(outside, { recursive: true, force: true }));
 const read = (path: string, bytesMax = 100): string =>
   readInside(root, path, { bytesMax }).toString();
 
-async function* chunks(...parts: string[]): AsyncGenerator<Uint8Array> {
-  for (const part of parts) yield Buffer.from(part);
-}
-const create = (path: string, source: AsyncIterable<Uint8Array>, more = {}): Promise<number> =>
+const chunks = (...parts: string[]): Readable =>
+  Readable.from(parts.map((part) => Buffer.from(part)));
+const create = (path: string, source: Readable, more = {}): Promise<number> =>
   createInside(root, path, source, { bytesMax: 100, timeoutMs: 10_000, uid: 0, ...more });
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
@@ -249,21 +250,25 @@ describe('creating', () => {
     expect(existsSync(join(root, 'big'))).toBe(false);
   });
 
+  test('ends a source for which nothing could be opened, and survives its last words', async () => {
+    const source = createReadStream(join(outside, 'none'));
+    await expect(create('folder/file', source)).rejects.toThrow();
+    expect(source.destroyed).toBe(true);
+  });
+
   test('leaves nothing when the source breaks, and passes its error on', async () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       yield Buffer.from('x');
       throw new Error('the phone went away');
     }
-    await expect(create('part', broken())).rejects.toThrow('the phone went away');
+    await expect(create('part', Readable.from(broken()))).rejects.toThrow('the phone went away');
     expect(existsSync(join(root, 'part'))).toBe(false);
   });
 
   test('gives up on a source that stalls, and leaves nothing', async () => {
-    async function* stalled(): AsyncGenerator<Uint8Array> {
-      yield Buffer.from('x');
-      await new Promise(() => {});
-    }
-    await expect(create('slow', stalled(), { timeoutMs: 50 })).rejects.toThrow(/timeout/i);
+    const stalled = new Readable({ read: () => {} });
+    stalled.push('x');
+    await expect(create('slow', stalled, { timeoutMs: 50 })).rejects.toThrow(/too long/);
     expect(existsSync(join(root, 'slow'))).toBe(false);
   });
 

@@ -3,7 +3,6 @@
  * Refuses whatever leads out or never ends: links of both kinds, pipes, sockets, devices, and
  * what is too large. What is checked is what was opened, so swapping it meanwhile gains nothing.
  */
-import { once } from 'node:events';
 import {
   closeSync,
   constants,
@@ -12,16 +11,14 @@ import {
   fchownSync,
   fstatSync,
   fsync,
-  lstatSync,
   mkdirSync,
   openSync,
   readSync,
   realpathSync,
-  type Stats,
   unlinkSync,
   writeFile,
 } from 'node:fs';
-import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { UserError } from './types.ts';
@@ -29,13 +26,18 @@ import { UserError } from './types.ts';
 /** Why a path was not opened, in words for whoever named it. */
 export class Refused extends UserError {}
 
-interface Opened {
+/** An open folder, and the path by which to reach what is in it. */
+interface Folder {
   fd: number;
   path: string;
 }
 
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const isLinux = process.platform === 'linux';
+/** On macOS O_NOFOLLOW_ANY of sys/fcntl.h: no link anywhere in the path. */
+const noFollow = isLinux ? O_NOFOLLOW : 0x20000000;
 /** NONBLOCK: to open a pipe would otherwise wait for its writer. */
-const safely = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const safely = noFollow | O_NONBLOCK;
 const pathLengthMax = 4096;
 
 const reasons: Record<string, string> = {
@@ -53,10 +55,7 @@ export function readInside(root: string, path: string, { bytesMax }: { bytesMax:
   const { fd, sizeBytes } = openFile(root, path, bytesMax);
   try {
     const bytes = Buffer.alloc(sizeBytes);
-    let length = 0;
-    for (let got = 1; got > 0 && length < sizeBytes; length += got)
-      got = readSync(fd, bytes, length, sizeBytes - length, null);
-    return bytes.subarray(0, length);
+    return bytes.subarray(0, readSync(fd, bytes));
   } finally {
     closeSync(fd);
   }
@@ -94,50 +93,36 @@ interface Creation {
 export async function createInside(
   root: string,
   path: string,
-  source: AsyncIterable<Uint8Array>,
+  source: Readable,
   { bytesMax, timeoutMs, uid }: Creation,
 ): Promise<number> {
-  const { folders, name } = split(path);
-  const folder = openFolder(root, folders, uid);
+  // Reading it tells as well; this is for a source that breaks before it is read.
+  source.on('error', () => {});
+  const late = setTimeout(() => source.destroy(new Refused('it took too long')), timeoutMs);
   try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-    const { fd } = refusing(path, () => openAt(folder, name, flags));
+    const { fd, folder, target } = openBelow(root, path, O_WRONLY | O_CREAT | O_EXCL, uid);
     try {
       own(fd, uid);
-      return await pour(source, fd, bytesMax, timeoutMs);
+      return await pour(source, fd, bytesMax);
     } catch (error) {
-      discard(locate(folder, name));
+      discard(target);
       throw error;
     } finally {
       closeSync(fd);
+      closeSync(folder.fd);
     }
   } finally {
-    closeSync(folder.fd);
+    clearTimeout(late);
+    source.destroy();
   }
 }
 
-/** Not a stream's pipeline: that waits for a source which stalls, even when it is aborted. */
-async function pour(
-  source: AsyncIterable<Uint8Array>,
-  fd: number,
-  bytesMax: number,
-  timeoutMs: number,
-): Promise<number> {
-  const chunks = source[Symbol.asyncIterator]();
-  const late = AbortSignal.timeout(timeoutMs);
-  const expired = once(late, 'abort').then(() => Promise.reject(late.reason));
-  expired.catch(() => {}); // It may come when nobody waits any more.
+async function pour(source: Readable, fd: number, bytesMax: number): Promise<number> {
   let sizeBytes = 0;
-  try {
-    for (;;) {
-      const next = await Promise.race([chunks.next(), expired]);
-      if (next.done) break;
-      sizeBytes += next.value.length;
-      if (sizeBytes > bytesMax) throw new Refused(`it has more than ${bytesMax} bytes`);
-      await promisify(writeFile)(fd, next.value);
-    }
-  } finally {
-    chunks.return?.().catch(() => {}); // It may stall as well; nobody waits for it.
+  for await (const chunk of source) {
+    sizeBytes += chunk.length;
+    if (sizeBytes > bytesMax) throw new Refused(`it has more than ${bytesMax} bytes`);
+    await promisify(writeFile)(fd, chunk);
   }
   await promisify(fsync)(fd);
   return sizeBytes;
@@ -152,49 +137,55 @@ function discard(path: string): void {
 }
 
 function openFile(root: string, path: string, bytesMax: number): { fd: number; sizeBytes: number } {
-  const { folders, name } = split(path);
-  const folder = openFolder(root, folders);
-  try {
-    const { fd } = refusing(path, () => openAt(folder, name, constants.O_RDONLY));
-    const stats = fstatSync(fd);
-    const problem = problemOf(stats, bytesMax);
-    if (problem === undefined) return { fd, sizeBytes: stats.size };
-    closeSync(fd);
-    throw new Refused(`${path}: ${problem}`);
-  } finally {
-    closeSync(folder.fd);
-  }
-}
-
-function problemOf(stats: Stats, bytesMax: number): string | undefined {
-  if (!stats.isFile()) return 'not a regular file';
+  const { fd, folder } = openBelow(root, path, O_RDONLY);
+  closeSync(folder.fd);
+  const stats = fstatSync(fd);
+  let problem: string | undefined;
+  if (!stats.isFile()) problem = 'not a regular file';
   // A second name could be a file that the agent may link to but not read.
-  if (stats.nlink !== 1) return 'has more than one hard link';
-  if (stats.size > bytesMax) return `has ${stats.size} bytes, more than ${bytesMax}`;
-  return undefined;
+  else if (stats.nlink !== 1) problem = 'has more than one hard link';
+  else if (stats.size > bytesMax) problem = `has ${stats.size} bytes, more than ${bytesMax}`;
+  if (problem === undefined) return { fd, sizeBytes: stats.size };
+  closeSync(fd);
+  throw new Refused(`${path}: ${problem}`);
 }
 
-/** Opens folder after folder. With `makeFor`, makes what is missing and gives it to that uid. */
-function openFolder(root: string, names: string[], makeFor?: number): Opened {
-  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
-  const path = realpathSync(root);
-  let folder: Opened = { fd: openSync(path, flags | safely), path };
-  for (const name of names) {
-    const parent = folder;
-    try {
-      const made = makeFor !== undefined && refusing(name, () => make(parent, name));
-      folder = refusing(name, () => openAt(parent, name, flags));
-      if (made) own(folder.fd, makeFor);
-    } finally {
+/** Goes folder by folder to `target`. With `maker`, makes those missing and gives them to that uid. */
+function openBelow(
+  root: string,
+  path: string,
+  flags: number,
+  maker?: number,
+): { fd: number; folder: Folder; target: string } {
+  const { folders, name } = split(path);
+  let folder = enter(realpathSync(root));
+  try {
+    for (const next of folders) {
+      const parent = folder;
+      folder = enter(`${parent.path}/${next}`, maker);
       closeSync(parent.fd);
     }
+    const target = `${folder.path}/${name}`;
+    return { fd: openSync(target, flags | safely, 0o644), folder, target };
+  } catch (error) {
+    closeSync(folder.fd);
+    const reason = reasons[codeOf(error) ?? ''];
+    throw reason === undefined ? error : new Refused(`${path}: ${reason}`, { cause: error });
   }
-  return folder;
 }
 
-function make(parent: Opened, name: string): boolean {
+function enter(path: string, maker?: number): Folder {
+  const isNew = maker !== undefined && make(path);
+  const fd = openSync(path, O_RDONLY | O_DIRECTORY | safely);
+  if (isNew) own(fd, maker);
+  // On Linux below the opened folder itself, whatever has become of its path meanwhile.
+  return { fd, path: isLinux ? `/proc/self/fd/${fd}` : path };
+}
+
+/** Whether it was missing. Not recursive, which never returns once the agent removed the parent. */
+function make(path: string): boolean {
   try {
-    mkdirSync(locate(parent, name), 0o755);
+    mkdirSync(path, 0o755);
     return true;
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
@@ -206,47 +197,14 @@ function own(fd: number, uid: number): void {
   if (process.getuid?.() === 0) fchownSync(fd, uid, uid);
 }
 
-function openAt(folder: Opened, name: string, flags: number): Opened {
-  const fd = openSync(locate(folder, name), flags | safely, 0o644);
-  const path = join(folder.path, name);
-  if (process.platform !== 'linux') confirm(fd, path);
-  return { fd, path };
-}
-
-/** On Linux below the opened folder itself, whatever has become of its path meanwhile. */
-function locate(folder: Opened, name: string): string {
-  return process.platform === 'linux'
-    ? `/proc/self/fd/${folder.fd}/${name}`
-    : join(folder.path, name);
-}
-
-/** Elsewhere a folder can be swapped for a link under us: what was opened must lie at its path. */
-function confirm(fd: number, path: string): void {
-  const opened = fstatSync(fd);
-  const there = lstatSync(path);
-  if (opened.ino === there.ino && opened.dev === there.dev && realpathSync(path) === path) return;
-  closeSync(fd);
-  throw new Refused('it changed while it was opened');
-}
-
 /** The parts of a relative path that stays inside. */
 function split(path: string): { folders: string[]; name: string } {
-  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  const name = parts.pop();
-  const odd = path.startsWith('/') || path.includes('\0') || path.length > pathLengthMax;
-  if (odd || name === undefined || name === '..' || parts.includes('..'))
+  const folders = path.split('/').filter((part) => part !== '' && part !== '.');
+  const isOdd = path.startsWith('/') || path.includes('\0') || path.length > pathLengthMax;
+  const name = folders.pop();
+  if (isOdd || name === undefined || [...folders, name].includes('..'))
     throw new Refused(`${path.slice(0, 100)}: not a path inside this folder`);
-  return { folders: parts, name };
-}
-
-function refusing<T>(path: string, open: () => T): T {
-  try {
-    return open();
-  } catch (error) {
-    const reason = reasons[codeOf(error) ?? ''];
-    if (reason === undefined) throw error;
-    throw new Refused(`${path}: ${reason}`, { cause: error });
-  }
+  return { folders, name };
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -18,13 +18,12 @@ let count = 0;
 
 /** Runs a program in a real container, and gives what it prints. */
 async function inside(command: string[], mounts: Mount[] = []): Promise<string> {
-  const runtime = openBubblewrap(projectDir, process.env);
+  const runtime = openBubblewrap(projectDir);
   count += 1;
   const name = `nanoclaw-ffffffff-${process.pid}-${count}`;
   const child = spawnLaunch(
     runtime.launch({
       name,
-      instance: 'ffffffff',
       uid: 65_534,
       mounts: [{ source: dir, target: '/workspace/group', readOnly: false }, ...mounts],
       env: { HOME: '/tmp' },
@@ -69,12 +68,12 @@ describe('refuses', () => {
     expect(await call({ x64: 56, arm64: 220 }, 0x10000000 | 17, 0, 0, 0, 0)).toBe(refused);
   });
 
-  test.each([
-    ['clone3', { x64: 435, arm64: 435 }],
-    ['openat2', { x64: 437, arm64: 437 }],
-  ])('%s as if the kernel lacked it, so that an older call is used', async (_, numbers) => {
-    expect(await call(numbers, 0, 0, 0, 0)).toBe(missing);
-  });
+  test.each([['clone3', { x64: 435, arm64: 435 }]])(
+    '%s as if the kernel lacked it, so that an older call is used',
+    async (_, numbers) => {
+      expect(await call(numbers, 0, 0, 0, 0)).toBe(missing);
+    },
+  );
 
   test.each([
     ['io_uring_setup', { x64: 425, arm64: 425 }],
@@ -119,41 +118,6 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK
 
   test('a pair of sockets of an unusual family', async () => {
     expect(await call({ x64: 53, arm64: 199 }, 30, 1, 0, 0)).toBe(refused);
-  });
-
-  test('typing into a terminal', async () => {
-    const code = (request: string) => `import fcntl, os
-master, slave = os.openpty()
-try: fcntl.ioctl(slave, ${request}, b'x'); print('typed')
-except OSError as error: print(error.strerror)`;
-    expect(await python(code('0x5412'))).toBe(refused);
-    expect(await python(code('0x541c'))).toBe(refused);
-  });
-
-  test.each([
-    ['chmod', "os.chmod('file', 0o4755)"],
-    ['chmod for the group', "os.chmod('file', 0o2755)"],
-    ['fchmod', "os.fchmod(os.open('file', os.O_RDONLY), 0o4755)"],
-    ['fchmodat', "os.chmod('file', 0o4755, dir_fd=os.open('.', os.O_RDONLY))"],
-    ['open', "os.open('made', os.O_CREAT | os.O_WRONLY, 0o4755)"],
-    ['an unnamed file', "os.open('.', os.O_TMPFILE | os.O_WRONLY, 0o4755)"],
-    ['mknod', "os.mknod('made', 0o104755)"],
-  ])('the set-uid bit by %s', async (_, attempt) => {
-    const code = `import os
-open('file', 'w').close()
-try: ${attempt}; print('done')
-except OSError as error: print(error.strerror)`;
-    expect(await python(code)).toBe(refused);
-  });
-
-  test('the set-uid bit by the calls that the C library does not use', async () => {
-    const create = 0o100;
-    expect(await call({ x64: 452, arm64: 452 }, -100, '.', 0o4755, 0)).toBe(refused);
-    if (process.arch !== 'x64') return;
-    expect(await call({ x64: 90, arm64: 0 }, '.', 0o4755)).toBe(refused);
-    expect(await call({ x64: 85, arm64: 0 }, 'made', 0o4755)).toBe(refused);
-    expect(await call({ x64: 2, arm64: 0 }, 'made', create, 0o4755)).toBe(refused);
-    expect(await call({ x64: 133, arm64: 0 }, 'made', 0o104755, 0)).toBe(refused);
   });
 
   test('devices', async () => {

@@ -10,8 +10,9 @@ const templates = ['main/CLAUDE.md', 'global/CLAUDE.md'];
 /** Throws UserError when the state folder cannot be written. */
 export function prepareState(config: Config): void {
   try {
-    for (const dir of [config.storeDir, config.dataDir]) {
+    for (const dir of [config.storeDir, config.dataDir, config.groupsDir]) {
       mkdirSync(dir, { recursive: true });
+      // Not least, no other user of the host can run what an agent marks set-uid.
       chmodSync(dir, 0o700);
     }
     for (const template of templates) {

@@ -1,7 +1,8 @@
 /**
  * Domain types and the interfaces between the rooms of the house.
- * Imports nothing; everything else may import it.
+ * Imports nothing of ours; everything else may import it.
  */
+import type { Readable } from 'node:stream';
 
 /** `<channel>:<id within the channel>`, such as `terminal:main`. */
 export type ChatId = string;
@@ -31,7 +32,7 @@ export interface IncomingAttachment {
   name: string;
   mime: string;
   /** Opens the bytes once; the receiver bounds them. Rejects when they cannot be had. */
-  open(): Promise<AsyncIterable<Uint8Array>>;
+  open(): Promise<Readable>;
 }
 
 /** What a message answers, as far as the channel knows it. */

@@ -4,17 +4,14 @@ import { type BubblewrapHost, bubblewrapLaunch } from './bubblewrap.ts';
 import type { ContainerSpec } from './contract.ts';
 
 const host: BubblewrapHost = {
-  root: false,
-  bwrap: '/usr/bin/bwrap',
-  setpriv: '/usr/bin/setpriv',
-  systemdRun: null,
+  isRoot: false,
+  systemdFolder: null,
   system: ['--ro-bind', '/usr', '/usr'],
   mounts: [{ source: '/usr/bin/node', target: '/opt/node/bin/node', readOnly: true }],
   filter: Buffer.from('filter'),
 };
 const spec: ContainerSpec = {
   name: 'nanoclaw-0a1b2c3d-7',
-  instance: '0a1b2c3d',
   uid: 70_001,
   mounts: [{ source: '/state/groups/main', target: '/workspace/group', readOnly: false }],
   env: { HOME: '/home/agent' },
@@ -25,10 +22,10 @@ const spec: ContainerSpec = {
 
 const env = { NANOCLAW_CONTAINER: 'nanoclaw-0a1b2c3d-7' };
 const command = [
-  ...['--', 'prlimit', '--nproc=512', '--nofile=4096', '--fsize=1073741824', '--core=0'],
-  ...['--', 'node', '/opt/nanoclaw/agent-runner.js'],
+  ...['bwrap', '--args', '3', '--', 'prlimit', '--nproc=512', '--nofile=4096'],
+  ...['--fsize=1073741824', '--core=0', '--', 'node', '/opt/nanoclaw/agent-runner.js'],
 ];
-const sealed = (node: string, group: string, filterFd: string) => [
+const sealed = (node: string, group: string) => [
   ...['--unshare-all', '--unshare-user', '--disable-userns', '--die-with-parent'],
   ...['--new-session', '--hostname', 'nanoclaw', '--clearenv'],
   ...['--setenv', 'PATH', '/opt/node/bin:/usr/local/bin:/usr/bin:/bin'],
@@ -38,7 +35,7 @@ const sealed = (node: string, group: string, filterFd: string) => [
   ...['--size', '536870912', '--tmpfs', '/tmp'],
   ...['--ro-bind', node, '/opt/node/bin/node', '--bind', group, '/workspace/group'],
   ...['--remount-ro', '/', '--chdir', '/workspace/group', '--uid', '1000', '--gid', '1000'],
-  ...['--cap-drop', 'ALL', '--seccomp', filterFd],
+  ...['--cap-drop', 'ALL', '--seccomp', '4'],
 ];
 const decoded = (feeds: Buffer[]) =>
   feeds.map((bytes) => {
@@ -47,43 +44,43 @@ const decoded = (feeds: Buffer[]) =>
   });
 
 test('a plain user starts bubblewrap, which reads its arguments and the filter', () => {
-  const { feeds, ...rest } = bubblewrapLaunch(host, spec, []);
-  expect(rest).toEqual({ file: '/usr/bin/bwrap', args: ['--args', '3', ...command], env });
-  expect(decoded(feeds)).toEqual([sealed('/usr/bin/node', '/state/groups/main', '4'), 'filter']);
+  const { file, args, feeds, ...rest } = bubblewrapLaunch(host, spec, []);
+  expect(file).toBe('/bin/sh');
+  expect(args.slice(2)).toEqual(['sh', '--', ...command]);
+  expect(rest).toEqual({ env });
+  expect(decoded(feeds)).toEqual([sealed('/usr/bin/node', '/state/groups/main'), 'filter']);
 });
 
 test('a plain user with systemd starts it in a scope with limits', () => {
-  const systemdRun = { file: '/usr/bin/systemd-run', env: { XDG_RUNTIME_DIR: '/run/user/1000' } };
-  const launch = bubblewrapLaunch({ ...host, systemdRun }, spec, []);
-  expect(launch.file).toBe('/usr/bin/systemd-run');
+  const launch = bubblewrapLaunch({ ...host, systemdFolder: '/run/user/1000' }, spec, []);
   expect(launch.env).toEqual({ XDG_RUNTIME_DIR: '/run/user/1000', ...env });
-  expect(launch.args).toEqual([
-    ...['--user', '--scope', '--quiet', '--collect', '--unit', 'nanoclaw-0a1b2c3d-7'],
+  expect(launch.args.slice(2)).toEqual([
+    ...['sh', '--', 'systemd-run', '--user', '--scope', '--quiet', '--collect'],
     ...['-p', 'MemoryMax=2147483648', '-p', 'MemorySwapMax=0'],
     ...['-p', 'TasksMax=512', '-p', 'CPUQuota=200%'],
     ...['--', 'env', '-i', 'NANOCLAW_CONTAINER=nanoclaw-0a1b2c3d-7'],
-    ...['/usr/bin/bwrap', '--args', '3', ...command],
+    ...command,
   ]);
 });
 
 test('root enters the cgroups, gathers the mounts, drops to the uid, and only then seals', () => {
-  const { feeds, ...rest } = bubblewrapLaunch({ ...host, root: true }, spec, ['/cgroup/procs']);
+  const { feeds, ...rest } = bubblewrapLaunch({ ...host, isRoot: true }, spec, ['/cgroup/procs']);
   expect(rest.file).toBe('/bin/sh');
   expect(rest.env).toEqual(env);
   expect(rest.args.slice(2)).toEqual([
-    ...['sh', '/cgroup/procs', '--', '/usr/bin/bwrap', '--args', '3', '--'],
-    ...['/usr/bin/setpriv', '--reuid', '70001', '--regid', '70001', '--clear-groups'],
+    ...['sh', '/cgroup/procs', '--', 'bwrap', '--args', '5', '--'],
+    ...['setpriv', '--reuid', '70001', '--regid', '70001', '--clear-groups'],
     ...['--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'],
-    ...['/usr/bin/bwrap', '--args', '4', ...command],
+    ...command,
   ]);
   expect(decoded(feeds)).toEqual([
+    sealed('/stage/0', '/stage/1'),
+    'filter',
     [
       ...['--unshare-pid', '--die-with-parent', '--ro-bind', '/usr', '/usr'],
       ...['--dev-bind', '/dev', '/dev', '--dev-bind', '/proc', '/proc', '--dir', '/tmp'],
       ...['--dir', '/stage', '--ro-bind', '/usr/bin/node', '/stage/0'],
       ...['--bind', '/state/groups/main', '/stage/1'],
     ],
-    sealed('/stage/0', '/stage/1', '5'),
-    'filter',
   ]);
 });

@@ -34,7 +34,7 @@ const hostSource = `
   import { spawnLaunch } from './container-runtime.ts';
   import { openBubblewrap } from './runtimes/bubblewrap.ts';
   const { projectDir, spec } = JSON.parse(process.argv[2]);
-  const runtime = openBubblewrap(projectDir, process.env);
+  const runtime = openBubblewrap(projectDir);
   const child = spawnLaunch(runtime.launch(spec));
   process.stdin.pipe(child.stdin);
   child.stdout.pipe(process.stdout);
@@ -61,7 +61,7 @@ beforeAll(async () => {
   cpSync(join(projectDir, 'container/etc'), join(shared, 'container/etc'), { recursive: true });
 });
 afterAll(async () => {
-  await openBubblewrap(projectDir, process.env).reap(ownInstance);
+  await openBubblewrap(projectDir).reap(ownInstance);
   rmSync(shared, { recursive: true, force: true });
 });
 
@@ -94,7 +94,6 @@ function specOf(script: string, plain: boolean, options: Options): ContainerSpec
   count += 1;
   return {
     name: `nanoclaw-${instance}-${process.pid}-${count}`,
-    instance,
     uid: groupUid,
     mounts: [
       { source: group, target: '/workspace/group', readOnly: false },
@@ -383,7 +382,7 @@ describe.skipIf(!asRoot)('under a host that is root', () => {
   });
 
   test('kill ends one container at once and leaves the others', async () => {
-    const runtime = openBubblewrap(projectDir, process.env);
+    const runtime = openBubblewrap(projectDir);
     const pipe = openPipe();
     const host = startHost(stayAlive, false, { instance: 'aaaaaaaa' });
     const exited = once(host, 'exit');
@@ -396,7 +395,7 @@ describe.skipIf(!asRoot)('under a host that is root', () => {
   });
 
   test('reap ends what carries its own instance, and nothing else', async () => {
-    const runtime = openBubblewrap(projectDir, process.env);
+    const runtime = openBubblewrap(projectDir);
     const pipe = openPipe();
     const host = startHost(stayAlive, false, { instance: 'aaaaaaaa' });
     const exited = once(host, 'exit');

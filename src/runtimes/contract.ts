@@ -3,8 +3,6 @@
  * one command line out. Knows no runtime, and nothing of agents.
  */
 
-type RuntimeName = 'bubblewrap' | 'docker' | 'podman' | 'apple-container';
-
 export interface Mount {
   source: string;
   target: string;
@@ -24,8 +22,6 @@ export interface ContainerLimits {
 export interface ContainerSpec {
   /** `nanoclaw-<instance>-<run>`: unique on this host. */
   name: string;
-  /** Tells the containers of one state folder from those of another. */
-  instance: string;
   /** The agent's uid on the host, where the host is root or the runtime's engine is. */
   uid: number;
   mounts: Mount[];
@@ -47,7 +43,7 @@ export interface Launch {
 }
 
 export interface Runtime {
-  readonly name: RuntimeName;
+  readonly name: string;
   /** One line for the start-up report, which also says what cannot be limited here. */
   describe(): string;
   /** Says how to start the container, and makes ready the limits that it starts under. */

@@ -8,7 +8,6 @@ import { engineArguments, findEngine } from './engines.ts';
 
 const spec: ContainerSpec = {
   name: 'nanoclaw-0a1b2c3d-7',
-  instance: '0a1b2c3d',
   uid: 70_001,
   mounts: [
     { source: '/state/groups/main', target: '/workspace/group', readOnly: false },
@@ -22,7 +21,7 @@ const spec: ContainerSpec = {
 
 const common = [
   ...['run', '--rm', '--interactive', '--name', 'nanoclaw-0a1b2c3d-7'],
-  ...['--label', 'nanoclaw.instance=0a1b2c3d', '--network', 'none'],
+  ...['--network', 'none'],
   ...['--read-only', '--cap-drop', 'ALL', '--user', '70001:70001'],
   ...['--workdir', '/workspace/group', '--cpus', '2', '--memory', '2048M'],
   ...['--ulimit', 'nofile=4096:4096', '--ulimit', 'fsize=1073741824:1073741824'],
@@ -91,7 +90,7 @@ describe('an engine', () => {
     const runtime = await find('docker');
     expect(runtime?.describe()).toBe('docker, image nanoclaw-agent');
     expect(runtime?.launch(spec)).toMatchObject({
-      file: join(dir, 'docker'),
+      file: 'docker',
       env: { PATH: `${dir}:/usr/bin:/bin`, HOME: '/home/me' },
       feeds: [],
     });

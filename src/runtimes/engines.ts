@@ -2,45 +2,54 @@
  * Containers by an engine with images: docker, podman and Apple's `container`.
  * The command lines are pure functions of the container. Builds and pulls no image.
  */
+import { execFile } from 'node:child_process';
 import type { ContainerSpec, Mount, Runtime } from './contract.ts';
-import { ask, type Environment, findProgram } from './programs.ts';
 
 export type EngineName = 'docker' | 'podman' | 'apple-container';
 
 const image = 'nanoclaw-agent';
-const label = 'nanoclaw.instance';
 /** An engine whose daemon hangs is passed over after this. */
 const answerTimeoutMs = 2000;
 const killTimeoutMs = 10_000;
 
-/** The engine, if it is installed, answers and has our image. */
+/** How an engine is asked; what follows `remove` are containers' names. */
+const verbs = {
+  docker: { list: ['ps', '--all', '--format', '{{.Names}}'], remove: ['rm', '--force'] },
+  podman: { list: ['ps', '--all', '--format', '{{.Names}}'], remove: ['rm', '--force'] },
+  'apple-container': { list: ['list', '--all', '--quiet'], remove: ['delete', '--force'] },
+};
+
+/** The engine, if it is installed, answers and has our image. `environment` is the host's own. */
 export async function findEngine(
   name: EngineName,
-  environment: Environment,
+  environment: Record<string, string | undefined>,
 ): Promise<Runtime | undefined> {
-  const file = findProgram(name === 'apple-container' ? 'container' : name, environment);
-  if (file === undefined) return undefined;
-  const found = await ask(file, ['image', 'inspect', image], environment, answerTimeoutMs);
-  return found === undefined ? undefined : openEngine(name, file, environment);
-}
+  const file = name === 'apple-container' ? 'container' : name;
+  const { list, remove } = verbs[name];
+  // What leads to the engine's daemon, and no secret.
+  const env: Record<string, string> = {};
+  for (const [key, value] of Object.entries(environment))
+    if (value && /^(PATH|HOME|XDG_|DOCKER_|CONTAINER)/.test(key)) env[key] = value;
+  /** Its standard output; undefined when it fails or does not answer in time. */
+  const ask = (args: string[], timeoutMs: number): Promise<string | undefined> =>
+    new Promise((resolve) => {
+      const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
+      execFile(file, args, options, (error, stdout) => resolve(error ? undefined : stdout));
+    });
 
-function openEngine(name: EngineName, file: string, environment: Environment): Runtime {
-  const env = Object.fromEntries(
-    Object.entries(environment).filter(([key]) => /^(PATH|HOME|XDG_|DOCKER_|CONTAINER)/.test(key)),
-  ) as Record<string, string>;
+  if ((await ask(['image', 'inspect', image], answerTimeoutMs)) === undefined) return undefined;
   return {
     name,
     describe: () => `${name}, image ${image}`,
     launch: (spec) => ({ file, args: engineArguments(name, spec), env, feeds: [] }),
     kill: async (container) => {
-      await ask(file, removeArguments(name, [container]), env, killTimeoutMs);
+      await ask([...remove, container], killTimeoutMs);
     },
     release: async () => {},
     reap: async (instance) => {
-      const output = (await ask(file, listArguments(name, instance), env, killTimeoutMs)) ?? '';
-      const prefix = `nanoclaw-${instance}-`;
-      const names = output.split('\n').filter((line) => line.startsWith(prefix));
-      if (names.length > 0) await ask(file, removeArguments(name, names), env, killTimeoutMs);
+      const listed = (await ask(list, killTimeoutMs)) ?? '';
+      const names = listed.split('\n').filter((line) => line.startsWith(`nanoclaw-${instance}-`));
+      if (names.length > 0) await ask([...remove, ...names], killTimeoutMs);
       return names.length;
     },
   };
@@ -49,12 +58,11 @@ function openEngine(name: EngineName, file: string, environment: Environment): R
 /** The arguments of `docker run` and its like; pure. */
 export function engineArguments(name: EngineName, spec: ContainerSpec): string[] {
   const { limits } = spec;
+  const memory = `${Math.floor(limits.memoryBytes / 1024 ** 2)}M`;
   const common = [
-    ...['run', '--rm', '--interactive', '--name', spec.name],
-    ...['--label', `${label}=${spec.instance}`, '--network', 'none'],
+    ...['run', '--rm', '--interactive', '--name', spec.name, '--network', 'none'],
     ...['--read-only', '--cap-drop', 'ALL', '--user', `${spec.uid}:${spec.uid}`],
-    ...['--workdir', spec.workDir, '--cpus', String(limits.cpus)],
-    ...['--memory', `${Math.floor(limits.memoryBytes / 1024 ** 2)}M`],
+    ...['--workdir', spec.workDir, '--cpus', String(limits.cpus), '--memory', memory],
     ...['--ulimit', `nofile=${limits.openFilesMax}:${limits.openFilesMax}`],
     ...['--ulimit', `fsize=${limits.fileBytesMax}:${limits.fileBytesMax}`],
     ...['--ulimit', 'core=0:0'],
@@ -69,8 +77,7 @@ export function engineArguments(name: EngineName, spec: ContainerSpec): string[]
   return [
     ...common,
     ...['--pull', 'never', '--init', '--log-driver', 'none', '--ipc', 'none'],
-    ...['--security-opt', 'no-new-privileges'],
-    ...['--memory-swap', `${Math.floor(limits.memoryBytes / 1024 ** 2)}M`],
+    ...['--security-opt', 'no-new-privileges', '--memory-swap', memory],
     ...['--pids-limit', String(limits.processesMax)],
     ...['--tmpfs', `/tmp:rw,nosuid,nodev,size=${limits.tmpBytesMax}`],
     ...(name === 'podman' ? ['--read-only-tmpfs=false', '--userns', 'keep-id'] : []),
@@ -82,14 +89,4 @@ export function engineArguments(name: EngineName, spec: ContainerSpec): string[]
 function mountOption({ source, target, readOnly }: Mount): string {
   const option = `type=bind,source=${source},target=${target}`;
   return readOnly ? `${option},readonly` : option;
-}
-
-function listArguments(name: EngineName, instance: string): string[] {
-  return name === 'apple-container'
-    ? ['list', '--all', '--quiet']
-    : ['ps', '--all', '--filter', `label=${label}=${instance}`, '--format', '{{.Names}}'];
-}
-
-function removeArguments(name: EngineName, names: string[]): string[] {
-  return [name === 'apple-container' ? 'delete' : 'rm', '--force', ...names];
 }
