@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -94,7 +95,9 @@ describe.skipIf(real.length === 0)('in the tree of this kernel', () => {
     const removal = removeCgroups(real, ours).then(() => {
       removed = true;
     });
-    await new Promise((resolve) => setImmediate(resolve));
+    // Long enough that the removal has tried, too.
+    for (let round = 0; round < 20; round += 1)
+      await expect(rmdir(dirname(file ?? ''))).rejects.toThrow(/EBUSY/);
     expect(removed).toBe(false);
     child.kill('SIGKILL');
     await removal;

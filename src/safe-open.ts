@@ -157,7 +157,8 @@ function openBelow(
   flags: number,
   maker?: number,
 ): { fd: number; folder: Folder; target: string } {
-  const { folders, name } = split(path);
+  const folders = split(path);
+  const name = folders.pop();
   let folder = enter(realpathSync(root));
   try {
     for (const next of folders) {
@@ -198,13 +199,12 @@ function own(fd: number, uid: number): void {
 }
 
 /** The parts of a relative path that stays inside. */
-function split(path: string): { folders: string[]; name: string } {
-  const folders = path.split('/').filter((part) => part !== '' && part !== '.');
+function split(path: string): string[] {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   const isOdd = path.startsWith('/') || path.includes('\0') || path.length > pathLengthMax;
-  const name = folders.pop();
-  if (isOdd || name === undefined || [...folders, name].includes('..'))
+  if (isOdd || parts.length === 0 || parts.includes('..'))
     throw new Refused(`${path.slice(0, 100)}: not a path inside this folder`);
-  return { folders, name };
+  return parts;
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -77,19 +77,13 @@ describe('refuses', () => {
 
   test.each([
     ['io_uring_setup', { x64: 425, arm64: 425 }],
-    ['io_uring_enter', { x64: 426, arm64: 426 }],
-    ['io_uring_register', { x64: 427, arm64: 427 }],
     ['keyctl', { x64: 250, arm64: 219 }],
     ['add_key', { x64: 248, arm64: 217 }],
     ['request_key', { x64: 249, arm64: 218 }],
     ['ptrace', { x64: 101, arm64: 117 }],
-    ['process_vm_readv', { x64: 310, arm64: 270 }],
-    ['process_vm_writev', { x64: 311, arm64: 271 }],
-    ['pidfd_getfd', { x64: 438, arm64: 438 }],
     ['bpf', { x64: 321, arm64: 280 }],
     ['perf_event_open', { x64: 298, arm64: 241 }],
     ['userfaultfd', { x64: 323, arm64: 282 }],
-    ['setns', { x64: 308, arm64: 268 }],
     ['pivot_root', { x64: 155, arm64: 41 }],
     ['fsopen', { x64: 430, arm64: 430 }],
   ])('%s', async (_, numbers) => {

@@ -5,7 +5,6 @@ import type { ContainerSpec } from './contract.ts';
 
 const host: BubblewrapHost = {
   isRoot: false,
-  systemdFolder: null,
   system: ['--ro-bind', '/usr', '/usr'],
   mounts: [{ source: '/usr/bin/node', target: '/opt/node/bin/node', readOnly: true }],
   filter: Buffer.from('filter'),
@@ -49,18 +48,6 @@ test('a plain user starts bubblewrap, which reads its arguments and the filter',
   expect(args.slice(2)).toEqual(['sh', '--', ...command]);
   expect(rest).toEqual({ env });
   expect(decoded(feeds)).toEqual([sealed('/usr/bin/node', '/state/groups/main'), 'filter']);
-});
-
-test('a plain user with systemd starts it in a scope with limits', () => {
-  const launch = bubblewrapLaunch({ ...host, systemdFolder: '/run/user/1000' }, spec, []);
-  expect(launch.env).toEqual({ XDG_RUNTIME_DIR: '/run/user/1000', ...env });
-  expect(launch.args.slice(2)).toEqual([
-    ...['sh', '--', 'systemd-run', '--user', '--scope', '--quiet', '--collect'],
-    ...['-p', 'MemoryMax=2147483648', '-p', 'MemorySwapMax=0'],
-    ...['-p', 'TasksMax=512', '-p', 'CPUQuota=200%'],
-    ...['--', 'env', '-i', 'NANOCLAW_CONTAINER=nanoclaw-0a1b2c3d-7'],
-    ...command,
-  ]);
 });
 
 test('root enters the cgroups, gathers the mounts, drops to the uid, and only then seals', () => {

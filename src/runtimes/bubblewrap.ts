@@ -13,8 +13,6 @@ import { closeInherited, killMarked, markName } from './processes.ts';
 /** What a command line depends on, besides the container. */
 export interface BubblewrapHost {
   isRoot: boolean;
-  /** Set when the user's own systemd can limit containers: where it listens. */
-  systemdFolder: string | null;
   /** Bubblewrap arguments that show the host's programs, read-only and without secrets. */
   system: string[];
   /** Programs and files that every container has. */
@@ -46,13 +44,12 @@ export function openBubblewrap(projectDir: string): Runtime {
   closeInherited();
   const host = lookAtHost(projectDir);
   const cgroups = host.isRoot ? findCgroups() : [];
-  const isLimited = cgroups.length > 0 || host.systemdFolder !== null;
   return {
     name: 'bubblewrap',
     describe: () =>
-      isLimited
+      cgroups.length > 0
         ? 'bubblewrap'
-        : 'bubblewrap, with no limit on memory: this host has no cgroup for us',
+        : 'bubblewrap, with no limit on memory: that needs root, and cgroups that it can write',
     launch: (spec) => bubblewrapLaunch(host, spec, createCgroups(cgroups, spec.name, spec.limits)),
     kill: async (name) => {
       await killMarked((marked) => marked === name);
@@ -68,16 +65,13 @@ export function openBubblewrap(projectDir: string): Runtime {
 }
 
 function lookAtHost(projectDir: string): BubblewrapHost {
-  const uid = process.getuid?.();
-  const userService = `/sys/fs/cgroup/user.slice/user-${uid}.slice/user@${uid}.service`;
   const etc = ['passwd', 'group', 'hosts'].map((name) => ({
     source: join(projectDir, 'container/etc', name),
     target: `/etc/${name}`,
     readOnly: true,
   }));
   return {
-    isRoot: uid === 0,
-    systemdFolder: existsSync(`${userService}/memory.max`) ? `/run/user/${uid}` : null,
+    isRoot: process.getuid?.() === 0,
     system: [
       ...folders.flatMap((path) => ['--dir', path]),
       ...['--ro-bind', '/usr', '/usr'],
@@ -99,24 +93,23 @@ export function bubblewrapLaunch(
 ): Launch {
   const mounts = [...host.mounts, ...spec.mounts];
   const staged = mounts.map((mount, index) => ({ ...mount, source: `/stage/${index}` }));
-  const sealed = feed(sealedArguments(host, spec, host.isRoot ? staged : mounts));
-  const feeds = [sealed, host.filter];
+  const sealed = sealedArguments(host, spec, host.isRoot ? staged : mounts);
   const command = ['bwrap', '--args', '3', '--', ...limited(spec)];
-  const env = { [markName]: spec.name };
-  const start = (...args: string[]) => ['-c', enterCgroups, 'sh', ...cgroupFiles, '--', ...args];
-  if (host.isRoot)
-    return {
-      file: '/bin/sh',
-      args: start('bwrap', '--args', '5', '--', ...dropTo(spec.uid), ...command),
-      env,
-      feeds: [...feeds, feed(stageArguments(host, mounts))],
-    };
-  if (host.systemdFolder === null) return { file: '/bin/sh', args: start(...command), env, feeds };
+  const stage = ['bwrap', '--args', '5', '--', ...dropTo(spec.uid)];
   return {
     file: '/bin/sh',
-    args: start(...scope(spec), ...command),
-    env: { ...env, XDG_RUNTIME_DIR: host.systemdFolder },
-    feeds,
+    args: [
+      ...['-c', enterCgroups, 'sh', ...cgroupFiles, '--'],
+      ...(host.isRoot ? stage : []),
+      ...command,
+    ],
+    // Bubblewrap's own environment shows inside, in that of process 1.
+    env: { [markName]: spec.name },
+    feeds: [
+      feed(sealed),
+      host.filter,
+      ...(host.isRoot ? [feed(stageArguments(host, mounts))] : []),
+    ],
   };
 }
 
@@ -165,15 +158,6 @@ function limited({ limits, command }: ContainerSpec): string[] {
     ...['prlimit', `--nproc=${limits.processesMax}`, `--nofile=${limits.openFilesMax}`],
     ...[`--fsize=${limits.fileBytesMax}`, '--core=0', '--'],
     ...command,
-  ];
-}
-
-function scope({ name, limits }: ContainerSpec): string[] {
-  return [
-    ...['systemd-run', '--user', '--scope', '--quiet', '--collect'],
-    ...['-p', `MemoryMax=${limits.memoryBytes}`, '-p', 'MemorySwapMax=0'],
-    ...['-p', `TasksMax=${limits.processesMax}`, '-p', `CPUQuota=${limits.cpus * 100}%`],
-    ...['--', 'env', '-i', `${markName}=${name}`],
   ];
 }
 

@@ -12,20 +12,15 @@ const image = 'nanoclaw-agent';
 const answerTimeoutMs = 2000;
 const killTimeoutMs = 10_000;
 
-/** How an engine is asked; what follows `remove` are containers' names. */
-const verbs = {
-  docker: { list: ['ps', '--all', '--format', '{{.Names}}'], remove: ['rm', '--force'] },
-  podman: { list: ['ps', '--all', '--format', '{{.Names}}'], remove: ['rm', '--force'] },
-  'apple-container': { list: ['list', '--all', '--quiet'], remove: ['delete', '--force'] },
-};
-
 /** The engine, if it is installed, answers and has our image. `environment` is the host's own. */
 export async function findEngine(
   name: EngineName,
   environment: Record<string, string | undefined>,
 ): Promise<Runtime | undefined> {
-  const file = name === 'apple-container' ? 'container' : name;
-  const { list, remove } = verbs[name];
+  const isApple = name === 'apple-container';
+  const file = isApple ? 'container' : name;
+  const list = isApple ? ['list', '--all', '--quiet'] : ['ps', '--all', '--format', '{{.Names}}'];
+  const remove = [isApple ? 'delete' : 'rm', '--force'];
   // What leads to the engine's daemon, and no secret.
   const env: Record<string, string> = {};
   for (const [key, value] of Object.entries(environment))
