@@ -43,7 +43,7 @@ export async function chat(options: ChatOptions): Promise<number> {
     const talking = options.isInteractive ? session.talk() : session.pipe();
     return await Promise.race([talking, listening]);
   } finally {
-    socket.end();
+    session.leave();
   }
 }
 
@@ -72,6 +72,7 @@ class ChatSession {
   readonly #shown = new Set<string>();
   readonly #welcome: () => void;
   #assistantName = '';
+  #hasLeft = false;
   #activity: { text: string; sinceMs: number } | undefined;
   #terminal: Interface | undefined;
   /** The piped message that waits for its answer. */
@@ -92,9 +93,14 @@ class ChatSession {
     } catch (error) {
       if (error instanceof UserError) throw error;
     }
-    this.#print('The host has stopped.');
+    if (!this.#hasLeft) this.#print('The host has stopped.');
     this.#terminal?.close();
     return 1;
+  }
+
+  leave(): void {
+    this.#hasLeft = true;
+    this.#socket.end();
   }
 
   /** Reads a person's lines until Ctrl-D. */

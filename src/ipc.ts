@@ -1,7 +1,6 @@
 /**
- * The agents' voice: reads a run's out folder, in order, each file once. Files are hostile
- * until parsed; who speaks is decided by the folder, never by what a file says. What a file
- * means is not decided here.
+ * The agents' voice: reads a run's out folder, in order, each file once. Who speaks is decided
+ * by the folder, never by what a file says; what a file means is not decided here.
  */
 import {
   type FSWatcher,
@@ -30,11 +29,11 @@ import {
 import { readInside } from './safe-open.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
-/** Who speaks: fixed by the folder in which the file lies. */
+/** Who speaks, and how to answer. */
 export interface Speaker {
   runId: number;
   agent: Agent;
-  /** Answers into the run's in folder; does nothing once the run has ended. */
+  /** Does nothing once the run has ended. */
   send(file: InFile): void;
   kill(reason: RunEndReason, detail: string): void;
   noteAlive(): void;
@@ -147,19 +146,19 @@ export class OutReader {
 
   async #apply(number: number): Promise<void> {
     const { store, log } = this.#deps;
-    const { runId, agent } = this.#speaker;
+    const { runId: run } = this.#speaker;
     const name = numberedFileName(number);
     this.#speaker.noteAlive();
     const effect = await this.#read(name);
     if (this.#closed) return;
     store.transaction(() => {
       effect.commit?.();
-      saveOutMark(store, runId, number);
+      saveOutMark(store, run, number);
     });
     this.#mark = number;
-    step(log, 'effect-committed', { run: runId, agent: agent.id, number });
+    step(log, 'effect-committed', { run, number });
     this.#remove(name);
-    step(log, 'effect-unlinked', { run: runId, agent: agent.id, number });
+    step(log, 'effect-unlinked', { run, number });
     effect.after?.();
   }
 
@@ -184,10 +183,9 @@ export class OutReader {
     this.#quarantine(name);
     this.#remove(name);
     const asked = z.object({ requestId: z.string().max(100) }).safeParse(content);
+    const answer = { kind: 'response', ok: false, text: `Refused: ${problem}` } as const;
     if (!asked.success) return {};
-    const { requestId } = asked.data;
-    const text = `Refused: ${problem}`;
-    return { after: () => this.#speaker.send({ kind: 'response', requestId, ok: false, text }) };
+    return { after: () => this.#speaker.send({ ...answer, requestId: asked.data.requestId }) };
   }
 
   /** Keeps the beginning of a refused file for a look; the oldest make room. */
