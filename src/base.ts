@@ -1,4 +1,4 @@
-/** What nearly every part of the host is given. */
+/** What most parts of the host are given. */
 import type { Config, Limits } from './config.ts';
 import type { Store } from './db.ts';
 import type { Log } from './log.ts';

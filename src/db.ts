@@ -1,10 +1,9 @@
-/**
- * The store: opens SQLite, migrates it, and offers transactions. What is asked of it stands
- * in db/, one file per subject, with columns named as the domain types name them.
- */
+/** The store: SQLite, migrated, with transactions. The queries stand in db/, by subject. */
 import {
   DatabaseSync,
   type DatabaseSyncInstance,
+  type EnhancedDatabaseSync,
+  enhance,
   type StatementSyncInstance,
 } from '@photostructure/sqlite';
 import { migrations } from './db/migrations.ts';
@@ -13,39 +12,23 @@ import { UserError } from './types.ts';
 type SqlValue = string | number | null;
 
 export class Store {
-  readonly #db: DatabaseSyncInstance;
+  readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
-  #inTransaction = false;
 
-  /**
-   * Opens and migrates; a commit is on the disk when it returns (WAL, full sync).
-   * Throws UserError for a store of a newer version.
-   */
+  /** Every commit is on the disk when it returns. Throws UserError for a newer version's store. */
   constructor(path: string) {
-    this.#db = new DatabaseSync(path);
+    this.#db = enhance(new DatabaseSync(path));
     this.#db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`);
     this.transaction(() => this.#migrate());
   }
 
-  /** Runs `work` in one transaction, or joins the one that is open. Throws what `work` throws. */
+  /** Joins the transaction that is open, if any. Throws what `work` throws. */
   transaction<Result>(work: () => Result): Result {
-    if (this.#inTransaction) return work();
-    this.#db.exec('BEGIN IMMEDIATE');
-    this.#inTransaction = true;
-    try {
-      const result = work();
-      this.#db.exec('COMMIT');
-      return result;
-    } catch (error) {
-      this.#db.exec('ROLLBACK');
-      throw error;
-    } finally {
-      this.#inTransaction = false;
-    }
+    return this.#db.transaction(work).immediate();
   }
 
-  /** Keeps other processes from writing while `work` runs. Only for the start, before any traffic. */
+  /** Keeps other processes from writing meanwhile. Only for the start, before any traffic. */
   async exclusive<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#db.exec('BEGIN IMMEDIATE');
     try {
@@ -55,13 +38,13 @@ export class Store {
     }
   }
 
-  /** Rows changed, and the id of the last one that was inserted. */
+  /** `id` is that of the last row inserted. */
   run(sql: string, ...values: SqlValue[]): { changes: number; id: number } {
     const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 
-  /** The first row. Its type is the caller's word: tables are STRICT and the SQL is ours. */
+  /** The row's type is the caller's word: tables are STRICT and the SQL is ours. */
   get<Row>(sql: string, ...values: SqlValue[]): Row | undefined {
     return this.#prepare(sql).get(...values) as Row | undefined;
   }
@@ -75,11 +58,8 @@ export class Store {
   }
 
   #prepare(sql: string): StatementSyncInstance {
-    let statement = this.#statements.get(sql);
-    if (!statement) {
-      statement = this.#db.prepare(sql);
-      this.#statements.set(sql, statement);
-    }
+    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
     return statement;
   }
 

@@ -7,9 +7,9 @@ import { mkdirSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import mime from 'mime';
 import type { Base } from './base.ts';
-import { handlePrompt, hasOpenMessages } from './db/messages.ts';
-import { saveSession, saveSessionCost } from './db/runs.ts';
-import { addUsage, endTurn, findOpenTurn, type Turn } from './db/turns.ts';
+import { handlePrompts, hasOpenMessages } from './db/messages.ts';
+import { saveSession } from './db/runs.ts';
+import { endTurn, findOpenTurn, saveUsage, type Turn } from './db/turns.ts';
 import { stripInternal } from './format.ts';
 import type { Effect, Speaker } from './ipc.ts';
 import type { Outbox } from './outbox.ts';
@@ -25,128 +25,122 @@ export interface EffectDependencies extends Base {
   turnEnded(turn: Turn, end: TurnEnd): void;
 }
 
-type TurnDone = Extract<OutFile, { kind: 'turn_done' }>;
-
-export class Effects {
-  readonly #deps: EffectDependencies;
-
-  constructor(deps: EffectDependencies) {
-    this.#deps = deps;
+/** Does the slow work, and resolves to the rest. Rejects only on a host's fault. */
+export async function effectOf(
+  deps: EffectDependencies,
+  speaker: Speaker,
+  file: OutFile,
+): Promise<Effect> {
+  const { agent } = speaker;
+  switch (file.kind) {
+    case 'session':
+      return { commit: () => saveSession(deps.store, agent.id, file.sessionId) };
+    case 'progress':
+      return { after: () => deps.showActivity(agent, file.text) };
+    case 'reply':
+      return say(deps, agent, file.text);
+    case 'request':
+      return answerRequest(deps, speaker, file);
+    case 'turn_done':
+      return takeAnswer(deps, agent, file);
+    case 'failed':
+      return { after: () => speaker.kill(file.reason, file.detail) };
   }
+}
 
-  /** Resolves to what the file does; slow work is done by then. Rejects only on a host's fault. */
-  async of(speaker: Speaker, file: OutFile): Promise<Effect> {
-    const { store, clock, showActivity } = this.#deps;
-    const { agent } = speaker;
-    switch (file.kind) {
-      case 'session':
-        return { commit: () => saveSession(store, agent.id, file.sessionId, clock.now()) };
-      case 'progress':
-        return { after: () => showActivity(agent, file.text) };
-      case 'reply':
-        return this.#say(agent, file.text);
-      case 'request':
-        return this.#request(speaker, file.requestId, file.request);
-      case 'turn_done':
-        return this.#turnDone(agent, file);
-      case 'failed':
-        return { after: () => speaker.kill(file.reason, file.detail) };
-    }
-  }
+function say(
+  { outbox, store }: EffectDependencies,
+  { id, group: { chatId } }: Agent,
+  text: string,
+  file?: OutboundFile,
+): Effect {
+  return {
+    commit: () => outbox.add(chatId, stripInternal(text), findOpenTurn(store, id)?.id, file),
+    after: () => outbox.flush(chatId),
+  };
+}
 
-  #say({ id, group: { chatId } }: Agent, text: string, file?: OutboundFile): Effect {
-    const { outbox, store } = this.#deps;
-    return {
-      commit: () => {
-        const turnId = findOpenTurn(store, id)?.id;
-        outbox.add(chatId, stripInternal(text), { turnId, file });
-      },
-      after: () => outbox.flush(chatId),
+async function answerRequest(
+  deps: EffectDependencies,
+  speaker: Speaker,
+  { requestId, request }: Extract<OutFile, { kind: 'request' }>,
+): Promise<Effect> {
+  const { agent } = speaker;
+  const answer = (ok: boolean, text: string) =>
+    speaker.send({ kind: 'response', requestId, ok, text });
+  try {
+    const { effect, text } = await carryOut(deps, agent, request);
+    const after = () => {
+      effect.after?.();
+      answer(true, text);
     };
+    return { ...effect, after };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const { message } = error;
+    deps.log.warn({ agent: agent.id, tool: request.tool, message }, 'refused');
+    return { after: () => answer(false, message) };
   }
+}
 
-  async #request(speaker: Speaker, requestId: string, request: AgentRequest): Promise<Effect> {
-    const answer = (ok: boolean, text: string) =>
-      speaker.send({ kind: 'response', requestId, ok, text });
-    try {
-      const { effect, text } = await this.#carryOut(speaker.agent, request);
-      const after = () => {
-        effect.after?.();
-        answer(true, text);
-      };
-      return { ...effect, after };
-    } catch (error) {
-      if (!(error instanceof UserError)) throw error;
-      const { message } = error;
-      this.#deps.log.warn({ agent: speaker.agent.id, tool: request.tool, message }, 'refused');
-      return { after: () => answer(false, message) };
+async function carryOut(
+  deps: EffectDependencies,
+  agent: Agent,
+  { tool, args }: AgentRequest,
+): Promise<{ effect: Effect; text: string }> {
+  switch (tool) {
+    case 'send_message':
+      if (!stripInternal(args.text)) throw new UserError('There is nothing to send.');
+      return { effect: say(deps, agent, args.text), text: 'Sent.' };
+    case 'send_file': {
+      const file = await takeFile(deps, agent, args.path);
+      const text = `Sent ${file.name} (${file.sizeBytes} bytes).`;
+      return { effect: say(deps, agent, args.caption ?? '', file), text };
     }
   }
+}
 
-  async #carryOut(agent: Agent, request: AgentRequest): Promise<{ effect: Effect; text: string }> {
-    switch (request.tool) {
-      case 'send_message':
-        if (!stripInternal(request.args.text)) throw new UserError('There is nothing to send.');
-        return { effect: this.#say(agent, request.args.text), text: 'Sent.' };
-      case 'send_file': {
-        const file = await this.#takeFile(agent, request.args.path);
-        const text = `Sent ${file.name} (${file.sizeBytes} bytes).`;
-        return { effect: this.#say(agent, request.args.caption ?? '', file), text };
-      }
-    }
-  }
+/** A copy, so that nothing can change it until it is sent. */
+async function takeFile(
+  { config, limits }: EffectDependencies,
+  { group }: Agent,
+  insidePath: string,
+): Promise<OutboundFile> {
+  const dir = join(config.dataDir, 'files');
+  mkdirSync(dir, { recursive: true });
+  const name = basename(insidePath);
+  const path = join(dir, `${randomUUID()}-${name.replace(/[^\w.-]/g, '_').slice(-60)}`);
+  const sizeBytes = await copyInside(
+    join(config.groupsDir, group.folder),
+    posix.relative(inside.group, posix.resolve(inside.group, insidePath)),
+    path,
+    { bytesMax: limits.sendFileBytesMax },
+  );
+  return { path, name, mime: mime.getType(name) ?? 'application/octet-stream', sizeBytes };
+}
 
-  /** Copies a file out of the group's folder, so that nothing can change it until it is sent. */
-  async #takeFile(agent: Agent, path: string): Promise<OutboundFile> {
-    const { config, limits } = this.#deps;
-    const dir = join(config.dataDir, 'files');
-    mkdirSync(dir, { recursive: true });
-    const name = basename(path);
-    const copy = join(dir, `${randomUUID()}-${name.replace(/[^\w.-]/g, '_').slice(-60)}`);
-    const sizeBytes = await copyInside(
-      join(config.groupsDir, agent.group.folder),
-      posix.relative(inside.group, posix.resolve(inside.group, path)),
-      copy,
-      { bytesMax: limits.sendFileBytesMax },
-    );
-    const type = mime.getType(name) ?? 'application/octet-stream';
-    return { path: copy, name, mime: type, sizeBytes };
-  }
-
-  #turnDone(agent: Agent, file: TurnDone): Effect {
-    const { store, outbox, turnEnded } = this.#deps;
-    const turn = findOpenTurn(store, agent.id);
-    if (!turn) return {};
-    let isOver = false;
-    return {
-      commit: () => {
-        this.#saveUsage(agent, turn, file);
-        if (!file.error) isOver = this.#answer(agent, turn, file);
-      },
-      after: () => {
-        outbox.flush(agent.group.chatId);
-        if (file.error) turnEnded(turn, { kind: 'model-error', error: file.error });
-        else if (isOver) turnEnded(turn, { kind: 'done' });
-      },
-    };
-  }
-
-  /** Reply, handled messages and perhaps the end of the turn: one transaction. */
-  #answer(agent: Agent, turn: Turn, { uuids, text }: TurnDone): boolean {
-    const { store, outbox, clock } = this.#deps;
-    const answered = uuids.filter((uuid) => handlePrompt(store, turn.id, uuid, clock.now()));
-    if (answered.length === 0) return false;
-    outbox.add(agent.group.chatId, stripInternal(text), { turnId: turn.id });
-    if (hasOpenMessages(store, turn.id)) return false;
-    endTurn(store, turn.id, 'done', null, clock.now());
-    return true;
-  }
-
-  #saveUsage(agent: Agent, turn: Turn, file: TurnDone): void {
-    const { store, clock } = this.#deps;
-    const { sessionId, totalCostUsd, inputTokens, outputTokens } = file;
-    saveSession(store, agent.id, sessionId, clock.now());
-    const costUsd = saveSessionCost(store, agent.id, totalCostUsd);
-    addUsage(store, turn.id, { costUsd, inputTokens, outputTokens });
-  }
+/** Reply, handled messages and perhaps the turn's end: one transaction. */
+function takeAnswer(
+  { store, outbox, clock, turnEnded }: EffectDependencies,
+  { id, group: { chatId } }: Agent,
+  { uuids, text, error, sessionId, ...usage }: Extract<OutFile, { kind: 'turn_done' }>,
+): Effect {
+  const turn = findOpenTurn(store, id);
+  if (!turn) return {};
+  let end: TurnEnd | undefined = error ? { kind: 'model-error', error } : undefined;
+  return {
+    commit: () => {
+      saveSession(store, id, sessionId);
+      saveUsage(store, turn, usage);
+      if (error || !handlePrompts(store, turn.id, uuids, clock.now())) return;
+      outbox.add(chatId, stripInternal(text), turn.id);
+      if (hasOpenMessages(store, turn.id)) return;
+      endTurn(store, turn.id, 'done', null, clock.now());
+      end = { kind: 'done' };
+    },
+    after: () => {
+      outbox.flush(chatId);
+      if (end) turnEnded(turn, end);
+    },
+  };
 }

@@ -1,20 +1,16 @@
-/**
- * Text in and out: the prompt that an agent sees, and the chat texts that its words become.
- * Pure functions; decides nothing about who is answered.
- */
+/** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
 import type { Agent, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
 export function mentions(text: string, assistantName: string): boolean {
-  const name = assistantName.normalize('NFC').replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
   return new RegExp(
-    `(?<![\\p{L}\\p{N}\\p{M}_@.])@${name}(?![\\p{L}\\p{N}\\p{M}_]|[-.@][\\p{L}\\p{N}])`,
+    `(?<![\\p{L}\\p{N}\\p{M}_@.])@${assistantName.normalize('NFC')}(?![\\p{L}\\p{N}\\p{M}_]|[-.@][\\p{L}\\p{N}])`,
     'iu',
   ).test(text.normalize('NFC'));
 }
 
-/** How an earlier attempt of the turn was cut short. */
-export interface Interruption {
+/** Of an earlier attempt of the turn. */
+interface Interruption {
   reason: string;
   alreadySent: string[];
 }
@@ -22,39 +18,33 @@ export interface Interruption {
 const alreadySentMax = 20;
 const alreadySentTextMax = 2000;
 
-/**
- * The prompt: messages as XML, oldest first, everything escaped. Times are local, with zone.
- * `omitted` counts older context messages that were left out.
- */
+/** Messages as XML, everything escaped; `omitted` counts older context that was left out. */
 export function formatPrompt(
   messages: StoredMessage[],
-  notes: { omitted: number; interrupted: Interruption | '' | null },
+  { omitted, interrupted }: { omitted: number; interrupted: Interruption | '' | null },
 ): string {
-  const lines = notes.interrupted ? interruptionNote(notes.interrupted) : [];
-  lines.push(notes.omitted > 0 ? `<messages omitted="${notes.omitted}">` : '<messages>');
-  lines.push(...messages.map(formatMessage), '</messages>');
-  return lines.join('\n');
+  return [
+    ...(interrupted ? [interruptionNote(interrupted)] : []),
+    omitted > 0 ? `<messages omitted="${omitted}">` : '<messages>',
+    ...messages.map(formatMessage),
+    '</messages>',
+  ].join('\n');
 }
 
-function interruptionNote({ reason, alreadySent }: Interruption): string[] {
+function interruptionNote({ reason, alreadySent }: Interruption): string {
   if (reason === 'session-lost')
-    return [
-      '<note>The earlier conversation could not be reopened; this is a new one. CLAUDE.md and conversations/ hold what was kept.</note>',
-    ];
+    return '<note>The earlier conversation could not be reopened; this is a new one. CLAUDE.md and conversations/ hold what was kept.</note>';
   return [
     `<note>An earlier attempt to answer these messages was cut short (${reason}). You may have seen them and have acted already: check before you repeat anything.`,
     ...alreadySent
       .slice(-alreadySentMax)
-      .map(
-        (text) => `<already-sent>${escapeXml(text.slice(0, alreadySentTextMax))}</already-sent>`,
-      ),
+      .map((text) => element('already-sent', {}, escapeXml(text.slice(0, alreadySentTextMax)))),
     '</note>',
-  ];
+  ].join('\n');
 }
 
-/** What the system prompt says about this agent beside the memory files. */
-export function instructionsFor(agent: Agent, assistantName: string): string {
-  const { group } = agent;
+/** For the system prompt, beside the memory files. */
+export function instructionsFor({ group }: Agent, assistantName: string): string {
   const where = group.isMain
     ? "the owner's main chat: they set you up there and may ask for anything"
     : `the group chat "${escapeXml(group.name)}": several people may write`;
@@ -62,25 +52,27 @@ export function instructionsFor(agent: Agent, assistantName: string): string {
 }
 
 function formatMessage(message: StoredMessage): string {
-  const attributes = [
-    `id="${escapeXml(message.id)}"`,
-    `sender="${escapeXml(message.senderName)}"`,
-    `time="${localTime(message.sentAtMs)}"`,
-  ];
-  const parts: string[] = [];
-  if (message.quote)
-    parts.push(
-      `<quote id="${escapeXml(message.quote.messageId)}" sender="${escapeXml(message.quote.senderName)}">${escapeXml(message.quote.text)}</quote>`,
-    );
-  for (const file of message.attachments)
-    parts.push(
-      `<attachment kind="${file.kind}" path="${escapeXml(file.path)}" name="${escapeXml(file.name)}" mime="${escapeXml(file.mime)}" bytes="${file.sizeBytes}"/>`,
-    );
-  parts.push(escapeXml(message.text));
-  return `<message ${attributes.join(' ')}>${parts.join('\n')}</message>`;
+  const { id, senderName: sender, text, quote } = message;
+  const content = message.attachments.map(({ sizeBytes: bytes, ...file }) =>
+    element('attachment', { ...file, bytes }),
+  );
+  if (quote) {
+    const attributes = { id: quote.messageId, sender: quote.senderName };
+    content.unshift(element('quote', attributes, escapeXml(quote.text)));
+  }
+  content.push(escapeXml(text));
+  return element('message', { id, sender, time: localTime(message.sentAtMs) }, content.join('\n'));
 }
 
-/** Makes text safe inside an element or a quoted attribute; control characters become U+FFFD. */
+/** Escapes the attributes; `content` is XML already. */
+function element(name: string, attributes: Record<string, string | number>, content = ''): string {
+  const written = Object.entries(attributes).map(
+    ([key, value]) => ` ${key}="${escapeXml(String(value))}"`,
+  );
+  return `<${name}${written.join('')}>${content}</${name}>`;
+}
+
+/** Safe inside an element or a quoted attribute; control characters become U+FFFD. */
 export function escapeXml(text: string): string {
   return text
     .replaceAll('&', '&amp;')
@@ -91,39 +83,32 @@ export function escapeXml(text: string): string {
 }
 
 /** `2026-03-01 09:05 Europe/Paris`. */
-export function localTime(atMs: number): string {
+function localTime(atMs: number): string {
   const date = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
   return `${date.format(atMs)} ${date.resolvedOptions().timeZone}`;
 }
 
-/** Removes `<internal>` parts, also one that was never closed. */
+/** Removes `<internal>` parts, also an unclosed one. */
 export function stripInternal(text: string): string {
   return text.replace(/<internal>[\s\S]*?(<\/internal>|$)/gi, '').trim();
 }
 
 /**
- * Splits text into pieces of at most `max` UTF-16 units, at the ends of paragraphs, lines
- * or words where there are any, and never inside a character.
+ * Pieces of at most `max` UTF-16 units, cut at the ends of paragraphs, lines or words where
+ * there are any, and never inside a character.
  */
 export function splitText(text: string, max: number): string[] {
-  const pieces: string[] = [];
-  let rest = text.trim();
-  while (rest.length > max) {
-    const end = splitPoint(rest, max);
-    pieces.push(rest.slice(0, end).trimEnd());
-    rest = rest.slice(end).trimStart();
-  }
-  if (rest) pieces.push(rest);
-  return pieces;
+  const rest = text.trim();
+  if (rest.length <= max) return rest ? [rest] : [];
+  const end = splitPoint(rest, max);
+  return [rest.slice(0, end).trimEnd(), ...splitText(rest.slice(end), max)];
 }
 
 function splitPoint(text: string, max: number): number {
   for (const separator of ['\n\n', '\n', ' ']) {
     const at = text.lastIndexOf(separator, max);
-    // A piece of less than a quarter is a worse cut than one at the next smaller separator.
+    // A tiny piece is a worse cut than the next smaller separator.
     if (at >= max / 4) return at;
   }
-  const code = text.charCodeAt(max - 1);
-  const isHighSurrogate = code >= 0xd800 && code <= 0xdbff;
-  return isHighSurrogate ? max - 1 : max;
+  return /[\uD800-\uDBFF]/.test(text.charAt(max - 1)) ? max - 1 : max;
 }

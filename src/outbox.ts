@@ -1,5 +1,5 @@
 /**
- * The way out: messages leave in order per chat and stay until the channel's server has
+ * The way out: messages leave in order per chat, and stay until the channel's server has
  * acknowledged or refused them. Knows nothing of agents.
  */
 import { randomUUID } from 'node:crypto';
@@ -7,11 +7,11 @@ import type { Base } from './base.ts';
 import { endOutbound, findNextPending, listPendingChats, saveOutbound } from './db/outbox.ts';
 import { splitText } from './format.ts';
 import { step } from './log.ts';
-import type { Channel, ChatId, OutboundFile, OutboundMessage, Quote } from './types.ts';
+import type { Channel, ChatId, OutboundFile, OutboundMessage } from './types.ts';
 
 export interface OutboxDependencies extends Omit<Base, 'config'> {
   channelOf(chatId: ChatId): Channel | undefined;
-  /** A message has left or was refused. */
+  /** Or refused. */
   delivered(chatId: ChatId): void;
   refused(message: OutboundMessage, reason: string): void;
 }
@@ -20,7 +20,7 @@ const defaultTextMax = 4000;
 
 export class Outbox {
   readonly #deps: OutboxDependencies;
-  /** Chats with a delivery under way, and how to cut short its wait for another attempt. */
+  /** Chats with a delivery under way, and what cuts its wait short. */
   readonly #busy = new Map<ChatId, () => void>();
   #closed = false;
 
@@ -28,31 +28,22 @@ export class Outbox {
     this.#deps = deps;
   }
 
-  /** Puts a text and perhaps a file into the outbox, in the caller's transaction; then `flush`. */
-  add(
-    chatId: ChatId,
-    text: string,
-    extra: {
-      turnId?: number | undefined;
-      file?: OutboundFile | undefined;
-      quote?: Quote | undefined;
-    } = {},
-  ): void {
-    const pieces = splitText(text, this.#deps.channelOf(chatId)?.textMax ?? defaultTextMax);
-    if (extra.file && pieces.length === 0) pieces.push('');
-    pieces.forEach((piece, index) => {
-      const { file = null, quote = null } = index === 0 ? extra : {};
-      const message = { id: randomUUID(), chatId, text: piece, file, quote };
-      saveOutbound(this.#deps.store, message, extra.turnId ?? null, this.#deps.clock.now());
-    });
+  /** Joins the caller's transaction; after it, `flush`. */
+  add(chatId: ChatId, text: string, turnId: number | null = null, file?: OutboundFile): void {
+    const { store, channelOf } = this.#deps;
+    const pieces = splitText(text, channelOf(chatId)?.textMax ?? defaultTextMax);
+    if (file && pieces.length === 0) pieces.push('');
+    for (const [index, piece] of pieces.entries()) {
+      const message = { id: randomUUID(), chatId, text: piece, file: (!index && file) || null };
+      saveOutbound(store, message, turnId);
+    }
   }
 
-  /** Delivers what is pending everywhere. */
   flushAll(): void {
     for (const chatId of listPendingChats(this.#deps.store)) this.flush(chatId);
   }
 
-  /** Delivers what is pending in a chat; also ends the wait after a failed attempt. */
+  /** Delivers what is pending; also ends the wait after a failed attempt. */
   flush(chatId: ChatId): void {
     const wake = this.#busy.get(chatId);
     if (wake) wake();
@@ -72,11 +63,11 @@ export class Outbox {
       failures = (await this.#deliver(message)) ? 0 : failures + 1;
       if (failures > 0) await this.#wait(chatId, failures);
     }
-    // In one breath with the look that found nothing, so that no flush falls in between.
+    // At once after the look that found nothing: no flush falls in between.
     this.#busy.delete(chatId);
   }
 
-  /** False when the channel is down: the message stays. */
+  /** False while the channel is down. */
   async #deliver(message: OutboundMessage): Promise<boolean> {
     const { store, log, clock, channelOf, delivered, refused } = this.#deps;
     const { chatId, id } = message;
@@ -84,10 +75,9 @@ export class Outbox {
       const delivery = await channelOf(chatId)?.deliver(message);
       if (!delivery) throw new Error('no channel owns the chat');
       step(log, 'delivery-sent', { chatId, id });
-      const refusal = delivery.kind === 'refused' ? delivery.reason : null;
-      endOutbound(store, id, refusal, clock.now());
+      endOutbound(store, id, delivery.kind, clock.now());
       step(log, 'delivery-recorded', { chatId, id });
-      if (refusal !== null) refused(message, refusal);
+      if (delivery.kind === 'refused') refused(message, delivery.reason);
       delivered(chatId);
       return true;
     } catch (error) {
@@ -98,7 +88,7 @@ export class Outbox {
 
   #wait(chatId: ChatId, failures: number): Promise<void> {
     const delays = this.#deps.limits.deliveryDelaysMs;
-    const delayMs = delays[Math.min(failures, delays.length) - 1] ?? 0;
+    const delayMs = delays[failures - 1] ?? delays.at(-1) ?? 0;
     return new Promise((resolve) => {
       const cancel = this.#deps.clock.after(delayMs, resolve);
       this.#busy.set(chatId, () => {

@@ -1,49 +1,47 @@
-/**
- * Domain types and the interfaces between the rooms of the house.
- * Imports nothing of ours; everything else may import it.
- */
+/** Domain types, and the interfaces between the parts. Imports nothing of ours. */
 import type { Readable } from 'node:stream';
 
 /** `<channel>:<id within the channel>`, such as `terminal:main`. */
 export type ChatId = string;
 
-/** Time and timers as one capability, so that a test can hold the clock. */
+/** Passed in, so that a test can hold the clock. */
 export interface Clock {
   now(): number;
-  /** Calls `fire` after `delayMs`; the returned function cancels it. */
+  /** The returned function cancels it. */
   after(delayMs: number, fire: () => void): () => void;
 }
 
-export type AttachmentKind = 'image' | 'audio' | 'video' | 'document';
+/** A file that comes with a message. */
+export interface IncomingAttachment {
+  kind: 'image' | 'audio' | 'video' | 'document';
+  name: string;
+  mime: string;
+  /** Called once; the receiver bounds the bytes. Rejects when they cannot be had. */
+  open(): Promise<Readable>;
+}
 
-/** A file that came with a message, kept in the group's folder. */
-export interface Attachment {
-  kind: AttachmentKind;
-  /** Relative to the group's folder. */
+/** The host's own copy, which no agent can touch. */
+export interface OutboundFile {
   path: string;
   name: string;
   mime: string;
   sizeBytes: number;
 }
 
-/** A file as a channel offers it, before it is in the group's folder. */
-export interface IncomingAttachment {
-  kind: AttachmentKind;
-  name: string;
-  mime: string;
-  /** Opens the bytes once; the receiver bounds them. Rejects when they cannot be had. */
-  open(): Promise<Readable>;
+/** `path` is relative to the group's folder. */
+export interface Attachment extends OutboundFile {
+  kind: IncomingAttachment['kind'];
 }
 
-/** What a message answers, as far as the channel knows it. */
+/** What a message answers. */
 export interface Quote {
   messageId: string;
   senderName: string;
   text: string;
 }
 
-/** A message from a person, as a channel hands it in. `(chatId, id)` is its identity. */
-export interface InboundMessage {
+/** From a person. `(chatId, id)` is its identity. */
+interface Message {
   chatId: ChatId;
   id: string;
   /** The account, never the display name. */
@@ -52,38 +50,26 @@ export interface InboundMessage {
   senderName: string;
   text: string;
   sentAtMs: number;
+}
+
+export interface InboundMessage extends Message {
   quote?: Quote;
   attachments: IncomingAttachment[];
 }
 
-/** A stored message; `seq` is its order, given by SQLite. */
-export interface StoredMessage {
+export interface StoredMessage extends Message {
+  /** Its order, given by SQLite. */
   seq: number;
-  chatId: ChatId;
-  id: string;
-  senderId: string;
-  senderName: string;
-  text: string;
-  sentAtMs: number;
   quote: Quote | null;
   attachments: Attachment[];
 }
 
-/** A file on its way out: the host's own copy, which no agent can touch. */
-export interface OutboundFile {
-  path: string;
-  name: string;
-  mime: string;
-  sizeBytes: number;
-}
-
-/** A message on its way out. A re-send carries the same id. */
 export interface OutboundMessage {
+  /** The same when it is sent again. */
   id: string;
   chatId: ChatId;
   text: string;
   file: OutboundFile | null;
-  quote: Quote | null;
 }
 
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
@@ -91,18 +77,15 @@ export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: str
 /** One way to talk to people. */
 export interface Channel {
   readonly name: string;
-  /** Longest text of one message, in UTF-16 units. */
+  /** Of one message, in UTF-16 units. */
   readonly textMax: number;
-  /** Resolves once the channel works or has begun to retry on its own. */
+  /** Resolves once it works or retries on its own. */
   connect(): Promise<void>;
-  /**
-   * Resolves when the channel's server has acknowledged or refused the message.
-   * Rejects while the channel is down: the caller keeps the message and tries again.
-   */
+  /** Resolves to the server's word. Rejects while the channel is down: then again later. */
   deliver(message: OutboundMessage): Promise<Delivery>;
-  /** What the agent is doing, as a sign of life; the channel refreshes it until told null. */
+  /** What the agent is doing, to be shown until told null. */
   showActivity(chatId: ChatId, text: string | null): void;
-  /** One line for the start-up report and /status. */
+  /** One line for /status. */
   describe(): string;
   disconnect(): Promise<void>;
 }
@@ -110,42 +93,39 @@ export interface Channel {
 /** What the host offers to a channel. */
 export interface ChannelHost {
   readonly assistantName: string;
-  /** Resolves when all messages are committed, in order; only then may the channel acknowledge. */
+  /** Resolves when all are committed, in order; only then may the channel acknowledge. */
   receive(messages: InboundMessage[]): Promise<void>;
-  /** The channel (or this chat) can deliver again. */
+  /** The channel, or one chat, can deliver again. */
   available(chatId?: ChatId): void;
-  /** Registers a chat as a group on first use; throws UserError when the name is not allowed. */
-  openGroup(request: { folder: string; chatId: ChatId; name: string }): Group;
-  /** Whether everything that was said in the chat is answered and delivered. */
+  /** Registers the group on first use; throws UserError when its name is not allowed. */
+  openGroup(request: Pick<Group, 'folder' | 'chatId' | 'name'>): Group;
   settled(chatId: ChatId): Settled;
-  /** Calls `listener` whenever `settled` may have changed; returns the way to stop. */
-  onSettled(listener: (chatId: ChatId) => void): () => void;
+  /** Calls `listener` whenever `settled` may have changed. */
+  onSettled(listener: (chatId: ChatId) => void): void;
 }
 
-/** `failed`: nothing is under way, but a message has no answer. */
+/** Whether all is answered and delivered; `failed`: not all, but nothing is under way. */
 export type Settled = 'open' | 'settled' | 'failed';
 
-/** A chat that has an agent. `folder` is its identity on disk. */
+/** A chat that has an agent. */
 export interface Group {
+  /** Its identity on disk. */
   folder: string;
   chatId: ChatId;
   name: string;
   isMain: boolean;
   requiresTrigger: boolean;
-  /** The uid its agent has on the host when the host is root. */
+  /** Of its agent, when the host is root. */
   uid: number;
 }
 
-/** Who takes a turn. Today each group has one; its id is the group's folder. */
+/** Who takes a turn. Today one a group; its id is the folder. */
 export interface Agent {
   id: string;
   group: Group;
 }
 
-export type TurnKind = 'message';
-export type TurnState = 'queued' | 'running' | 'done' | 'failed' | 'stopped';
-
-/** Why a container's life ended. Recorded once, on the run. */
+/** Why a container's life ended. */
 export type RunEndReason =
   | 'idle'
   | 'evicted'

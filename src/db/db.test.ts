@@ -6,7 +6,7 @@ import { findGroup, saveGroup, touchChat } from './groups.ts';
 import {
   assignPrompt,
   claimMessages,
-  handlePrompt,
+  handlePrompts,
   hasOpenMessages,
   hasUnclaimed,
   saveMessage,
@@ -16,8 +16,8 @@ import {
 } from './messages.ts';
 import { findNextPending, listPendingChats, saveOutbound } from './outbox.ts';
 import { removeExpired } from './retention.ts';
-import { endRun, listOpenRuns, saveRun, saveSession, saveSessionCost } from './runs.ts';
-import { endTurn, findOpenTurn, saveTurn } from './turns.ts';
+import { endRun, listOpenRuns, saveRun, saveSession } from './runs.ts';
+import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.ts';
 
 const chatId = 'terminal:main';
 const dayMs = 24 * 60 * 60 * 1000;
@@ -100,7 +100,7 @@ describe('messages', () => {
 
   test('beyond the context limit are let go, the newest kept, and counted once', () => {
     const store = openTemporaryStore();
-    touchChat(store, chatId, 'main', 1);
+    touchChat(store, chatId, 1);
     for (let index = 0; index < 12; index += 1) {
       saveMessage(store, newMessage({ id: `c${index}`, wakes: false }), 1);
       trimContext(store, chatId, 5, 1);
@@ -135,10 +135,10 @@ describe('messages', () => {
     saveMessage(store, newMessage({ id: 'b' }), 1);
     claimMessages(store, chatId, 1, 10);
     assignPrompt(store, 1, 'u2', 1000);
-    expect(handlePrompt(store, 1, 'u1', 5)).toBe(true);
-    expect(handlePrompt(store, 1, 'u1', 6)).toBe(false);
+    expect(handlePrompts(store, 1, ['u1'], 5)).toBe(true);
+    expect(handlePrompts(store, 1, ['u1'], 6)).toBe(false);
     expect(hasOpenMessages(store, 1)).toBe(true);
-    handlePrompt(store, 1, 'u2', 5);
+    handlePrompts(store, 1, ['u2'], 5);
     expect(hasOpenMessages(store, 1)).toBe(false);
   });
 
@@ -167,11 +167,13 @@ describe('the rest of the schema', () => {
   test('allows one main group and gives every group a uid of its own', () => {
     const store = openTemporaryStore();
     const group = (folder: string, isMain: boolean) =>
-      saveGroup(
-        store,
-        { folder, chatId: `terminal:${folder}`, name: folder, isMain, requiresTrigger: !isMain },
-        1,
-      );
+      saveGroup(store, {
+        folder,
+        chatId: `terminal:${folder}`,
+        name: folder,
+        isMain,
+        requiresTrigger: !isMain,
+      });
     group('main', true);
     group('family', false);
     const uidOf = (folder: string) => findGroup(store, folder)?.uid ?? 0;
@@ -186,19 +188,25 @@ describe('the rest of the schema', () => {
       ['2', 'b'],
       ['3', 'a'],
     ] as const)
-      saveOutbound(store, { id, chatId: chat, text: id, file: null, quote: null }, null, 1);
+      saveOutbound(store, { id, chatId: chat, text: id, file: null }, null);
     expect(listPendingChats(store).sort()).toEqual(['a', 'b']);
     expect(findNextPending(store, 'a')?.id).toBe('1');
   });
 
   test('records the cost of a session as what comes on top', () => {
     const store = openTemporaryStore();
-    saveSession(store, 'main', 's1', 1);
-    expect(saveSessionCost(store, 'main', 0.5)).toBe(0.5);
-    saveSession(store, 'main', 's1', 2);
-    expect(saveSessionCost(store, 'main', 0.75)).toBe(0.25);
-    saveSession(store, 'main', 's2', 3);
-    expect(saveSessionCost(store, 'main', 0.1)).toBeCloseTo(0.1);
+    saveTurn(store, 'main', 'message', 1);
+    const costAfter = (sessionId: string, totalCostUsd: number) => {
+      saveSession(store, 'main', sessionId);
+      const turn = startTurn(store, 'main');
+      if (!turn) throw new Error('no turn is open');
+      saveUsage(store, turn, { totalCostUsd, inputTokens: 10, outputTokens: 1 });
+      return store.get('SELECT cost_usd AS cost, input_tokens AS input FROM turns');
+    };
+    expect(costAfter('s1', 0.5)).toEqual({ cost: 0.5, input: 10 });
+    expect(costAfter('s1', 0.75)).toEqual({ cost: 0.75, input: 20 });
+    expect(costAfter('s2', 0.125)).toEqual({ cost: 0.875, input: 30 });
+    expect(costAfter('s2', 0.0625)).toEqual({ cost: 0.875, input: 40 });
   });
 
   test('lists runs whose end was not recorded', () => {
@@ -213,7 +221,7 @@ describe('the rest of the schema', () => {
     const store = openTemporaryStore();
     saveMessage(store, newMessage({ id: 'open' }), 1);
     saveMessage(store, newMessage({ id: 'handled', isHandled: true }), 1);
-    saveOutbound(store, { id: 'o', chatId: 'a', text: '', file: null, quote: null }, null, 1);
+    saveOutbound(store, { id: 'o', chatId: 'a', text: '', file: null }, null);
     const turn = saveTurn(store, 'main', 'message', 1);
     endTurn(store, turn, 'done', null, 1);
     saveTurn(store, 'main', 'message', 1);

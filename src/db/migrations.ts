@@ -1,14 +1,10 @@
-/**
- * The schema, as numbered steps: entry n takes the store from version n to n + 1.
- * Never edit an entry that was released; add one.
- */
+/** Entry n takes the store from version n to n + 1. Never edit one that was released; add one. */
 export const migrations: readonly string[] = [
   `
   CREATE TABLE chats (
     id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
     last_message_at INTEGER NOT NULL,
-    -- context messages left out since the last turn
+    -- context messages, since the last prompt
     omitted INTEGER NOT NULL DEFAULT 0
   ) STRICT;
 
@@ -18,8 +14,7 @@ export const migrations: readonly string[] = [
     name TEXT NOT NULL,
     is_main INTEGER NOT NULL,
     requires_trigger INTEGER NOT NULL,
-    uid INTEGER NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
+    uid INTEGER NOT NULL UNIQUE
   ) STRICT;
   CREATE UNIQUE INDEX groups_main ON groups (is_main) WHERE is_main = 1;
 
@@ -40,7 +35,7 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE UNIQUE INDEX turns_open ON turns (agent_id) WHERE state IN ('queued', 'running');
 
-  -- Open while handled_at is null. prompt_uuid names the prompt that holds the message.
+  -- Open while handled_at is null.
   CREATE TABLE messages (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     chat_id TEXT NOT NULL,
@@ -49,7 +44,6 @@ export const migrations: readonly string[] = [
     sender_name TEXT NOT NULL,
     text TEXT NOT NULL,
     sent_at INTEGER NOT NULL,
-    stored_at INTEGER NOT NULL,
     quote TEXT,
     attachments TEXT,
     wakes INTEGER NOT NULL,
@@ -73,13 +67,12 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX runs_open ON runs (id) WHERE ended_at IS NULL;
 
-  -- total_cost_usd: as the SDK reports it, cumulative over the session; turns: answered in it
+  -- turns: answered in the session
   CREATE TABLE sessions (
     agent_id TEXT PRIMARY KEY,
     session_id TEXT NOT NULL,
     total_cost_usd REAL NOT NULL DEFAULT 0,
-    turns INTEGER NOT NULL DEFAULT 0,
-    updated_at INTEGER NOT NULL
+    turns INTEGER NOT NULL DEFAULT 0
   ) STRICT;
 
   CREATE TABLE outbox (
@@ -89,10 +82,7 @@ export const migrations: readonly string[] = [
     turn_id INTEGER,
     text TEXT NOT NULL,
     file TEXT,
-    quote TEXT,
-    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'refused')),
-    reason TEXT,
-    created_at INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'acknowledged', 'refused')),
     ended_at INTEGER
   ) STRICT;
   CREATE INDEX outbox_pending ON outbox (chat_id, seq) WHERE state = 'pending';

@@ -1,4 +1,4 @@
-/** Queries about runs (one container's life each) and the sessions that outlive them. */
+/** Runs (a container's life each), and the sessions that outlive them. */
 import type { Store } from '../db.ts';
 import type { RunEnd } from '../types.ts';
 
@@ -6,7 +6,7 @@ export function saveRun(store: Store, agentId: string, nowMs: number): number {
   return store.run('INSERT INTO runs (agent_id, started_at) VALUES (?, ?)', agentId, nowMs).id;
 }
 
-/** Runs whose end was not recorded: the host died while they lived. */
+/** Those that live, or lived when the host died. */
 export function listOpenRuns(store: Store): { id: number; agentId: string; outMark: number }[] {
   return store.all(
     `SELECT id, agent_id AS agentId, out_mark AS outMark FROM runs
@@ -30,25 +30,13 @@ export function findSession(store: Store, agentId: string): string | null {
   return store.get<{ id: string }>(sql, agentId)?.id ?? null;
 }
 
-export function saveSession(store: Store, agentId: string, sessionId: string, nowMs: number): void {
+export function saveSession(store: Store, agentId: string, sessionId: string): void {
   store.run(
-    `INSERT INTO sessions (agent_id, session_id, updated_at) VALUES (?, ?, ?)
-     ON CONFLICT (agent_id) DO UPDATE SET updated_at = excluded.updated_at,
+    `INSERT INTO sessions (agent_id, session_id) VALUES (?, ?) ON CONFLICT (agent_id) DO UPDATE SET
        total_cost_usd = iif(session_id = excluded.session_id, total_cost_usd, 0),
        session_id = excluded.session_id`,
-    ...[agentId, sessionId, nowMs],
+    ...[agentId, sessionId],
   );
-}
-
-/** Records the session's cumulative cost; returns what came on top since the last time. */
-export function saveSessionCost(store: Store, agentId: string, totalCostUsd: number): number {
-  const sql = 'SELECT total_cost_usd AS cost FROM sessions WHERE agent_id = ?';
-  const before = store.get<{ cost: number }>(sql, agentId)?.cost ?? 0;
-  store.run(
-    'UPDATE sessions SET total_cost_usd = ?, turns = turns + 1 WHERE agent_id = ?',
-    ...[totalCostUsd, agentId],
-  );
-  return Math.max(0, totalCostUsd - before);
 }
 
 /** Forgets the session; true when something had been answered in it. */

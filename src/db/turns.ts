@@ -1,48 +1,43 @@
-/** Queries about turns. An agent has at most one open turn: queued (to be tried again) or running. */
+/** Turns. An agent has at most one open turn: queued (to be tried again) or running. */
 import type { Store } from '../db.ts';
-import type { TurnKind, TurnState } from '../types.ts';
 
 export interface Turn {
   id: number;
   agentId: string;
-  state: TurnState;
-  /** Times it was started. */
+  state: 'queued' | 'running';
+  /** Times it was started, and times it failed by itself. */
   attempt: number;
-  /** Times it failed by itself: a death of the host is not counted. */
   failures: number;
-  /** Why the last attempt ended, if there was one. */
+  /** Why the last attempt ended. */
   reason: string | null;
 }
 
-const select = 'SELECT id, agent_id AS agentId, state, attempt, failures, reason FROM turns';
+const columns = 'id, agent_id AS agentId, state, attempt, failures, reason';
 const open = `state IN ('queued', 'running')`;
 
 export function findOpenTurn(store: Store, agentId: string): Turn | undefined {
-  return store.get<Turn>(`${select} WHERE agent_id = ? AND ${open}`, agentId);
+  return store.get(`SELECT ${columns} FROM turns WHERE agent_id = ? AND ${open}`, agentId);
 }
 
 export function listOpenTurns(store: Store): Turn[] {
-  return store.all<Turn>(`${select} WHERE ${open} ORDER BY id`);
+  return store.all(`SELECT ${columns} FROM turns WHERE ${open} ORDER BY id`);
 }
 
-/** Saves a new turn, queued; returns its id. */
-export function saveTurn(store: Store, agentId: string, kind: TurnKind, nowMs: number): number {
-  return store.run(
-    `INSERT INTO turns (agent_id, kind, state, created_at) VALUES (?, ?, 'queued', ?)`,
-    ...[agentId, kind, nowMs],
-  ).id;
+export function saveTurn(store: Store, agentId: string, kind: 'message', nowMs: number): number {
+  const sql = `INSERT INTO turns (agent_id, kind, state, created_at) VALUES (?, ?, 'queued', ?)`;
+  return store.run(sql, agentId, kind, nowMs).id;
 }
 
 /** Starts the next attempt of an agent's open turn. */
 export function startTurn(store: Store, agentId: string): Turn | undefined {
-  store.run(
-    `UPDATE turns SET state = 'running', attempt = attempt + 1 WHERE agent_id = ? AND ${open}`,
+  return store.get(
+    `UPDATE turns SET state = 'running', attempt = attempt + 1 WHERE agent_id = ? AND ${open}
+     RETURNING ${columns}`,
     agentId,
   );
-  return findOpenTurn(store, agentId);
 }
 
-/** Puts a turn back for another attempt; `failed` says whether the turn itself is to blame. */
+/** For another attempt; `failed`: the turn itself is to blame. */
 export function requeueTurn(store: Store, turnId: number, reason: string, failed: boolean): void {
   store.run(
     `UPDATE turns SET state = 'queued', reason = ?, failures = failures + ? WHERE id = ?`,
@@ -63,14 +58,19 @@ export function endTurn(
   );
 }
 
-export function addUsage(
-  store: Store,
-  turnId: number,
-  usage: { costUsd: number; inputTokens: number; outputTokens: number },
-): void {
+/** Tokens of one answer, but the cost of the session so far. */
+type Usage = Record<'totalCostUsd' | 'inputTokens' | 'outputTokens', number>;
+
+export function saveUsage(store: Store, turn: Turn, usage: Usage): void {
+  const { totalCostUsd, inputTokens, outputTokens } = usage;
   store.run(
-    `UPDATE turns SET cost_usd = cost_usd + ?, input_tokens = input_tokens + ?,
-       output_tokens = output_tokens + ? WHERE id = ?`,
-    ...[usage.costUsd, usage.inputTokens, usage.outputTokens, turnId],
+    `UPDATE turns SET cost_usd = cost_usd + max(0, ? - total_cost_usd),
+       input_tokens = input_tokens + ?, output_tokens = output_tokens + ?
+     FROM sessions WHERE turns.id = ? AND sessions.agent_id = turns.agent_id`,
+    ...[totalCostUsd, inputTokens, outputTokens, turn.id],
+  );
+  store.run(
+    'UPDATE sessions SET total_cost_usd = ?, turns = turns + 1 WHERE agent_id = ?',
+    ...[totalCostUsd, turn.agentId],
   );
 }
