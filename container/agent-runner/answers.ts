@@ -1,119 +1,79 @@
 /**
- * What the session says, as files for the host. Keeps count of the prompts that have no
- * answer yet: each ends in exactly one `turn_done`, unless the runner itself fails.
+ * What the session says, as files for the host. Each prompt ends in one `turn_done`; none is
+ * dropped in silence.
  */
 import type { SDKMessage, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
-import { type ModelError, textMax } from '../../src/protocol.ts';
-import { cut, type Outbox } from './outbox.ts';
-import { describeToolUse, Progress } from './progress.ts';
+import { textMax } from '../../src/protocol.ts';
+import { cut, type Write } from './files.ts';
 
-/** Sent by `claude`, though the SDK's types do not name it. */
-const lifecycleSchema = z.object({
+const errorMax = 2000;
+const progressMax = 80;
+
+/** A prompt's way through `claude`; the SDK's types do not name it. */
+const stepSchema = z.object({
   type: z.literal('command_lifecycle'),
   command_uuid: z.string(),
   state: z.string(),
 });
 
-type Assistant = Extract<SDKMessage, { type: 'assistant' }>;
-type System = Extract<SDKMessage, { type: 'system' }>;
+/** What takes the session's messages; it throws when `claude` puts a prompt aside. */
+export function createReporter(write: Write): (message: SDKMessage) => void {
+  const waiting = new Set<string>();
+  // The running turn's prompts: its result names 64 of them at most.
+  let uuids: string[] = [];
+  let sessionId = '';
 
-export class Answers {
-  readonly #outbox: Outbox;
-  readonly #progress: Progress;
-  readonly #open = new Set<string>();
-  /** Open prompts that `claude` calls completed. */
-  readonly #over = new Set<string>();
-  #sessionId = '';
-  #last = { totalCostUsd: 0, inputTokens: 0, outputTokens: 0 };
-
-  constructor(outbox: Outbox) {
-    this.#outbox = outbox;
-    this.#progress = new Progress(outbox);
-  }
-
-  /** A prompt went into the session. */
-  expect(uuid: string): void {
-    this.#open.add(uuid);
-  }
-
-  take(message: SDKMessage): void {
-    const lifecycle = lifecycleSchema.safeParse(message);
-    if (lifecycle.success) this.#follow(lifecycle.data);
-    else if (message.type === 'system') this.#takeSystem(message);
-    else if (message.type === 'assistant') this.#showTools(message);
-    else if (message.type === 'result') this.#takeResult(message);
-  }
-
-  #follow({ command_uuid: uuid, state }: z.infer<typeof lifecycleSchema>): void {
-    if (!this.#open.has(uuid) || state === 'queued' || state === 'started') return;
-    if (state === 'completed') this.#over.add(uuid);
-    else this.#done([uuid], '', { status: null, message: `The prompt was ${state}.` });
-  }
-
-  #takeSystem(message: System): void {
-    if (message.subtype === 'init') this.#noteSession(message.session_id);
-    else if (message.subtype === 'api_retry')
-      this.#progress.show(
-        `The model is busy or away; retry ${message.attempt} of ${message.max_retries}`,
-      );
-    // Only now: a follow-up that joined a turn completes before the turn's result comes.
-    else if (message.subtype === 'session_state_changed') {
-      this.#noteSession(message.session_id);
-      if (message.state === 'idle') this.#closeWithoutResult();
+  return (message) => {
+    const { data: step } = stepSchema.safeParse(message);
+    if (step?.state === 'queued') waiting.add(step.command_uuid);
+    else if (step && waiting.delete(step.command_uuid)) {
+      if (step.state !== 'started') throw new Error(`A prompt was ${step.state} unanswered`);
+      uuids.push(step.command_uuid);
     }
-  }
 
-  #noteSession(sessionId: string): void {
-    if (sessionId === this.#sessionId) return;
-    this.#sessionId = sessionId;
-    this.#outbox.write({ kind: 'session', sessionId });
-  }
-
-  #showTools({ message }: Assistant): void {
-    for (const block of message.content)
-      if (block.type === 'tool_use') this.#progress.show(describeToolUse(block.name, block.input));
-  }
-
-  #takeResult(result: SDKResultMessage): void {
-    this.#progress.clear();
-    const text = result.subtype === 'success' && !result.is_error ? result.result : '';
-    const uuids = (result.user_message_uuids ?? []).filter((uuid) => this.#open.has(uuid));
-    this.#last = usageOf(result);
-    if (uuids.length > 0) this.#done(uuids, text, errorOf(result));
-    else if (text) this.#outbox.write({ kind: 'reply', text: cut(text, textMax) });
-  }
-
-  #closeWithoutResult(): void {
-    if (this.#over.size > 0) this.#done([...this.#over], '', null);
-  }
-
-  #done(uuids: string[], text: string, error: ModelError | null): void {
-    for (const uuid of uuids) {
-      this.#open.delete(uuid);
-      this.#over.delete(uuid);
+    // Not at `init`: nothing is on disk then that could be resumed.
+    if (message.type === 'assistant' && message.session_id !== sessionId) {
+      sessionId = message.session_id;
+      write({ kind: 'session', sessionId });
     }
-    this.#outbox.write({
-      kind: 'turn_done',
-      uuids,
-      text: cut(text, textMax),
-      error,
-      sessionId: this.#sessionId,
-      ...this.#last,
-    });
-  }
+    const progress = progressOf(message);
+    if (progress) write({ kind: 'progress', text: cut(progress, progressMax) });
+
+    if (message.type !== 'result') return;
+    const answer = answerOf(message);
+    if (uuids.length > 0) write({ kind: 'turn_done', uuids, ...answer, ...usageOf(message) });
+    else if (answer.text) write({ kind: 'reply', text: answer.text });
+    uuids = [];
+  };
 }
 
-function usageOf({ usage, total_cost_usd: totalCostUsd }: SDKResultMessage) {
-  const cached = usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
-  const { input_tokens: fresh, output_tokens: outputTokens } = usage;
-  return { totalCostUsd, inputTokens: fresh + cached, outputTokens };
+function progressOf(message: SDKMessage): string | undefined {
+  if (message.type === 'assistant')
+    for (const block of message.message.content)
+      if (block.type === 'tool_use') return describeToolUse(block.name, block.input);
+  if (message.type !== 'system') return undefined;
+  if (message.subtype === 'init') return 'thinking';
+  if (message.subtype !== 'api_retry') return undefined;
+  return `The model is busy or away; retry ${message.attempt} of ${message.max_retries}`;
+}
+
+function describeToolUse(tool: string, input: unknown): string {
+  const subject = Object.values(input ?? {}).find((value) => typeof value === 'string');
+  return `${tool.replace('mcp__nanoclaw__', '')}: ${subject ?? ''}`.replace(/\s+/g, ' ');
 }
 
 /** API errors come as `success` with `is_error`; other failures name themselves. */
-function errorOf(result: SDKResultMessage): ModelError | null {
-  if (result.subtype !== 'success')
-    return { status: null, message: cut([result.subtype, ...result.errors].join(': '), 2000) };
-  if (!result.is_error) return null;
-  return { status: result.api_error_status ?? null, message: cut(result.result, 2000) };
+function answerOf(result: SDKResultMessage) {
+  const isSuccess = result.subtype === 'success';
+  if (isSuccess && !result.is_error) return { text: cut(result.result, textMax), error: null };
+  const status = (isSuccess && result.api_error_status) || null;
+  const message = isSuccess ? result.result : [result.subtype, ...result.errors].join(': ');
+  return { text: '', error: { status, message: cut(message, errorMax) } };
+}
+
+function usageOf({ session_id: sessionId, total_cost_usd: totalCostUsd, usage }: SDKResultMessage) {
+  const cached = usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
+  const inputTokens = usage.input_tokens + cached;
+  return { sessionId, totalCostUsd, inputTokens, outputTokens: usage.output_tokens };
 }

@@ -10,8 +10,7 @@ import {
   protocolFileBytesMax,
   textMax,
 } from '../../src/protocol.ts';
-import { readInbox } from './inbox.ts';
-import { cut, Outbox } from './outbox.ts';
+import { cut, openOutbox, readInbox } from './files.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -45,8 +44,8 @@ describe('the out folder', () => {
   const reply = (text: string): OutFile => ({ kind: 'reply', text: cut(text, textMax) });
 
   test('is filled by number, and holds nothing else', () => {
-    const outbox = new Outbox(dir);
-    for (const text of ['one', 'two', 'three']) outbox.write({ kind: 'progress', text });
+    const write = openOutbox(dir);
+    for (const text of ['one', 'two', 'three']) write({ kind: 'progress', text });
     expect(readdirSync(dir).sort()).toEqual([1, 2, 3].map(numberedFileName));
     expect(readFileSync(join(dir, numberedFileName(2)), 'utf8')).toContain('two');
   });
@@ -54,7 +53,7 @@ describe('the out folder', () => {
   test.each(['x', '\u0001', '€', '🙂', '\ud800', '"'])(
     'never holds a file that the host would refuse: endless %j',
     (character) => {
-      new Outbox(dir).write(reply(character.repeat(textMax * 2)));
+      openOutbox(dir)(reply(character.repeat(textMax * 2)));
       const bytes = readFileSync(join(dir, numberedFileName(1)));
       expect(bytes.length).toBeLessThan(protocolFileBytesMax);
       const file = outFileSchema.parse(JSON.parse(bytes.toString()));
@@ -63,12 +62,12 @@ describe('the out folder', () => {
   );
 
   test('has no gap after a write that failed', () => {
-    const outbox = new Outbox(dir);
-    outbox.write({ kind: 'progress', text: 'one' });
+    const write = openOutbox(dir);
+    write({ kind: 'progress', text: 'one' });
     renameSync(dir, `${dir}-away`);
-    expect(() => outbox.write({ kind: 'progress', text: 'lost' })).toThrow('ENOENT');
+    expect(() => write({ kind: 'progress', text: 'lost' })).toThrow('ENOENT');
     renameSync(`${dir}-away`, dir);
-    outbox.write({ kind: 'progress', text: 'two' });
+    write({ kind: 'progress', text: 'two' });
     expect(readdirSync(dir).sort()).toEqual([1, 2].map(numberedFileName));
   });
 });

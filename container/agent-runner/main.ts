@@ -4,7 +4,7 @@
  */
 import { Console } from 'node:console';
 import { inside } from '../../src/protocol.ts';
-import { exitCodes, runAgent } from './runner.ts';
+import { runAgent } from './runner.ts';
 import { openWire } from './wire.ts';
 
 /** Where `claude` finds the model API; the container's loopback is its own. */
@@ -12,16 +12,11 @@ const modelPort = 8100;
 
 globalThis.console = new Console(process.stderr);
 const wire = openWire({ input: process.stdin, output: process.stdout });
-void wire.closed.then(() => process.exit(exitCodes.wireClosed));
+void wire.closed.then(() => process.exit(1));
 await wire.listen(modelPort);
 runAgent({
-  groupDir: inside.group,
-  globalDir: inside.global,
-  inboxDir: inside.inbox,
-  outboxDir: inside.outbox,
+  dirs: inside,
   claudePath: `${inside.program}/claude`,
   modelUrl: `http://127.0.0.1:${modelPort}`,
-  environment: process.env,
-  modelSilenceMaxMs: 120_000,
-  closeTimeoutMs: 1500,
+  modelSilenceMaxMs: 60_000,
 });

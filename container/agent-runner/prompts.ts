@@ -1,71 +1,39 @@
-/**
- * The session's input, kept open: prompts go in when they come, as user messages with the
- * uuids that the host gave them. Knows no turn; the SDK decides which prompts make one.
- */
+/** Prompts as user messages of the SDK, with the uuids that the host gave them. */
+import type { UUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SDKUserMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
 import type { Prompt } from '../../src/protocol.ts';
 
-const part = z.string();
-const uuidSchema = z.templateLiteral([part, '-', part, '-', part, '-', part, '-', part]);
+/** Checked by the protocol; the SDK wants a narrower type. */
+const uuidSchema = z.custom<UUID>();
 const imageMimeSchema = z.enum(['image/jpeg', 'image/png', 'image/gif', 'image/webp']);
 
-type Content = Exclude<SDKUserMessage['message']['content'], string>;
+type Block = Exclude<SDKUserMessage['message']['content'], string>[number];
 
-export class Prompts implements AsyncIterable<SDKUserMessage> {
-  readonly #groupDir: string;
-  readonly #waiting: Prompt[] = [];
-  #ended = false;
-  #wake = () => {};
-
-  /** Paths of images are relative to `groupDir`. */
-  constructor(groupDir: string) {
-    this.#groupDir = groupDir;
-  }
-
-  push(prompt: Prompt): void {
-    this.#waiting.push(prompt);
-    this.#wake();
-  }
-
-  /** Lets the session finish: what was pushed is still handed over, nothing more is. */
-  end(): void {
-    this.#ended = true;
-    this.#wake();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<SDKUserMessage, void> {
-    for (;;) {
-      const prompt = this.#waiting.shift();
-      if (prompt) yield await this.#messageOf(prompt);
-      else if (this.#ended) return;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-
-  async #messageOf(prompt: Prompt): Promise<SDKUserMessage> {
-    const images = await Promise.all(prompt.images.map((image) => this.#blockOf(image)));
-    return {
+/** Paths of images are relative to `groupDir`; one that cannot be shown becomes a note. */
+export async function* userMessages(
+  prompts: AsyncIterable<Prompt>,
+  groupDir: string,
+): AsyncIterable<SDKUserMessage> {
+  for await (const { uuid, text, images } of prompts) {
+    const blocks = await Promise.all(images.map((image) => imageBlock(image, groupDir)));
+    yield {
       type: 'user',
-      message: { role: 'user', content: [{ type: 'text', text: prompt.text }, ...images] },
+      message: { role: 'user', content: [{ type: 'text', text }, ...blocks] },
       parent_tool_use_id: null,
-      uuid: uuidSchema.parse(prompt.uuid),
+      uuid: uuidSchema.parse(uuid),
     };
-  }
-
-  async #blockOf({ path, mime }: Prompt['images'][number]): Promise<Content[number]> {
-    try {
-      const data = await readFile(join(this.#groupDir, path), 'base64');
-      const source = { type: 'base64' as const, media_type: imageMimeSchema.parse(mime), data };
-      return { type: 'image', source };
-    } catch (error) {
-      return { type: 'text', text: `[The image ${path} could not be shown: ${reasonOf(error)}]` };
-    }
   }
 }
 
-function reasonOf(error: unknown): string {
-  return error instanceof z.ZodError ? 'its type is not known' : String(error);
+async function imageBlock({ path, mime }: Prompt['images'][number], dir: string): Promise<Block> {
+  try {
+    const media_type = imageMimeSchema.parse(mime);
+    const data = await readFile(join(dir, path), 'base64');
+    return { type: 'image', source: { type: 'base64', media_type, data } };
+  } catch (error) {
+    return { type: 'text', text: `[The image ${path} could not be shown: ${error}]` };
+  }
 }

@@ -1,76 +1,53 @@
 /**
  * One agent from `start` to exit: the host's files go into the session, what the session
- * says goes out as files. Every way to end has its exit code and, where the host must know,
- * a last file. Opens no connection; that is the wire's.
+ * says goes out as files. Opens no connection; that is the wire's.
  */
-import type { InFile } from '../../src/protocol.ts';
-import { Answers } from './answers.ts';
-import { readInbox } from './inbox.ts';
-import { cut, Outbox } from './outbox.ts';
-import { Prompts } from './prompts.ts';
-import { type ClaudeSettings, openSession, type Start } from './session.ts';
-import { HostTools } from './tools.ts';
+import { PassThrough } from 'node:stream';
+import { type Options, query } from '@anthropic-ai/claude-agent-sdk/core';
+import { createReporter } from './answers.ts';
+import { cut, openOutbox, readInbox } from './files.ts';
+import { userMessages } from './prompts.ts';
+import { type Settings, sessionOptions } from './session.ts';
+import { createHostTools } from './tools.ts';
 
-export const exitCodes = { closed: 0, crashed: 1, sessionLost: 3, wireClosed: 4 } as const;
-
-export interface Settings extends ClaudeSettings {
-  inboxDir: string;
-  outboxDir: string;
-  /** The longest wait for `claude` to leave after `close`. */
-  closeTimeoutMs: number;
-}
-
-/** Runs the agent and in the end exits the process. `in/000001.json` is `start`. */
+/** Exits the process when idle after `close`, with 0, or after a `failed`, with 1. */
 export function runAgent(settings: Settings): void {
-  const outbox = new Outbox(settings.outboxDir);
-  const answers = new Answers(outbox);
-  const prompts = new Prompts(settings.groupDir);
-  const tools = new HostTools(outbox);
-  let isClosing = false;
+  const write = openOutbox(settings.dirs.outbox);
+  const tools = createHostTools(write);
+  const report = createReporter(write);
+  // Stays open, so that prompts can join a running turn.
+  const prompts = new PassThrough({ objectMode: true });
 
-  const converse = async (start: Start): Promise<void> => {
-    const messages = openSession(settings, start, { prompts, tools });
-    for await (const message of messages) answers.take(message);
-    if (!isClosing) throw new Error('claude left by itself');
-    process.exit(exitCodes.closed);
-  };
-  const close = (): void => {
-    isClosing = true;
-    prompts.end();
-    setTimeout(() => process.exit(exitCodes.closed), settings.closeTimeoutMs);
-  };
-  const take = (file: InFile): void => {
-    switch (file.kind) {
-      case 'start':
-        converse(file).catch((error) => fail(outbox, error));
-        break;
-      case 'prompt':
-        answers.expect(file.uuid);
-        prompts.push(file);
-        break;
-      case 'response':
-        tools.answer(file);
-        break;
-      case 'close':
-        close();
-        break;
-    }
+  const converse = async (options: Options): Promise<void> => {
+    const prompt = userMessages(prompts, settings.dirs.group);
+    const mcpServers = { nanoclaw: tools.server };
+    for await (const message of query({ prompt, options: { ...options, mcpServers } }))
+      report(message);
+    if (!prompts.writableEnded) throw new Error('claude left by itself');
+    process.exit(0);
   };
 
   // Rejections that nobody handles come here too.
-  process.on('uncaughtException', (error) => fail(outbox, error));
-  readInbox(settings.inboxDir, take);
-}
-
-/** Tells the host that the session cannot go on, and exits. */
-function fail(outbox: Outbox, error: unknown): void {
-  const detail = error instanceof Error ? error.message : String(error);
-  const isLost = detail.includes('No conversation found');
-  try {
+  process.on('uncaughtException', (error) => {
+    console.error(error); // The disk may be full.
+    const isLost = error.message.includes('No conversation found');
     const reason = isLost ? 'session-lost' : 'crashed';
-    outbox.write({ kind: 'failed', reason, detail: cut(detail, 2000) });
-  } catch (writeError) {
-    console.error(writeError); // The disk is full; the exit code still tells.
-  }
-  process.exit(isLost ? exitCodes.sessionLost : exitCodes.crashed);
+    write({ kind: 'failed', reason, detail: cut(error.message, 2000) });
+    process.exit(1);
+  });
+  readInbox(settings.dirs.inbox, (file) => {
+    switch (file.kind) {
+      case 'start':
+        void converse(sessionOptions(settings, file));
+        break;
+      case 'prompt':
+        prompts.write(file);
+        break;
+      case 'response':
+        tools.answer(file.requestId, file);
+        break;
+      case 'close':
+        prompts.end();
+    }
+  });
 }

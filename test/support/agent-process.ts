@@ -60,8 +60,6 @@ export interface AgentOptions {
   instructions?: string;
   modelSilenceMaxMs?: number;
   claudePath?: string;
-  closeTimeoutMs?: number;
-  environment?: Record<string, string>;
 }
 
 let runs = 0;
@@ -104,6 +102,7 @@ export class AgentProcess {
       [options.program, JSON.stringify(this.#settings(options))],
       {
         cwd: dir,
+        env: this.#environment(),
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
@@ -205,24 +204,27 @@ export class AgentProcess {
 
   #settings(options: AgentOptions) {
     return {
-      groupDir: this.groupDir,
-      globalDir: this.globalDir,
-      inboxDir: this.#inboxDir,
-      outboxDir: this.#outboxDir,
+      dirs: {
+        group: this.groupDir,
+        global: this.globalDir,
+        inbox: this.#inboxDir,
+        outbox: this.#outboxDir,
+      },
       claudePath: options.claudePath ?? claudePath,
       modelUrl: options.modelUrl,
       modelSilenceMaxMs: options.modelSilenceMaxMs ?? 120_000,
-      closeTimeoutMs: options.closeTimeoutMs ?? 1500,
-      environment: {
-        PATH: process.env.PATH,
-        HOME: this.homeDir,
-        TZ: 'Europe/Paris',
-        LANG: 'C.UTF-8',
-        ANTHROPIC_API_KEY: 'placeholder',
-        // The container never runs as root, but a test may.
-        ...(process.getuid?.() === 0 && { IS_SANDBOX: '1' }),
-        ...options.environment,
-      },
+    };
+  }
+
+  #environment() {
+    return {
+      PATH: process.env.PATH,
+      HOME: this.homeDir,
+      TZ: 'Europe/Paris',
+      LANG: 'C.UTF-8',
+      ANTHROPIC_API_KEY: 'placeholder',
+      // The container never runs as root, but a test may.
+      ...(process.getuid?.() === 0 && { IS_SANDBOX: '1' }),
     };
   }
 
