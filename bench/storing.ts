@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from '../src/base.ts';
-import { Commands } from '../src/commands.ts';
+import { createCommands } from '../src/commands.ts';
 import { defaultLimits, loadConfig } from '../src/config.ts';
 import { Store } from '../src/db.ts';
 import { GroupQueue } from '../src/group-queue.ts';
@@ -15,7 +15,7 @@ import { openGroup } from '../src/groups.ts';
 import { systemClock } from '../src/host.ts';
 import { openLog } from '../src/log.ts';
 import { Outbox } from '../src/outbox.ts';
-import { Router } from '../src/router.ts';
+import { type RouterDependencies, receive } from '../src/router.ts';
 import { prepareState } from '../src/state-folders.ts';
 import { Turns } from '../src/turn.ts';
 import type { InboundMessage } from '../src/types.ts';
@@ -31,7 +31,7 @@ const chatId = 'bench:busy';
 interface Filled {
   size: number;
   store: Store;
-  router: Router;
+  router: RouterDependencies;
   batchMs: number[];
 }
 
@@ -44,7 +44,7 @@ export async function measureStoring(dir: string) {
     for (const one of filled) {
       const batch = newBatch();
       const startMs = nowMs();
-      await one.router.receive(batch);
+      await receive(one.router, batch);
       if (round >= 0) one.batchMs.push(nowMs() - startMs);
     }
   for (const { store } of filled) store.close();
@@ -67,15 +67,15 @@ async function fill(dir: string, size: number): Promise<Filled> {
   const config = loadConfig({ NANOCLAW_HOME: dir }, projectDir);
   prepareState(config);
   const store = new Store(join(config.storeDir, 'nanoclaw.db'));
-  const log = await openLog(config, defaultLimits);
+  const log = await openLog(config);
   const base = { config, limits: defaultLimits, clock: systemClock, log, store };
-  openGroup(store, systemClock, { folder: 'busy', chatId, name: 'busy' });
+  openGroup(store, { folder: 'busy', chatId, name: 'busy' });
   for (let left = size; left > 0; left -= fillAtOnce)
     store.run(
       `WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)
-       INSERT INTO messages (chat_id, id, sender_id, sender_name, text, sent_at, stored_at,
+       INSERT INTO messages (chat_id, id, sender_id, sender_name, text, sent_at,
          attachments, wakes, handled_at)
-       SELECT ?, hex(randomblob(10)), 'bench:them', 'them', ?, n, n, '[]', 0, n FROM counter`,
+       SELECT ?, hex(randomblob(10)), 'bench:them', 'them', ?, n, '[]', 0, n FROM counter`,
       ...[Math.min(left, fillAtOnce), chatId, text],
     );
   return { size, store, router: openRouter(base), batchMs: [] };
@@ -96,7 +96,7 @@ function newBatch(): InboundMessage[] {
 }
 
 /** The router among its real neighbours, none of which any of these messages concerns. */
-function openRouter(base: Base): Router {
+function openRouter(base: Base): RouterDependencies {
   const never = (): never => {
     throw new Error('a message woke somebody');
   };
@@ -121,6 +121,6 @@ function openRouter(base: Base): Router {
     settled: never,
   });
   const { assistantName } = base.config;
-  const commands = new Commands({ assistantName, turns, queue, describeHost: never });
-  return new Router({ ...base, outbox, commands, wake: never });
+  const findCommand = createCommands({ assistantName, turns, queue, describeHost: never });
+  return { ...base, outbox, findCommand, wake: never };
 }

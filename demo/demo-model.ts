@@ -3,6 +3,7 @@
  * answer. It makes the agent run real commands in its container and repeats what they
  * printed. It understands nothing, and invents nothing either.
  */
+import type { ModelAccess } from '../src/config.ts';
 import {
   type MessagesServer,
   type ModelCall,
@@ -43,11 +44,12 @@ else
   echo 'There is no CLAUDE.md in my folder yet.'
 fi`;
 
-export type DemoModel = MessagesServer;
+/** Reached as the real one is. */
+export type DemoModel = MessagesServer & ModelAccess;
 
 /** Starts the demo model on loopback. */
-export function startDemoModel(assistantName: string): Promise<DemoModel> {
-  return startMessagesServer({
+export async function startDemoModel(assistantName: string): Promise<DemoModel> {
+  const server = await startMessagesServer({
     reply: (call) => {
       const followUp = call.followUps.findLast((text) => text.includes('<message '));
       const result = call.toolResults.at(-1);
@@ -58,6 +60,7 @@ export function startDemoModel(assistantName: string): Promise<DemoModel> {
       return { kind: 'blocks', blocks: [toolUse('Bash', { command })] };
     },
   });
+  return { ...server, baseUrl: server.url, credential: { kind: 'api-key', secret: 'demo' } };
 }
 
 function say(text: string) {

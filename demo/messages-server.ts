@@ -84,6 +84,8 @@ export async function startMessagesServer(options: {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
+    // It serves whoever started it and keeps no process alive.
+    server.unref();
   });
   const address = server.address();
   return {

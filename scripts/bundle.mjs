@@ -1,5 +1,6 @@
 /**
- * Bundles the two programs into dist/: the host, and what runs inside the containers.
+ * Bundles the two programs into dist/: the host, and what runs inside the containers; beside
+ * them lies the containers' system call filter.
  * Rebuilds only when a source changed; writes each file whole, so that a start beside it
  * never reads half a file. It checks no types: that is `npm run check`.
  */
@@ -13,9 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { seccompFilter } from './seccomp.mjs';
 
 const sources = ['src', 'container', 'cli', 'demo'];
-const inputs = ['package-lock.json', 'scripts/bundle.mjs'];
+const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
 const stampFile = 'sources.sha256';
 
 const host = { entryPoints: ['src/index.ts'], outfile: 'dist/nanoclaw.js', packages: 'external' };
@@ -43,6 +45,8 @@ export function isBuilt(projectDir) {
 export async function build(projectDir) {
   const hash = hashSources(projectDir);
   await bundle(projectDir, [host, agentRunner]);
+  const filter = seccompFilter(process.arch);
+  if (filter) writeWhole(join(projectDir, 'dist/seccomp.bpf'), filter);
   writeWhole(join(projectDir, 'dist', stampFile), hash);
 }
 

@@ -6,7 +6,7 @@ import type { GroupQueue } from './group-queue.ts';
 import type { Turns } from './turn.ts';
 import type { Group } from './types.ts';
 
-export interface CommandDependencies {
+interface CommandDependencies {
   assistantName: string;
   turns: Turns;
   queue: GroupQueue;
@@ -14,44 +14,30 @@ export interface CommandDependencies {
   describeHost(): string[];
 }
 
-interface Command {
+export interface Command {
   name: string;
   help: string;
   /** Carries it out in the group and returns the answer. */
   run(group: Group): string;
 }
 
-/** A command that a message calls. */
-export interface CommandCall {
-  run(group: Group): string;
-}
+/** The command that a message consists of, with or without the assistant's name before it. */
+export type FindCommand = (text: string) => Command | undefined;
 
-export class Commands {
-  readonly #table: readonly Command[];
-  readonly #mention: RegExp;
-
-  constructor(deps: CommandDependencies) {
-    this.#table = commandTable(deps);
-    this.#mention = new RegExp(`^@${deps.assistantName}[\\s,:]+`, 'iu');
-  }
-
-  /** The command that a message consists of, with or without the assistant's name before it. */
-  find(text: string): CommandCall | undefined {
-    const word = text.trim().replace(this.#mention, '').trim().toLowerCase();
-    if (word === '/help') return { run: () => this.#help() };
-    return this.#table.find(({ name }) => word === `/${name}`);
-  }
-
-  #help(): string {
-    const lines = this.#table.map(({ name, help }) => `/${name}: ${help}`);
-    return ['/help: this list', ...lines, 'Anything else goes to the assistant.'].join('\n');
-  }
-}
-
-function commandTable({ turns, queue, describeHost }: CommandDependencies): readonly Command[] {
-  return [
+export function createCommands(deps: CommandDependencies): FindCommand {
+  const { turns, queue } = deps;
+  const mention = new RegExp(`^@${deps.assistantName}[\\s,:]+`, 'iu');
+  const table: Command[] = [
     {
-      name: 'stop',
+      name: '/help',
+      help: 'this list',
+      run: () => {
+        const lines = table.map(({ name, help }) => `${name}: ${help}`);
+        return [...lines, 'Anything else goes to the assistant.'].join('\n');
+      },
+    },
+    {
+      name: '/stop',
       help: 'stop what the assistant is doing here, at once',
       run: ({ folder }) => {
         const wasBusy = turns.stop(folder);
@@ -60,7 +46,7 @@ function commandTable({ turns, queue, describeHost }: CommandDependencies): read
       },
     },
     {
-      name: 'new',
+      name: '/new',
       help: 'start a fresh conversation; notes and files are kept',
       run: ({ folder }) => {
         turns.renew(folder);
@@ -69,18 +55,20 @@ function commandTable({ turns, queue, describeHost }: CommandDependencies): read
       },
     },
     {
-      name: 'status',
+      name: '/status',
       help: 'what runs, and on what',
       run: ({ folder }) => {
-        const [running, idle, waiting] = (['running', 'idle', 'waiting'] as const).map((state) =>
-          queue.count(state),
-        );
+        const here = turns.isActive(folder) ? 'working' : queue.isBusy(folder) ? 'waiting' : 'idle';
         return [
-          `Here: ${turns.isActive(folder) ? 'working' : queue.isBusy(folder) ? 'waiting' : 'idle'}.`,
-          `Everywhere: ${running} working, ${idle} warm, ${waiting} waiting.`,
-          ...describeHost(),
+          `Here: ${here}.`,
+          `Everywhere: ${queue.count('running')} working, ${queue.count('idle')} warm, ${queue.count('waiting')} waiting.`,
+          ...deps.describeHost(),
         ].join('\n');
       },
     },
   ];
+  return (text) => {
+    const word = text.trim().replace(mention, '').trim().toLowerCase();
+    return table.find(({ name }) => word === name);
+  };
 }

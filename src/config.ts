@@ -1,9 +1,8 @@
 /**
- * Constants with their units, and what the environment may say: where the state lives,
- * which runtime, the assistant's name, and the model's credential. There is no other
+ * Constants with their units, and what the environment may say. There is no other
  * configuration; to change anything else, change it here.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
@@ -28,17 +27,16 @@ export const defaultLimits = {
   /** Between asking a container to close and killing it. */
   closeGraceMs: 2 * second,
 
-  /** A turn that the model failed is tried again after these waits, then given up. */
+  /** Waits between attempts of a turn that the model failed; then it is given up. */
   retryDelaysMs: [5, 15, 45, 135, 405, 600, 600, 600].map((seconds) => seconds * second),
-  /** The person is told that the model is away once this many attempts have failed. */
+  /** After so many the person is told that the model is away. */
   attemptsBeforeNotice: 2,
-  /** Attempts of one turn whose container or host died under it. */
   crashAttemptsMax: 3,
   crashRetryDelayMs: second,
 
   /** Untriggered messages shown as context, the newest. */
   contextMessagesMax: 50,
-  /** Messages in one prompt, and their text in UTF-16 units. */
+  /** Messages in one prompt; texts are measured in UTF-16 units. */
   promptMessagesMax: 200,
   promptTextMax: 150_000,
   messageTextMax: 100_000,
@@ -48,11 +46,11 @@ export const defaultLimits = {
   /** An image above this is named in the prompt but not shown to the model. */
   imageBytesMax: 5 * mebibyte,
 
-  /** Files in one listing of an out folder; the rest waits for the next. */
+  /** Files in one listing of an out folder; the rest waits. */
   outFilesPerSweep: 1000,
   /** Backs up the file system's events, which may be lost or absent (VMs of macOS). */
   outSweepMs: 5 * second,
-  /** Refused files kept per agent for a look, and the bytes kept of each. */
+  /** Refused files kept per agent, and of each. */
   quarantineFilesMax: 20,
   quarantineFileBytesMax: 64 * 1024,
 
@@ -60,10 +58,8 @@ export const defaultLimits = {
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   sendFileBytesMax: 64 * mebibyte,
 
-  /** What is kept of a container's standard error, in UTF-16 units. */
+  /** What is kept of a container's standard error. */
   stderrTextMax: 2000,
-  logFileSize: '10m',
-  logFilesMax: 5,
 
   container: {
     memoryBytes: 2048 * mebibyte,
@@ -83,113 +79,82 @@ export const retention = {
   turnsMs: 90 * day,
   outboxMs: 30 * day,
   filesMs: 7 * day,
-} as const;
+};
 
-/** The one path that each kind of credential takes to the model API. */
-export type Credential =
-  | { kind: 'api-key'; secret: string }
-  | { kind: 'oauth-token'; secret: string }
-  | { kind: 'auth-token'; secret: string };
+export interface Credential {
+  kind: 'api-key' | 'oauth-token' | 'auth-token';
+  secret: string;
+}
 
 export interface ModelAccess {
   baseUrl: string;
   credential: Credential;
+  /** Ends the demo model. */
+  close?(): Promise<void>;
 }
 
-export interface Config {
-  assistantName: string;
-  /** The program: sources, built files, node_modules. */
-  projectDir: string;
-  /** The state: groups/, store/, data/. */
-  homeDir: string;
-  groupsDir: string;
-  storeDir: string;
-  dataDir: string;
-  socketPath: string;
-  /** A runtime's name that is to be used, or null to detect one. */
-  runtime: string | null;
-  /** Null when no credential is there: then the demo model answers. */
-  model: ModelAccess | null;
-  /** pino's level for the terminal, or null for none. */
-  terminalLogLevel: string | null;
-}
+export type Config = ReturnType<typeof loadConfig>;
 
-const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
-const optional = z
+const optional = z.string().optional();
+const assistantName = z
   .string()
-  .trim()
-  .transform((value) => value || undefined)
-  .optional();
+  .regex(/^[\p{L}\p{N}][\p{L}\p{N}\p{M}_-]{0,29}$/u, 'one word of letters and digits, at most 30');
+const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
 const environmentSchema = z.object({
   ANTHROPIC_API_KEY: optional,
   CLAUDE_CODE_OAUTH_TOKEN: optional,
   ANTHROPIC_AUTH_TOKEN: optional,
-  ANTHROPIC_BASE_URL: optional.pipe(z.url({ protocol: /^https?$/ }).optional()),
-  ASSISTANT_NAME: optional.pipe(
-    z
-      .string()
-      .regex(
-        /^[\p{L}\p{N}][\p{L}\p{N}\p{M}_-]{0,29}$/u,
-        'one word of letters and digits, at most 30',
-      )
-      .optional(),
-  ),
+  ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.anthropic.com'),
+  ASSISTANT_NAME: assistantName.default('Andy'),
   NANOCLAW_HOME: optional,
   NANOCLAW_RUNTIME: optional,
-  LOG_LEVEL: optional.pipe(z.enum(levels).optional()),
+  LOG_LEVEL: logLevel.default('silent'),
 });
 
 /**
  * Reads the environment and the project's `.env` (the environment wins).
- * Throws UserError with one line per wrong setting.
+ * Throws UserError that names what is wrong.
  */
-export function loadConfig(
-  environment: Record<string, string | undefined>,
-  projectDir: string,
-): Config {
-  const merged = { ...readDotEnv(join(projectDir, '.env')), ...environment };
-  const parsed = environmentSchema.safeParse(merged);
-  if (!parsed.success) {
-    const lines = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
-    throw new UserError(`The settings cannot be used.\n${lines.join('\n')}`);
-  }
+export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string) {
+  const path = join(projectDir, '.env');
+  const dotEnv = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
+  const given = Object.entries({ ...dotEnv, ...environment })
+    .map(([name, value]) => [name, value?.trim()])
+    // Set to nothing counts as not set.
+    .filter(([, value]) => value);
+  const parsed = environmentSchema.safeParse(Object.fromEntries(given));
+  if (!parsed.success)
+    throw new UserError(`The settings cannot be used.\n${z.prettifyError(parsed.error)}`);
   const settings = parsed.data;
   const homeDir = resolve(settings.NANOCLAW_HOME ?? projectDir);
   const dataDir = join(homeDir, 'data');
   return {
-    assistantName: settings.ASSISTANT_NAME ?? 'Andy',
+    assistantName: settings.ASSISTANT_NAME,
+    /** The program: sources, built files, node_modules. */
     projectDir,
+    /** The state; all that follows lies in it. */
     homeDir,
     groupsDir: join(homeDir, 'groups'),
     storeDir: join(homeDir, 'store'),
     dataDir,
+    logsDir: join(dataDir, 'logs'),
     socketPath: join(dataDir, 'nanoclaw.sock'),
+    /** The name of the one that is to be used, or null to detect one. */
     runtime: settings.NANOCLAW_RUNTIME ?? null,
+    /** Null when no credential is there: then the demo model answers. */
     model: modelAccess(settings),
-    terminalLogLevel: settings.LOG_LEVEL ?? null,
+    terminalLogLevel: settings.LOG_LEVEL,
   };
 }
 
 function modelAccess(settings: z.infer<typeof environmentSchema>): ModelAccess | null {
-  const baseUrl = settings.ANTHROPIC_BASE_URL ?? 'https://api.anthropic.com';
-  if (settings.ANTHROPIC_API_KEY)
-    return { baseUrl, credential: { kind: 'api-key', secret: settings.ANTHROPIC_API_KEY } };
-  if (settings.CLAUDE_CODE_OAUTH_TOKEN)
-    return {
-      baseUrl,
-      credential: { kind: 'oauth-token', secret: settings.CLAUDE_CODE_OAUTH_TOKEN },
-    };
-  if (settings.ANTHROPIC_AUTH_TOKEN)
-    return { baseUrl, credential: { kind: 'auth-token', secret: settings.ANTHROPIC_AUTH_TOKEN } };
+  const secrets: [Credential['kind'], string | undefined][] = [
+    ['api-key', settings.ANTHROPIC_API_KEY],
+    ['oauth-token', settings.CLAUDE_CODE_OAUTH_TOKEN],
+    ['auth-token', settings.ANTHROPIC_AUTH_TOKEN],
+  ];
+  for (const [kind, secret] of secrets)
+    if (secret) return { baseUrl: settings.ANTHROPIC_BASE_URL, credential: { kind, secret } };
   return null;
-}
-
-function readDotEnv(path: string): Record<string, string> {
-  try {
-    return parseEnv(readFileSync(path, 'utf8')) as Record<string, string>;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new UserError(`${path} cannot be read: ${String(error)}`);
-  }
 }

@@ -1,12 +1,11 @@
 /**
- * One container's life: start, talk, stop. Everything that can end it runs in one race; the
- * winner's reason is recorded once, and there is one way out that leaves nothing behind.
+ * One container's life: start, talk, stop. Whatever ends it first is recorded as the reason,
+ * once, and there is one way out that leaves nothing behind.
  */
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Config, Credential } from './config.ts';
 import { spawnLaunch } from './container-runtime.ts';
 import { endRun, saveRun } from './db/runs.ts';
@@ -51,10 +50,10 @@ export class Run implements Speaker {
   readonly #name: string;
   readonly #reader: OutReader;
   readonly #asked: Deferred<RunEnd> = deferred();
-  readonly #alive: Deferred<'alive'> = deferred();
   #closing: RunEndReason | undefined;
   #open = true;
   #sent = 0;
+  #cancelStartTimeout = () => {};
 
   /** Starts a container. `start` opens its session; further files can be sent at once. */
   constructor(deps: RunnerDependencies, agent: Agent, start: InFile) {
@@ -91,7 +90,10 @@ export class Run implements Speaker {
     this.#deps.clock.after(this.#deps.limits.closeGraceMs, () => this.kill(reason));
   }
 
-  /** Ends the container at once. What it had to say is applied still, unless it was stopped. */
+  /**
+   * Ends the container at once; the first reason counts. What it had to say is applied still,
+   * unless it was stopped.
+   */
   kill(reason: RunEndReason, detail = ''): void {
     this.#open = false;
     if (reason === 'stopped' || reason === 'new-session') this.#reader.close();
@@ -99,36 +101,47 @@ export class Run implements Speaker {
   }
 
   noteAlive(): void {
-    this.#alive.resolve('alive');
+    this.#cancelStartTimeout();
   }
 
-  /** Every way to end, side by side; the first one is the reason. */
+  /** Ends when the process does, or when anything else asks for it first. */
   async #live(start: InFile): Promise<RunEnd> {
     let child: ChildProcessWithoutNullStreams | undefined;
-    const over = new AbortController();
     let end: RunEnd;
     try {
       prepareFolders(this.agent, { config: this.#deps.config, runDir: this.#dir });
       this.send(start);
       child = this.#spawn();
-      end = await Promise.race([
-        this.#asked.promise,
-        this.#exit(child),
-        this.#wireBroken(child, over.signal),
-        this.#startTimeout(over.signal),
-      ]);
+      end = await Promise.race([this.#asked.promise, this.#exit(child)]);
     } catch (error) {
       end = { reason: 'start-failed', detail: String(error) };
     }
     this.#open = false;
+    this.#cancelStartTimeout();
     await this.#finish(child, end);
-    over.abort();
     return end;
   }
 
   #spawn(): ChildProcessWithoutNullStreams {
-    const { runtime, config, model, limits, log } = this.#deps;
-    const spec: ContainerSpec = {
+    const { runtime, model, limits, log, clock } = this.#deps;
+    const child = spawnLaunch(runtime.launch(this.#spec()));
+    this.#reader.start();
+    const wire = serveWire({ input: child.stdout, output: child.stdin }, { model, log });
+    // It breaks when the process dies, too; the exit tells more, a moment later.
+    void wire.broken.then(({ message }) =>
+      clock.after(exitGraceMs, () => this.kill('wire-broken', message)),
+    );
+    child.once('close', () => wire.close());
+    this.#cancelStartTimeout = clock.after(limits.startTimeoutMs, () =>
+      this.kill('start-timeout', `no sign of life in ${limits.startTimeoutMs} ms`),
+    );
+    step(log, 'container-spawned', { run: this.runId, agent: this.agent.id });
+    return child;
+  }
+
+  #spec(): ContainerSpec {
+    const { config, model, limits } = this.#deps;
+    return {
       name: this.#name,
       uid: this.agent.group.uid,
       mounts: mountsFor(this.agent, { config, runDir: this.#dir }),
@@ -142,10 +155,6 @@ export class Run implements Speaker {
       command: ['node', `${inside.program}/agent-runner.js`],
       limits: limits.container,
     };
-    const child = spawnLaunch(runtime.launch(spec));
-    this.#reader.start();
-    step(log, 'container-spawned', { run: this.runId, agent: this.agent.id });
-    return child;
   }
 
   async #exit(child: ChildProcessWithoutNullStreams): Promise<RunEnd> {
@@ -157,24 +166,6 @@ export class Run implements Speaker {
     const [code, signal] = await once(child, 'close');
     if (this.#closing) return { reason: this.#closing, detail: '' };
     return { reason: 'crashed', detail: `exit ${code ?? signal}: ${lastWords.trim()}` };
-  }
-
-  /** The wire also breaks when the process dies; its exit tells more, a moment later. */
-  async #wireBroken(child: ChildProcessWithoutNullStreams, over: AbortSignal): Promise<RunEnd> {
-    const { model, log } = this.#deps;
-    const wire = serveWire({ input: child.stdout, output: child.stdin }, { model, log });
-    over.addEventListener('abort', () => wire.close());
-    const error = await wire.broken;
-    await delay(exitGraceMs);
-    return { reason: 'wire-broken', detail: error.message };
-  }
-
-  async #startTimeout(signal: AbortSignal): Promise<RunEnd> {
-    const { startTimeoutMs } = this.#deps.limits;
-    const late = delay(startTimeoutMs, 'late', { signal }).catch(() => 'over');
-    const first = await Promise.race([this.#alive.promise, late]);
-    if (first !== 'late') return new Promise(() => {});
-    return { reason: 'start-timeout', detail: `no sign of life in ${startTimeoutMs} ms` };
   }
 
   /** The one way out: nothing of the run lives or lies about afterwards. */
@@ -190,8 +181,9 @@ export class Run implements Speaker {
       await this.#reader.drain();
       this.#reader.close();
       await runtime.release(this.#name);
-      endRun(store, this.runId, end, clock.now());
+      // In this order: what is left of a run that has not ended is removed at the next start.
       rmSync(this.#dir, { recursive: true, force: true });
+      endRun(store, this.runId, end, clock.now());
     } catch (error) {
       log.error({ ...facts, err: error }, 'the end of a run was untidy');
     }

@@ -32,7 +32,7 @@ export async function detectRuntime(
   if (engine !== undefined) return engine;
   if (process.platform === 'linux' && names.length !== 1) return openBubblewrap(projectDir);
   throw new UserError(
-    `${names.join(', ')}: not running, or without the image nanoclaw-agent. Start it and build the image: see /setup.`,
+    `${names.join(', ')}: not running, or without the image nanoclaw-agent. Unset NANOCLAW_RUNTIME to use bubblewrap.`,
   );
 }
 

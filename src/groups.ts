@@ -1,21 +1,17 @@
-/** Registering groups, and how a chat stands. */
+/** Groups and their agents: registering one, finding one, and how its chat stands. */
 import { findGroup, findGroupByChat, saveGroup } from './db/groups.ts';
 import { hasUnclaimed } from './db/messages.ts';
 import { findNextPending } from './db/outbox.ts';
 import type { Store } from './db.ts';
 import { isGroupFolder } from './mounts.ts';
-import { type ChatId, type Clock, type Group, type Settled, UserError } from './types.ts';
+import { type Agent, type ChatId, type Group, type Settled, UserError } from './types.ts';
 
 /**
  * The chat's group, registered on first use. Throws UserError when the folder's name is not
  * allowed or belongs to another chat.
  */
-export function openGroup(
-  store: Store,
-  clock: Clock,
-  { folder, chatId, name }: { folder: string; chatId: ChatId; name: string },
-  isMain = false,
-): Group {
+export function openGroup(store: Store, request: Pick<Group, 'folder' | 'chatId' | 'name'>): Group {
+  const { folder, chatId } = request;
   const known = findGroupByChat(store, chatId);
   if (known) return known;
   if (!isGroupFolder(folder))
@@ -23,9 +19,15 @@ export function openGroup(
       `"${folder}" cannot name a group: use up to 40 lower-case letters, digits, - and _.`,
     );
   if (findGroup(store, folder)) throw new UserError(`The group ${folder} belongs to another chat.`);
-  const group = { folder, chatId, name, isMain, requiresTrigger: !isMain };
-  saveGroup(store, group, clock.now());
-  return openGroup(store, clock, { folder, chatId, name });
+  saveGroup(store, { ...request, isMain: false, requiresTrigger: true });
+  return openGroup(store, request);
+}
+
+/** Throws when there is no such agent. */
+export function loadAgent(store: Store, id: string): Agent {
+  const group = findGroup(store, id);
+  if (!group) throw new Error(`there is no agent ${id}`);
+  return { id, group };
 }
 
 /** Whether everything that was said in the chat is answered and delivered. */

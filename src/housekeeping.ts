@@ -7,16 +7,16 @@ import { isFilePending } from './db/outbox.ts';
 import { removeExpired } from './db/retention.ts';
 
 /** Sweeps now and then again and again; returns the way to stop. */
-export function sweepRegularly(deps: Base): () => void {
+export function sweepRegularly(base: Base): () => void {
   let cancel = () => {};
   const sweep = () => {
     try {
-      removeExpired(deps.store, deps.clock.now());
-      removeSentFiles(deps);
+      removeExpired(base.store, base.clock.now());
+      removeSentFiles(base);
     } catch (error) {
-      deps.log.error({ err: error }, 'the sweep failed');
+      base.log.error({ err: error }, 'the sweep failed');
     }
-    cancel = deps.clock.after(retention.sweepEveryMs, sweep);
+    cancel = base.clock.after(retention.sweepEveryMs, sweep);
   };
   sweep();
   return () => cancel();

@@ -2,6 +2,7 @@
  * The entry: `main([])` starts the host and, where there is a terminal or piped input, a
  * chat with the main group; `main(['chat', ...])` attaches to a host that runs.
  */
+import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -10,88 +11,68 @@ import { type Config, loadConfig } from './config.ts';
 import { startHost } from './host.ts';
 import { UserError } from './types.ts';
 
-const usage = 'Usage: npm start | npm run chat -- [--group NAME] [--as NAME]';
+interface Person {
+  group: string;
+  as: string;
+}
 
 /** Resolves to the exit status. What the person can mend is said in plain words. */
 export async function main(argv: string[]): Promise<number> {
   try {
     const config = loadConfig(process.env, dirname(import.meta.dirname));
-    if (argv.length === 0) return await run(config);
-    if (argv[0] === 'chat') return await attach(config, argv.slice(1));
-    throw new UserError(usage);
+    const { command, ...who } = readArguments(argv);
+    return await (command === 'chat' ? chatHere(config, who) : run(config, who));
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
+    // A full disk, a folder of somebody else: the message says which, a stack adds nothing.
+    if (!(error instanceof Error && (error instanceof UserError || 'syscall' in error)))
+      throw error;
     process.stderr.write(`${error.message}\n`);
     return 1;
   }
 }
 
-async function run(config: Config): Promise<number> {
+function readArguments([command, ...args]: string[]) {
+  try {
+    const options = {
+      group: { type: 'string', default: 'main' },
+      as: { type: 'string', default: 'you' },
+    } as const;
+    if (command === undefined || command === 'chat')
+      return { command, ...parseArgs({ args, options }).values };
+    throw new Error('unknown command');
+  } catch (error) {
+    const usage = 'Usage: npm start | npm run chat -- [--group NAME] [--as NAME]';
+    throw new UserError(usage, { cause: error });
+  }
+}
+
+async function run(config: Config, who: Person): Promise<number> {
   // Agents read what the host puts into their folders, whatever the caller's mask is.
   process.umask(0o022);
-  const stopped = stopSignal();
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  const stopped = Promise.race(signals.map((signal) => once(process, signal))).then(() => 0);
   const host = await startHost(config);
-  process.stderr.write(`${host.describe().join('\n')}\n${host.isDemo ? demoNotice : ''}`);
+  process.stderr.write(`${host.describe().join('\n')}\n${config.model ? '' : demoNotice}`);
   try {
-    const kind = inputKind();
-    if (kind === 'none') return await stopped;
-    return await Promise.race([stopped, chatHere(config, 'main', 'you')]);
+    return await Promise.race(hasInput() ? [stopped, chatHere(config, who)] : [stopped]);
   } finally {
     await host.stop();
   }
 }
 
 const demoNotice = `
-*** No credential was found. The answers below come from a small script, the DEMO MODEL.
-*** It is not Claude. Put ANTHROPIC_API_KEY=... (or CLAUDE_CODE_OAUTH_TOKEN=...) into .env
-*** and run \`npm start\` again to talk to Claude.
+*** No credential was found: the answers come from a small script, the DEMO MODEL, not Claude.
+*** Put ANTHROPIC_API_KEY=... (or CLAUDE_CODE_OAUTH_TOKEN=...) into .env and start again.
 
 `;
 
-async function attach(config: Config, args: string[]): Promise<number> {
-  const { values } = readArguments(args);
-  return chatHere(config, values.group, values.as);
+function chatHere({ socketPath }: Config, who: Person): Promise<number> {
+  const { stdin: input, stdout: output } = process;
+  return chat({ socketPath, ...who, input, output, isInteractive: input.isTTY });
 }
 
-function readArguments(args: string[]) {
-  try {
-    return parseArgs({
-      args,
-      options: {
-        group: { type: 'string', default: 'main' },
-        as: { type: 'string', default: 'you' },
-      },
-    });
-  } catch (error) {
-    throw new UserError(`${error instanceof Error ? error.message : error}\n${usage}`);
-  }
-}
-
-function chatHere({ socketPath }: Config, group: string, as: string): Promise<number> {
-  return chat({
-    socketPath,
-    group,
-    as,
-    input: process.stdin,
-    output: process.stdout,
-    isInteractive: inputKind() === 'terminal',
-  });
-}
-
-/** A terminal, input that ends (pipe, file), or none at all, as for a service. */
-function inputKind(): 'terminal' | 'piped' | 'none' {
-  if (process.stdin.isTTY) return 'terminal';
-  try {
-    const stat = fstatSync(0);
-    return stat.isFIFO() || stat.isFile() || stat.isSocket() ? 'piped' : 'none';
-  } catch {
-    return 'none'; // EBADF: closed.
-  }
-}
-
-function stopSignal(): Promise<number> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-      process.once(signal, () => resolve(0));
-  });
+/** Whether there is a terminal, a pipe or a file; a service has none of them. */
+function hasInput(): boolean {
+  const stdin = fstatSync(0);
+  return process.stdin.isTTY || stdin.isFIFO() || stdin.isFile() || stdin.isSocket();
 }

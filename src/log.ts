@@ -1,13 +1,12 @@
 /**
- * The log: pino, one line a fact, to rotated files in data/logs/ and to the terminal
- * only when LOG_LEVEL asks. Secrets are redacted by name here; nobody logs them on purpose.
+ * The log: pino, one line a fact, to rotated files and to the terminal only when LOG_LEVEL
+ * asks. Secrets are redacted by name here; nobody logs them on purpose.
  */
 import { channel } from 'node:diagnostics_channel';
-import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Level, type Logger, multistream, pino, type StreamEntry } from 'pino';
+import { type Logger, multistream, pino } from 'pino';
 import pinoRoll from 'pino-roll';
-import type { Config, Limits } from './config.ts';
+import type { Config } from './config.ts';
 
 export type Log = Logger;
 
@@ -25,33 +24,25 @@ export type Step =
   | 'delivery-recorded'
   | 'run-ended';
 
-const secretNames = ['secret', 'apiKey', 'token', 'authorization', '["x-api-key"]', 'credential'];
+const secretNames = ['secret', 'apiKey', 'token', 'authorization', 'x-api-key', 'credential'];
 
-/** Opens the log. Rotation keeps `limits.logFilesMax` files of `limits.logFileSize`. */
-export async function openLog(config: Config, limits: Limits): Promise<Log> {
-  const dir = join(config.dataDir, 'logs');
-  mkdirSync(dir, { recursive: true });
-  chmodSync(dir, 0o700);
+export async function openLog(config: Config): Promise<Log> {
   const file = await pinoRoll({
-    file: join(dir, 'nanoclaw'),
+    file: join(config.logsDir, 'nanoclaw'),
     extension: '.log',
-    size: limits.logFileSize,
-    limit: { count: limits.logFilesMax },
+    size: '10m',
+    limit: { count: 5 },
   });
-  const level = config.terminalLogLevel;
-  const streams: StreamEntry[] = [{ level: 'debug', stream: file }];
-  if (level && level !== 'silent')
-    streams.push({ level: level as Level, stream: pino.destination(2) });
   return pino(
     {
-      level: level === 'trace' ? 'trace' : 'debug',
+      level: 'trace',
       base: null,
-      redact: secretNames.flatMap((name) => [
-        name,
-        name.startsWith('[') ? `*${name}` : `*.${name}`,
-      ]),
+      redact: secretNames.flatMap((name) => [`["${name}"]`, `*["${name}"]`]),
     },
-    multistream(streams),
+    multistream([
+      { level: 'debug', stream: file },
+      { level: config.terminalLogLevel, stream: pino.destination(2) },
+    ]),
   );
 }
 

@@ -106,7 +106,9 @@ async function keep(
   }
 }
 
-function cutText(text: string, max: number): string {
+/** Without zero characters as well: SQLite would end the text there. */
+function cutText(original: string, max: number): string {
+  const text = original.replaceAll('\0', '\uFFFD');
   const more = text.length - max;
   return more > 0 ? `${text.slice(0, max)}\n[${more} more characters were cut]` : text;
 }

@@ -1,25 +1,62 @@
-/** The state's folders: made when missing, closed to others, groups/ filled from the templates. */
-import { chmodSync, cpSync, existsSync, mkdirSync } from 'node:fs';
+/**
+ * The state's folders: made when missing, closed to others, used by one host at a time. The
+ * local socket is the lock.
+ */
+import { once } from 'node:events';
+import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
+import type { Store } from './db.ts';
 import { UserError } from './types.ts';
 
-/** Memory files that come with the program. */
-const templates = ['main/CLAUDE.md', 'global/CLAUDE.md'];
+/** Longest path of a Unix socket (sun_path) on Linux and macOS, less the final zero. */
+const socketPathBytesMax = 103;
 
-/** Throws UserError when the state folder cannot be written. */
+/** Makes the folders and fills groups/ from the templates. Throws UserError when it cannot. */
 export function prepareState(config: Config): void {
   try {
-    for (const dir of [config.storeDir, config.dataDir, config.groupsDir]) {
+    for (const dir of [config.storeDir, config.dataDir, config.logsDir, config.groupsDir]) {
       mkdirSync(dir, { recursive: true });
-      // Not least, no other user of the host can run what an agent marks set-uid.
       chmodSync(dir, 0o700);
     }
-    for (const template of templates) {
-      const target = join(config.groupsDir, template);
-      if (!existsSync(target)) cpSync(join(config.projectDir, 'groups', template), target);
+    for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
+      const target = join(config.groupsDir, memory);
+      if (!existsSync(target)) cpSync(join(config.projectDir, 'groups', memory), target);
     }
   } catch (error) {
-    throw new UserError(`The state folder ${config.homeDir} cannot be used: ${String(error)}`);
+    throw new UserError(`The state folder ${config.homeDir} cannot be used: ${error}`);
+  }
+}
+
+/** Resolves to the listening socket (0600). Throws UserError when another host runs. */
+export async function claimSocket(path: string, store: Store): Promise<Server> {
+  if (Buffer.byteLength(path) > socketPathBytesMax)
+    throw new UserError(
+      `The state folder's path is too long for a socket (${path}). Set NANOCLAW_HOME to a shorter one.`,
+    );
+  // One at a time, or two that start could both find a socket dead and take it over.
+  return store.exclusive(async () => {
+    if (await isAnswered(path))
+      throw new UserError(
+        'NanoClaw already runs on this state. `npm run chat` attaches to it; stop it before you start another.',
+      );
+    rmSync(path, { force: true });
+    const server = createServer().listen(path);
+    await once(server, 'listening');
+    chmodSync(path, 0o600);
+    return server;
+  });
+}
+
+async function isAnswered(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false; // ENOENT: never started; ECONNREFUSED: its host died.
+  } finally {
+    socket.destroy();
   }
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { defaultLimits } from './config.ts';
 import type { Turn } from './db/turns.ts';
-import { type TurnEnd, verdictOf } from './turn-end.ts';
+import { verdictOf } from './turn-end.ts';
 import type { RunEndReason } from './types.ts';
 
 function turn(failures: number): Turn {
@@ -15,12 +15,12 @@ function turn(failures: number): Turn {
   };
 }
 
-function modelError(status: number | null): TurnEnd {
-  return { kind: 'model-error', error: { status, message: 'words of the API' } };
+function modelError(status: number | null) {
+  return { kind: 'model-error' as const, error: { status, message: 'words of the API' } };
 }
 
-function runEnd(reason: RunEndReason): TurnEnd {
-  return { kind: 'run-ended', end: { reason, detail: '' } };
+function runEnd(reason: RunEndReason) {
+  return { kind: 'run-ended' as const, end: { reason, detail: '' } };
 }
 
 describe('an attempt that the model failed', () => {
@@ -28,14 +28,14 @@ describe('an attempt that the model failed', () => {
     'for its credential (%i) is over, says so, and keeps the message',
     (status) => {
       const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
-      expect(verdict).toMatchObject({ kind: 'over', state: 'failed', keepsMessages: true });
+      expect(verdict).toMatchObject({ kind: 'over', fate: 'release' });
       expect(verdict).toHaveProperty('notice', expect.stringContaining('.env'));
     },
   );
 
   test.each([400, 404, 413])('for what was asked (%i) is over and offers /new', (status) => {
     const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
-    expect(verdict).toMatchObject({ kind: 'over', keepsMessages: false });
+    expect(verdict).toMatchObject({ kind: 'over', fate: 'close' });
     expect(verdict).toHaveProperty('notice', expect.stringContaining('/new'));
   });
 
@@ -59,7 +59,7 @@ describe('an attempt that the model failed', () => {
       1,
     );
     const last = verdictOf(modelError(529), turn(waits.length), defaultLimits);
-    expect(last).toMatchObject({ kind: 'over', keepsMessages: true });
+    expect(last).toMatchObject({ kind: 'over', fate: 'release' });
     expect(last).toHaveProperty('notice', expect.stringContaining('kept'));
   });
 });
@@ -89,7 +89,6 @@ describe('an attempt whose container ended', () => {
       });
       expect(verdictOf(runEnd(reason), turn(2), defaultLimits)).toMatchObject({
         kind: 'over',
-        state: 'failed',
         notice: expect.stringContaining('3 times'),
       });
     },
@@ -97,21 +96,17 @@ describe('an attempt whose container ended', () => {
 
   test('keeps the message when no container could be had', () => {
     expect(verdictOf(runEnd('start-failed'), turn(2), defaultLimits)).toMatchObject({
-      keepsMessages: true,
+      fate: 'release',
     });
     expect(verdictOf(runEnd('crashed'), turn(2), defaultLimits)).toMatchObject({
-      keepsMessages: false,
+      fate: 'close',
     });
   });
 });
 
-test('a stopped turn is over without a word; one that took too long says so', () => {
-  expect(verdictOf({ kind: 'stopped' }, turn(0), defaultLimits)).toMatchObject({
-    state: 'stopped',
-    notice: null,
-  });
-  expect(verdictOf({ kind: 'timeout' }, turn(0), defaultLimits)).toMatchObject({
-    state: 'failed',
+test('a turn that took too long is over and says so', () => {
+  expect(verdictOf(runEnd('turn-timeout'), turn(0), defaultLimits)).toMatchObject({
+    kind: 'over',
     reason: 'turn-timeout',
     notice: expect.stringContaining('30 minutes'),
   });

@@ -5,28 +5,21 @@ import type { ModelError } from './protocol.ts';
 import type { RunEnd } from './types.ts';
 
 export type TurnEnd =
-  | { kind: 'done' | 'stopped' | 'timeout' }
+  /** Committed already: with the last reply, or by /stop. */
+  | { kind: 'done' }
   | { kind: 'model-error'; error: ModelError }
   | { kind: 'run-ended'; end: RunEnd };
 
-type Verdict = { kind: 'done' } | ReturnType<typeof again> | ReturnType<typeof over>;
+type Verdict = ReturnType<typeof again> | ReturnType<typeof over>;
 
-export function verdictOf(end: TurnEnd, turn: Turn, limits: Limits): Verdict {
-  switch (end.kind) {
-    case 'done':
-      return { kind: 'done' };
-    case 'stopped':
-      return over('stopped', null);
-    case 'timeout':
-      return over(
-        'turn-timeout',
-        `I stopped: this took longer than ${limits.turnTimeoutMs / 60_000} minutes. Ask me to go on if I should.`,
-      );
-    case 'model-error':
-      return modelVerdict(end.error, turn, limits);
-    case 'run-ended':
-      return runVerdict(end.end, turn, limits);
-  }
+export function verdictOf(
+  end: Exclude<TurnEnd, { kind: 'done' }>,
+  turn: Turn,
+  limits: Limits,
+): Verdict {
+  return end.kind === 'model-error'
+    ? modelVerdict(end.error, turn, limits)
+    : runVerdict(end.end, turn, limits);
 }
 
 function modelVerdict({ status, message }: ModelError, turn: Turn, limits: Limits): Verdict {
@@ -62,9 +55,11 @@ function runVerdict({ reason, detail }: RunEnd, turn: Turn, limits: Limits): Ver
     case 'idle':
     case 'evicted':
       return { ...again(reason, 0), counts: false };
-    case 'stopped':
-    case 'new-session':
-      return over(reason, null);
+    case 'turn-timeout':
+      return over(
+        reason,
+        `I stopped: this took longer than ${limits.turnTimeoutMs / 60_000} minutes. Ask me to go on if I should.`,
+      );
     default: {
       const attempts = turn.failures + 1;
       if (attempts < limits.crashAttemptsMax)
@@ -86,8 +81,7 @@ function again(reason: string, afterMs: number, notice: string | null = null) {
   return { kind: 'again' as const, reason, afterMs, counts: true, notice };
 }
 
-/** Without a notice it was stopped. `release` leaves the messages to the chat's next turn. */
-function over(reason: string, notice: string | null, fate: 'close' | 'release' = 'close') {
-  const state = notice === null ? ('stopped' as const) : ('failed' as const);
-  return { kind: 'over' as const, state, reason, keepsMessages: fate === 'release', notice };
+/** `release` leaves the messages to the chat's next turn. */
+function over(reason: string, notice: string, fate: 'close' | 'release' = 'close') {
+  return { kind: 'over' as const, reason, fate, notice };
 }

@@ -41,7 +41,6 @@ interface ActiveTurn {
   turn: Turn;
   run: Run;
   end: Deferred<TurnEnd>;
-  isEnding: boolean;
 }
 
 export class Turns {
@@ -68,17 +67,12 @@ export class Turns {
   /** Hands what arrived to the agent's running turn; false when it must wait for the next. */
   nudge(agentId: string): boolean {
     const active = this.#active.get(agentId);
-    if (!active?.run.isOpen || active.isEnding) return false;
+    if (!active?.run.isOpen) return false;
     const { store } = this.#deps;
-    const { turn, run } = active;
-    this.#send(
-      run,
-      store.transaction(() => {
-        this.#gather(run.agent);
-        return this.#takePrompts(run.agent, turn.id, null);
-      }),
-    );
-    return !hasUnclaimed(store, run.agent.group.chatId);
+    const { agent } = active.run;
+    const prompts = store.transaction(() => this.#takePrompts(agent, this.#gather(agent), null));
+    this.#send(active.run, prompts);
+    return !hasUnclaimed(store, agent.group.chatId);
   }
 
   isActive(agentId: string): boolean {
@@ -97,17 +91,24 @@ export class Turns {
   /** Ends the attempt that runs for a turn, if it still does. */
   end({ id, agentId }: Turn, end: TurnEnd): void {
     const active = this.#active.get(agentId);
-    if (active?.turn.id !== id || active.isEnding) return;
-    active.isEnding = true;
+    if (active?.turn.id !== id) return;
+    this.#active.delete(agentId);
     active.end.resolve(end);
   }
 
-  /** Ends what the agent does, at once, or what waits for it. False when there was nothing. */
+  /** Ends what the agent does, at once, and what waits for it. False when there was nothing. */
   stop(agentId: string): boolean {
+    const { store, clock, loadAgent } = this.#deps;
+    const agent = loadAgent(agentId);
+    if (!this.#hasWork(agent)) return false;
+    store.transaction(() => {
+      const turnId = this.#gather(agent);
+      settleMessages(store, turnId, 'close', clock.now());
+      endTurn(store, turnId, 'stopped', 'stopped', clock.now());
+    });
     const active = this.#active.get(agentId);
-    if (!active) return this.#stopWaiting(this.#deps.loadAgent(agentId));
-    active.run.kill('stopped');
-    this.end(active.turn, { kind: 'stopped' });
+    active?.run.kill('stopped');
+    if (active) this.end(active.turn, { kind: 'done' });
     return true;
   }
 
@@ -180,21 +181,17 @@ export class Turns {
 
   async #attempt(turn: Turn, run: Run): Promise<TurnEnd> {
     const { clock, limits, showActivity } = this.#deps;
-    const active: ActiveTurn = { turn, run, end: deferred(), isEnding: false };
-    this.#active.set(turn.agentId, active);
-    const cancelLimit = clock.after(limits.turnTimeoutMs, () =>
-      this.end(turn, { kind: 'timeout' }),
-    );
+    const ending = deferred<TurnEnd>();
+    this.#active.set(turn.agentId, { turn, run, end: ending });
+    const cancelLimit = clock.after(limits.turnTimeoutMs, () => run.kill('turn-timeout'));
     void run.ended.then((end) => this.end(turn, { kind: 'run-ended', end }));
     showActivity(run.agent, 'thinking');
-    const end = await active.end.promise;
+    const end = await ending.promise;
     cancelLimit();
     showActivity(run.agent, null);
-    if (end.kind !== 'done') {
-      run.kill(end.kind === 'timeout' ? 'turn-timeout' : 'model-failed');
-      await run.ended;
-    }
-    this.#active.delete(turn.agentId);
+    if (end.kind === 'done' && run.isOpen) return end;
+    run.kill('model-failed');
+    await run.ended;
     return end;
   }
 
@@ -220,20 +217,20 @@ export class Turns {
   #conclude(agent: Agent, turn: Turn, end: TurnEnd): NextRun {
     const { store, log, clock, outbox, limits } = this.#deps;
     const { chatId } = agent.group;
-    const verdict = verdictOf(end, turn, limits);
-    log.info({ agent: agent.id, turn: turn.id, end, verdict: verdict.kind }, 'turn ended');
-    if (verdict.kind === 'done') {
+    log.info({ agent: agent.id, turn: turn.id, end }, 'attempt ended');
+    if (end.kind === 'done' || findOpenTurn(store, agent.id)?.id !== turn.id) {
       step(log, 'turn-done', { agent: agent.id, turn: turn.id });
       return { kind: 'none' };
     }
+    const verdict = verdictOf(end, turn, limits);
     store.transaction(() => {
       if (verdict.kind === 'again') {
         requeueTurn(store, turn.id, verdict.reason, verdict.counts);
         // A first turn that was killed early may not have reached the disk: nothing is missed.
         if (verdict.reason === 'session-lost' && !deleteSession(store, agent.id)) return;
       } else {
-        settleMessages(store, turn.id, verdict.keepsMessages ? 'release' : 'close', clock.now());
-        endTurn(store, turn.id, verdict.state, verdict.reason, clock.now());
+        settleMessages(store, turn.id, verdict.fate, clock.now());
+        endTurn(store, turn.id, 'failed', verdict.reason, clock.now());
       }
       if (verdict.notice) outbox.add(chatId, verdict.notice);
     });
@@ -241,16 +238,5 @@ export class Turns {
     return verdict.kind === 'again'
       ? { kind: 'retry', afterMs: verdict.afterMs }
       : { kind: 'none' };
-  }
-
-  #stopWaiting(agent: Agent): boolean {
-    const { store, clock } = this.#deps;
-    if (!this.#hasWork(agent)) return false;
-    store.transaction(() => {
-      const turnId = this.#gather(agent);
-      settleMessages(store, turnId, 'close', clock.now());
-      endTurn(store, turnId, 'stopped', 'stopped', clock.now());
-    });
-    return true;
   }
 }

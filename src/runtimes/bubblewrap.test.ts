@@ -58,7 +58,8 @@ beforeAll(async () => {
     format: 'esm',
     outfile: join(shared, 'host.mjs'),
   });
-  cpSync(join(projectDir, 'container/etc'), join(shared, 'container/etc'), { recursive: true });
+  for (const path of ['container/etc', 'dist/seccomp.bpf'])
+    cpSync(join(projectDir, path), join(shared, path), { recursive: true });
 });
 afterAll(async () => {
   await openBubblewrap(projectDir).reap(ownInstance);

@@ -3,10 +3,9 @@
  * as the host's root: there, an outer stage gathers the mounts where the agent's uid can reach
  * them, then drops to that uid.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCgroups, findCgroups, removeCgroups } from '../cgroup.ts';
-import { seccompFilter } from '../seccomp.ts';
 import type { ContainerSpec, Launch, Mount, Runtime } from './contract.ts';
 import { closeInherited, killMarked, markName } from './processes.ts';
 
@@ -81,7 +80,7 @@ function lookAtHost(projectDir: string): BubblewrapHost {
         .flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
     ],
     mounts: [{ source: process.execPath, target: '/opt/node/bin/node', readOnly: true }, ...etc],
-    filter: seccompFilter(process.arch),
+    filter: readFileSync(join(projectDir, 'dist/seccomp.bpf')),
   };
 }
 

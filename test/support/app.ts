@@ -55,7 +55,7 @@ export class App {
   }
 
   async start(): Promise<void> {
-    this.#host = await startHost(this.config, { limits: this.#limits });
+    this.#host = await startHost(this.config, this.#limits);
   }
 
   async stop(): Promise<void> {

@@ -1,26 +1,15 @@
 /**
- * Assembles the seccomp filter of the bubblewrap runtime: a deny-list of what namespaces and
- * dropped capabilities leave open, such as vsock, nested user namespaces and io_uring.
+ * Assembles the seccomp filter of the bubblewrap runtime at build time, into dist/seccomp.bpf: a
+ * deny-list of what namespaces and dropped capabilities leave open, such as vsock, nested user
+ * namespaces and io_uring.
  * Left to the kernel: what needs a capability (mount, mknod, setns), and what reaches only the
  * agent's own processes. Set-uid files gain nothing: nothing inside heeds them, and the folders
  * in which they could lie are closed to the host's other users.
  */
-import { UserError } from './types.ts';
-
-/** Their names, with their numbers on x64 and arm64. */
-type Calls = Record<string, readonly [x64: number, arm64: number]>;
-
-/** What becomes of some calls: always, or when the first argument's low half passes the test. */
-interface Rule {
-  calls: Calls;
-  verdict: keyof typeof verdicts;
-  when?: readonly [test: 'equals' | 'hasAnyBit', value: number];
-}
-
 const architectures = {
   x64: { audit: 0xc000003e, column: 0 },
   arm64: { audit: 0xc00000b7, column: 1 },
-} as const;
+};
 
 const verdicts = {
   allow: 0x7fff0000,
@@ -40,11 +29,12 @@ const firstArgumentAt = 16;
 const x32Bit = 0x40000000;
 /** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
 const namespaceBits = 0x7e020000;
-const sockets: Calls = { socket: [41, 198], socketpair: [53, 199] };
+/** Names of calls, with their numbers on x64 and arm64. */
+const sockets = { socket: [41, 198], socketpair: [53, 199] };
 /** AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, by which programs list interfaces. */
 const allowedFamilies = [1, 2, 10, 16];
 
-const refused: Calls = {
+const refused = {
   ptrace: [101, 117],
   bpf: [321, 280],
   perf_event_open: [298, 241],
@@ -55,8 +45,11 @@ const refused: Calls = {
   keyctl: [250, 219],
 };
 
-/** The first that applies decides; what none decides is allowed. */
-const rules: Rule[] = [
+/**
+ * What becomes of some calls: always, or `when` the first argument's low half passes the test.
+ * The first rule that applies decides; what none decides is allowed.
+ */
+const rules = [
   { calls: refused, verdict: 'refuse' },
   // Its flags lie in memory, which a filter cannot read.
   { calls: { clone3: [435, 435] }, verdict: 'missing' },
@@ -65,16 +58,17 @@ const rules: Rule[] = [
     verdict: 'refuse',
     when: ['hasAnyBit', namespaceBits],
   },
-  ...allowedFamilies.map(
-    (family): Rule => ({ calls: sockets, verdict: 'allow', when: ['equals', family] }),
-  ),
+  ...allowedFamilies.map((family) => ({
+    calls: sockets,
+    verdict: 'allow',
+    when: ['equals', family],
+  })),
   { calls: sockets, verdict: 'refuse' },
 ];
 
-/** The filter, as bubblewrap's `--seccomp` takes it. Throws UserError on an unknown processor. */
-export function seccompFilter(processor: string): Buffer {
-  if (processor !== 'x64' && processor !== 'arm64')
-    throw new UserError(`No system call filter for ${processor}: use docker or podman here.`);
+/** The filter, as bubblewrap's `--seccomp` takes it; null on a processor that it does not know. */
+export function seccompFilter(processor) {
+  if (architectures[processor] === undefined) return null;
   const { audit, column } = architectures[processor];
   return Buffer.concat([
     instruction('load', architectureAt),
@@ -91,19 +85,14 @@ export function seccompFilter(processor: string): Buffer {
 }
 
 /** One rule for one call. What it does not decide goes on below it. */
-function applied({ verdict, when }: Rule, number: number): Buffer[] {
+function applied({ verdict, when }, number) {
   const test = when && [instruction('load', firstArgumentAt), instruction(...when, 0, 1)];
   const body = [...(test ?? []), instruction('end', verdicts[verdict])];
   return [instruction('load', numberAt), instruction('equals', number, 0, body.length), ...body];
 }
 
 /** One `struct sock_filter`; the jumps count instructions to skip. */
-function instruction(
-  kind: keyof typeof operations,
-  value: number,
-  ifTrue = 0,
-  ifFalse = 0,
-): Buffer {
+function instruction(kind, value, ifTrue = 0, ifFalse = 0) {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt16LE(operations[kind], 0);
   bytes.writeUInt8(ifTrue, 2);

@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, test } from 'vitest';
-import { defaultLimits } from './config.ts';
-import { spawnLaunch } from './container-runtime.ts';
-import { openBubblewrap } from './runtimes/bubblewrap.ts';
-import type { Mount } from './runtimes/contract.ts';
-import { seccompFilter } from './seccomp.ts';
-import { UserError } from './types.ts';
+import { defaultLimits } from '../src/config.ts';
+import { spawnLaunch } from '../src/container-runtime.ts';
+import { openBubblewrap } from '../src/runtimes/bubblewrap.ts';
+import type { Mount } from '../src/runtimes/contract.ts';
+import { seccompFilter } from './seccomp.mjs';
 
 const projectDir = resolve(import.meta.dirname, '..');
 const dir = mkdtempSync(join(tmpdir(), 'seccomp-'));
@@ -180,7 +179,7 @@ print([name for _, name in socket.if_nameindex()])`;
 
 describe('the filter', () => {
   test('is not made for a processor whose numbers are unknown', () => {
-    expect(() => seccompFilter('riscv64')).toThrow(UserError);
+    expect(seccompFilter('riscv64')).toBeNull();
   });
 
   test.each(['x64', 'arm64'])('for %s lets no jump leave the program', (processor) => {
