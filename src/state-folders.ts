@@ -18,6 +18,7 @@ export function prepareState(config: Config): void {
   try {
     for (const dir of [config.storeDir, config.dataDir, config.logsDir, config.groupsDir]) {
       mkdirSync(dir, { recursive: true });
+      // Not least, no other user of the host can run what an agent marks set-uid.
       chmodSync(dir, 0o700);
     }
     for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
