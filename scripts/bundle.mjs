@@ -20,7 +20,7 @@ const sources = ['src', 'container', 'cli', 'demo'];
 const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
 const stampFile = 'sources.sha256';
 
-const host = { entryPoints: ['src/index.ts'], outfile: 'dist/nanoclaw.js', packages: 'external' };
+const host = { entryPoints: ['cli/index.ts'], outfile: 'dist/nanoclaw.js', packages: 'external' };
 
 /** Self-contained: inside the container there is no node_modules to import from. */
 const agentRunner = {

@@ -98,10 +98,10 @@ describe('npm start', () => {
 
   test('says file and line of a source that cannot be built', async () => {
     makeProject();
-    writeFileSync(join(dir, 'src/index.ts'), 'export const main = ;\n');
+    writeFileSync(join(dir, 'cli/index.ts'), 'export const main = ;\n');
     const started = await start();
     expect(started.code).toBe(1);
-    expect(started.stderr).toMatch(/the build failed[\s\S]*src\/index\.ts:1:/);
+    expect(started.stderr).toMatch(/the build failed[\s\S]*cli\/index\.ts:1:/);
   });
 
   test('two at once build once', async () => {
@@ -255,11 +255,11 @@ function makeProject() {
   cpSync(join(realProject, 'scripts'), join(dir, 'scripts'), { recursive: true });
   writeLocks({}, {});
   symlinkSync(join(realProject, 'node_modules/esbuild'), join(dir, 'node_modules/esbuild'));
-  mkdirSync(join(dir, 'src'));
+  for (const folder of ['src', 'cli', 'demo']) mkdirSync(join(dir, folder));
   mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
   writeFileSync(
-    join(dir, 'src/index.ts'),
+    join(dir, 'cli/index.ts'),
     `import { text } from 'node:stream/consumers';
      export async function main(argv: string[]) {
        process.stdout.write(JSON.stringify(argv) + ' ' + (await text(process.stdin)));

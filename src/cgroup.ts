@@ -1,14 +1,12 @@
 /**
  * Limits on memory, processes and CPU for containers that no engine limits: cgroups written
- * by hand, version 2 or 1. Needs root. Only the kernel's files under /sys/fs/cgroup are touched,
- * and there only the groups that carry a container's name.
+ * by hand, version 2 or 1. Needs root.
  */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerLimits } from './runtimes/contract.ts';
 
-/** The kernel's default. */
 const cpuPeriodUs = 100_000;
 
 /**

@@ -21,21 +21,18 @@ import type { Agent, RunEnd, RunEndReason } from './types.ts';
 export interface RunnerDependencies extends IpcDependencies {
   runtime: Runtime;
   model: ModelApi;
-  /** Tells the containers of this state folder from those of another. */
   instance: string;
 }
 
 /** How long the exit of a process may lag behind the end of its streams. */
 const exitGraceMs = 500;
 
-/** What each kind of credential is called inside; the value is a placeholder. */
 const placeholderNames: Record<Credential['kind'], string> = {
   'api-key': 'ANTHROPIC_API_KEY',
   'oauth-token': 'CLAUDE_CODE_OAUTH_TOKEN',
   'auth-token': 'ANTHROPIC_AUTH_TOKEN',
 };
 
-/** The folder in which a run's in/ and out/ lie. */
 export function runFolder(config: Config, agentId: string, runId: number): string {
   return join(config.dataDir, 'agents', agentId, `run-${runId}`);
 }
@@ -104,7 +101,6 @@ export class Run implements Speaker {
     this.#cancelStartTimeout();
   }
 
-  /** Ends when the process does, or when anything else asks for it first. */
   async #live(start: InFile): Promise<RunEnd> {
     let child: ChildProcessWithoutNullStreams | undefined;
     let end: RunEnd;

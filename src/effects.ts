@@ -21,7 +21,6 @@ import { type Agent, type OutboundFile, UserError } from './types.ts';
 export interface EffectDependencies extends Base {
   outbox: Outbox;
   showActivity(agent: Agent, text: string): void;
-  /** The turn's last prompt is answered, or the model failed. */
   turnEnded(turn: Turn, end: TurnEnd): void;
 }
 

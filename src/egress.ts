@@ -1,8 +1,7 @@
 /**
- * The host's end of a container's only wire: one HTTP/2 session over the child's stdout and
- * stdin, each stream of which is an HTTP/1 connection from inside. It carries calls of the
- * model API's few paths and attaches the real credential to them. Everything else is refused,
- * in words that the agent can pass on. Whatever a hostile peer does ends at most its own wire.
+ * The host's end of a container's only wire: one HTTP/2 session over its stdio, each stream of
+ * which is an HTTP/1 connection from inside. Carries the model API's few paths, with the real
+ * credential; refuses everything else. Whatever a hostile peer does ends at most its own wire.
  */
 import {
   createServer,
@@ -21,19 +20,16 @@ import { deferred } from './deferred.ts';
 import { type Stdio, stdioDuplex } from './stdio-duplex.ts';
 
 const bounds = {
-  /** Connections at once on one wire; more wait in the container. */
+  /** Connections at once on one wire. */
   streamsMax: 64,
   /** The API's own limit is 32 MB. */
   requestBytesMax: 40 * 1024 * 1024,
   /** Bytes of all requests that wait here for the API; one round trip fetches as many. */
   windowBytes: 1024 * 1024,
-  /** Memory of the session in MB, which is node's unit; above it new streams are refused. */
   sessionMegabytesMax: 16,
-  /** Frames that break the protocol, and streams refused for the limits, before the end. */
   offencesMax: 100,
   /** A connection on which nothing moves, in either direction. */
   silenceMaxMs: 15 * 60 * 1000,
-  /** A kept connection to the API. */
   upstreamIdleMs: 60 * 1000,
 };
 

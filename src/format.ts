@@ -9,7 +9,6 @@ export function mentions(text: string, assistantName: string): boolean {
   ).test(text.normalize('NFC'));
 }
 
-/** Of an earlier attempt of the turn. */
 interface Interruption {
   reason: string;
   alreadySent: string[];
@@ -43,7 +42,6 @@ function interruptionNote({ reason, alreadySent }: Interruption): string {
   ].join('\n');
 }
 
-/** For the system prompt, beside the memory files. */
 export function instructionsFor({ group }: Agent, assistantName: string): string {
   const where = group.isMain
     ? "the owner's main chat: they set you up there and may ask for anything"

@@ -1,11 +1,9 @@
 /**
- * Who runs when: one turn per agent at a time, a cap on how many agents hold a slot, the
- * longest-idle holder evicted when another waits, first come first served. Knows agents by
- * id only; it has no idea what a turn or a container is.
+ * Who runs when: one turn per agent at a time, a cap on slots, the longest-idle holder evicted
+ * when another waits, first come first served. Has no idea what a turn or a container is.
  */
 import type { Clock } from './types.ts';
 
-/** What a turn says about the agent's next one. */
 export type NextRun = { kind: 'none' } | { kind: 'retry'; afterMs: number };
 
 export interface QueueDependencies {
@@ -13,7 +11,7 @@ export interface QueueDependencies {
   /** An agent that holds a slot without a turn is evicted after this. */
   idleTimeoutMs: number;
   clock: Clock;
-  /** Runs one turn. Should not reject: that is reported, and the slot freed. */
+  /** Runs one turn. */
   run(agentId: string): Promise<NextRun>;
   /** Something arrived for an agent whose turn is running; true when that turn has taken it. */
   nudge(agentId: string): boolean;
@@ -22,7 +20,6 @@ export interface QueueDependencies {
   /** Asks an agent without a turn to give up its slot; `release` follows. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
   failed(agentId: string, error: unknown): void;
-  /** A turn has ended, or the wait for one. */
   settled(agentId: string): void;
 }
 
@@ -75,12 +72,10 @@ export class GroupQueue {
     return member !== undefined;
   }
 
-  /** How many agents are in a state. */
   count(state: Member['state']): number {
     return this.#listIn(state).length;
   }
 
-  /** Starts nothing more. */
   close(): void {
     this.#closed = true;
     for (const member of this.#members.values()) member.cancelTimer();

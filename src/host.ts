@@ -1,7 +1,6 @@
 /**
- * The composition root: the only place that constructs. Starts the parts in order and stops
- * them in reverse; between, a message goes channel, router, store, queue, turn, container,
- * and its answer ipc, outbox, channel.
+ * The composition root: the only place that constructs. A message goes channel, router, store,
+ * queue, turn, container, and its answer ipc, outbox, channel.
  */
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
@@ -55,7 +54,6 @@ export async function startHost(config: Config, limits = defaultLimits): Promise
 
 type Foundation = Awaited<ReturnType<typeof layFoundation>>;
 
-/** Finds or opens what the parts need before they are built. */
 async function layFoundation(config: Config, limits: Limits) {
   prepareState(config);
   const log = await openLog(config);
@@ -193,7 +191,6 @@ export class Host {
     };
   }
 
-  /** The owner hears of what could not be said elsewhere. */
   #reportRefusal(chatId: ChatId, reason: string): void {
     const { log, store } = this.#base;
     log.error({ chatId, reason }, 'the server refused a message');

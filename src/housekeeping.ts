@@ -1,17 +1,16 @@
-/** The hourly sweep: rows and files that have ended and outlived their use are removed. */
+/** The hourly sweep: what has ended and outlived its use is removed, what is open is never touched. */
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
 import { retention } from './config.ts';
 import { isFilePending } from './db/outbox.ts';
-import { removeExpired } from './db/retention.ts';
 
 /** Sweeps now and then again and again; returns the way to stop. */
 export function sweepRegularly(base: Base): () => void {
   let cancel = () => {};
   const sweep = () => {
     try {
-      removeExpired(base.store, base.clock.now());
+      removeExpired(base);
       removeSentFiles(base);
     } catch (error) {
       base.log.error({ err: error }, 'the sweep failed');
@@ -20,6 +19,23 @@ export function sweepRegularly(base: Base): () => void {
   };
   sweep();
   return () => cancel();
+}
+
+/** The oldest, per table: a call stays short however much there is. */
+const rowsPerCall = 10_000;
+
+export function removeExpired({ store, clock }: Pick<Base, 'store' | 'clock'>): void {
+  const remove = (table: string, endedAt: string, keepMs: number) =>
+    store.run(
+      `DELETE FROM ${table} WHERE rowid IN (
+         SELECT rowid FROM (SELECT rowid, ${endedAt} FROM ${table} ORDER BY rowid LIMIT ?)
+         WHERE ${endedAt} < ?)`,
+      ...[rowsPerCall, clock.now() - keepMs],
+    );
+  remove('messages', 'handled_at', retention.messagesMs);
+  remove('turns', 'ended_at', retention.turnsMs);
+  remove('runs', 'ended_at', retention.turnsMs);
+  remove('outbox', 'ended_at', retention.outboxMs);
 }
 
 /** The host's copies of files that agents have sent. */

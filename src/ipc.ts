@@ -54,7 +54,6 @@ export class OutReader {
   readonly #deps: IpcDependencies;
   readonly #speaker: Speaker;
   readonly #dir: string;
-  /** The highest number whose effect is committed. */
   #mark: number;
   #pumping: Promise<void> | null = null;
   #again = false;
@@ -89,7 +88,7 @@ export class OutReader {
     return this.#pumping;
   }
 
-  /** Applies nothing more, not even what lies there. */
+  /** Applies nothing more. */
   close(): void {
     this.#closed = true;
     this.#watcher?.close();
@@ -162,7 +161,6 @@ export class OutReader {
     effect.after?.();
   }
 
-  /** What the file does; for one that cannot be used, telling so. */
   async #read(name: string): Promise<Effect> {
     let parsed: unknown;
     try {
@@ -176,7 +174,6 @@ export class OutReader {
     return this.#refuse(name, z.prettifyError(file.error).slice(0, 1000), parsed);
   }
 
-  /** Sets a file aside, says so in the log, and tells the agent where it had asked for something. */
   #refuse(name: string, problem: string, content?: unknown): Effect {
     const { runId, agent } = this.#speaker;
     this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
@@ -188,7 +185,6 @@ export class OutReader {
     return { after: () => this.#speaker.send({ ...answer, requestId: asked.data.requestId }) };
   }
 
-  /** Keeps the beginning of a refused file for a look; the oldest make room. */
   #quarantine(name: string): void {
     const { limits, config, clock, log } = this.#deps;
     const dir = join(config.dataDir, 'quarantine', this.#speaker.agent.id);
@@ -207,7 +203,6 @@ export class OutReader {
     }
   }
 
-  /** Unlinking follows nothing. */
   #remove(name: string): void {
     try {
       unlinkSync(join(this.#dir, name));

@@ -10,20 +10,6 @@ import type { Config } from './config.ts';
 
 export type Log = Logger;
 
-/** The places on a message's path at which a crash must cost nothing. */
-export type Step =
-  | 'message-stored'
-  | 'turn-claimed'
-  | 'run-recorded'
-  | 'container-spawned'
-  | 'prompt-handed'
-  | 'effect-committed'
-  | 'effect-unlinked'
-  | 'turn-done'
-  | 'delivery-sent'
-  | 'delivery-recorded'
-  | 'run-ended';
-
 const secretNames = ['secret', 'apiKey', 'token', 'authorization', 'x-api-key', 'credential'];
 
 export async function openLog(config: Config): Promise<Log> {
@@ -47,10 +33,10 @@ export async function openLog(config: Config): Promise<Log> {
 }
 
 /**
- * Notes that a message has passed one of the path's steps. Observers can subscribe to
- * `nanoclaw:step` (node:diagnostics_channel); without one this is a debug line.
+ * Notes that a message has passed a place at which a crash must cost nothing. Observers can
+ * subscribe to `nanoclaw:step` (node:diagnostics_channel).
  */
-export function step(log: Log, name: Step, facts: Record<string, unknown>): void {
+export function step(log: Log, name: string, facts: Record<string, unknown>): void {
   log.debug(facts, name);
   channel('nanoclaw:step').publish({ name, ...facts });
 }

@@ -1,8 +1,6 @@
 /**
- * What each agent may see of the host, and the folders that this needs. A group sees its own
- * files, the shared memory and its run's inbox and outbox; main also sees the program's source.
- * No mount ever shows a secret, the database, another group, or anything that the host executes
- * and an agent could write.
+ * What each agent may see of the host, and the folders that this needs. Never a secret, the
+ * database, another group, or anything that the host executes and an agent could write.
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
@@ -14,7 +12,6 @@ import type { Agent } from './types.ts';
 
 interface Folders {
   config: Config;
-  /** This run's, made new for it. */
   runDir: string;
 }
 
@@ -24,7 +21,6 @@ const projectNames = [
   ...['README.md', 'CLAUDE.md', 'CHANGELOG.md', 'package.json', 'tsconfig.json'],
 ];
 
-/** Whether a group's folder may be called so. */
 export function isGroupFolder(name: string): boolean {
   return /^[a-z0-9][a-z0-9_-]{0,39}$/.test(name) && name !== 'global';
 }

@@ -8,7 +8,6 @@ export const protocolFileBytesMax = 1024 * 1024;
 /** Of one file, in UTF-16 units. */
 export const textMax = 200_000;
 
-/** Paths inside every container. */
 export const inside = {
   group: '/workspace/group',
   global: '/workspace/global',
@@ -35,7 +34,6 @@ export const inFileSchema = z.discriminatedUnion('kind', [
     /** To be shown; paths are relative to the group's folder. */
     images: z.array(z.strictObject({ path: z.string(), mime: z.string() })),
   }),
-  /** Answers a `request`. */
   z.strictObject({
     kind: z.literal('response'),
     requestId: z.string(),
@@ -77,7 +75,6 @@ const sessionId = z.string().min(1).max(200);
 export const outFileSchema = z.discriminatedUnion('kind', [
   /** Sent when it becomes known or changes. */
   z.strictObject({ kind: z.literal('session'), sessionId }),
-  /** A sign of life. */
   z.strictObject({ kind: z.literal('progress'), text: z.string().max(500) }),
   /** Answers no prompt (a background task ended). */
   z.strictObject({ kind: z.literal('reply'), text: z.string().max(textMax) }),
@@ -93,7 +90,6 @@ export const outFileSchema = z.discriminatedUnion('kind', [
     text: z.string().max(textMax),
     error: modelErrorSchema.nullable(),
     sessionId,
-    /** Of the session so far. */
     totalCostUsd: z.number().min(0),
     inputTokens: z.int().min(0),
     outputTokens: z.int().min(0),

@@ -1,7 +1,6 @@
 /**
- * The one way by which the host opens anything in a folder that an agent can write to.
- * Refuses whatever leads out or never ends: links of both kinds, pipes, sockets, devices, and
- * what is too large. What is checked is what was opened, so swapping it meanwhile gains nothing.
+ * The one way by which the host opens anything in a folder that an agent can write to. Refuses
+ * whatever leads out or never ends. What was opened is checked, so swapping it gains nothing.
  */
 import {
   closeSync,
@@ -26,7 +25,6 @@ import { UserError } from './types.ts';
 /** Why a path was not opened, in words for whoever named it. */
 export class Refused extends UserError {}
 
-/** An open folder, and the path by which to reach what is in it. */
 interface Folder {
   fd: number;
   path: string;

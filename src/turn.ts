@@ -28,15 +28,13 @@ export interface TurnDependencies extends Base {
   outbox: Outbox;
   loadAgent(agentId: string): Agent;
   startRun(agent: Agent, start: InFile): Run;
-  /** The agent's container is gone. */
   released(agentId: string): void;
   showActivity(agent: Agent, text: string | null): void;
 }
 
-/** Image types that the model can be shown (Messages API, image content blocks). */
+/** Image content blocks of the Messages API. */
 const shownImages = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
 
-/** A turn that runs now. */
 interface ActiveTurn {
   turn: Turn;
   run: Run;
@@ -83,7 +81,6 @@ export class Turns {
     return this.#runs.get(agentId)?.isOpen === true;
   }
 
-  /** Ends the warm container of an agent without a turn. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void {
     this.#runs.get(agentId)?.close(reason);
   }
@@ -140,7 +137,6 @@ export class Turns {
     return turnId;
   }
 
-  /** Starts an attempt: claimed and in prompts in one transaction, then handed over. */
   #claim(run: Run): Turn {
     const { store, clock, log } = this.#deps;
     const { agent } = run;
@@ -156,7 +152,6 @@ export class Turns {
     return turn;
   }
 
-  /** Puts the turn's messages that are in no prompt yet into prompts. */
   #takePrompts(agent: Agent, turnId: number, interruptedBy: string | null): InFile[] {
     const { store, limits } = this.#deps;
     const prompts: InFile[] = [];

@@ -11,7 +11,6 @@ export interface Clock {
   after(delayMs: number, fire: () => void): () => void;
 }
 
-/** A file that comes with a message. */
 export interface IncomingAttachment {
   kind: 'image' | 'audio' | 'video' | 'document';
   name: string;
@@ -33,7 +32,6 @@ export interface Attachment extends OutboundFile {
   kind: IncomingAttachment['kind'];
 }
 
-/** What a message answers. */
 export interface Quote {
   messageId: string;
   senderName: string;
@@ -74,10 +72,8 @@ export interface OutboundMessage {
 
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
 
-/** One way to talk to people. */
 export interface Channel {
   readonly name: string;
-  /** Of one message, in UTF-16 units. */
   readonly textMax: number;
   /** Resolves once it works or retries on its own. */
   connect(): Promise<void>;
@@ -85,7 +81,6 @@ export interface Channel {
   deliver(message: OutboundMessage): Promise<Delivery>;
   /** What the agent is doing, to be shown until told null. */
   showActivity(chatId: ChatId, text: string | null): void;
-  /** One line for /status. */
   describe(): string;
   disconnect(): Promise<void>;
 }
@@ -107,7 +102,6 @@ export interface ChannelHost {
 /** Whether all is answered and delivered; `failed`: not all, but nothing is under way. */
 export type Settled = 'open' | 'settled' | 'failed';
 
-/** A chat that has an agent. */
 export interface Group {
   /** Its identity on disk. */
   folder: string;
@@ -125,7 +119,6 @@ export interface Agent {
   group: Group;
 }
 
-/** Why a container's life ended. */
 export type RunEndReason =
   | 'idle'
   | 'evicted'

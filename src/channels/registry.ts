@@ -1,4 +1,4 @@
-/** The channels there are. A further one is one file here and one line below. */
+/** The channels there are. A further one is one file here and one entry below. */
 import type { Server } from 'node:net';
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
@@ -13,12 +13,8 @@ export interface ChannelContext {
   socket: Server;
 }
 
-const channelFactories: Record<string, (context: ChannelContext) => Channel> = {
-  terminal: (context) => new TerminalChannel(context),
-};
-
 export function createChannels(context: ChannelContext): Channel[] {
-  return Object.values(channelFactories).map((create) => create(context));
+  return [new TerminalChannel(context)];
 }
 
 /** The channel that owns a chat: the one named by the part before the colon. */

@@ -1,7 +1,6 @@
 /**
- * The terminal as a channel: people attach over a local socket (0600), each to one group. A
- * message is delivered when a terminal of its group says that it was shown; with none attached
- * it waits. The reference for other channels.
+ * The terminal as a channel: people attach over a local socket, each to one group. A message is
+ * delivered when a terminal says that it was shown. The reference for other channels.
  */
 import { createReadStream, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -25,7 +24,7 @@ import {
   type ToTerminal,
 } from './terminal-protocol.ts';
 
-/** A terminal that does not read is let go when this much waits for it. */
+/** More unread than this ends a terminal. */
 const unreadBytesMax = 8 * 1024 * 1024;
 
 interface Terminal {
@@ -40,7 +39,6 @@ export class TerminalChannel implements Channel {
   readonly #context: ChannelContext;
   readonly #sockets = new Set<Socket>();
   readonly #terminals = new Set<Terminal>();
-  /** Deliveries that no terminal has acknowledged yet, by message id. */
   readonly #unacknowledged = new Map<string, { chatId: ChatId; done: Deferred<boolean> }>();
   readonly #connected = deferred<void>();
 

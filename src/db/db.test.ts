@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
+import { removeExpired } from '../housekeeping.ts';
 import { findGroup, saveGroup, touchChat } from './groups.ts';
 import {
   assignPrompt,
@@ -15,7 +16,6 @@ import {
   trimContext,
 } from './messages.ts';
 import { findNextPending, listPendingChats, saveOutbound } from './outbox.ts';
-import { removeExpired } from './retention.ts';
 import { endRun, listOpenRuns, saveRun, saveSession } from './runs.ts';
 import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.ts';
 
@@ -225,7 +225,7 @@ describe('the rest of the schema', () => {
     const turn = saveTurn(store, 'main', 'message', 1);
     endTurn(store, turn, 'done', null, 1);
     saveTurn(store, 'main', 'message', 1);
-    removeExpired(store, 400 * dayMs);
+    removeExpired({ store, clock: { now: () => 400 * dayMs, after: () => () => {} } });
     const count = (table: string) => store.get(`SELECT count(*) AS n FROM ${table}`);
     expect(count('messages')).toEqual({ n: 1 });
     expect(count('outbox')).toEqual({ n: 1 });

@@ -9,12 +9,10 @@ import { createCgroups, findCgroups, removeCgroups } from '../cgroup.ts';
 import type { ContainerSpec, Launch, Mount, Runtime } from './contract.ts';
 import { closeInherited, killMarked, markName } from './processes.ts';
 
-/** What a command line depends on, besides the container. */
 export interface BubblewrapHost {
   isRoot: boolean;
   /** Bubblewrap arguments that show the host's programs, read-only and without secrets. */
   system: string[];
-  /** Programs and files that every container has. */
   mounts: Mount[];
   filter: Buffer;
 }

@@ -1,6 +1,5 @@
 /**
- * What every container runtime is given and gives: one description of a container in,
- * one command line out. Knows no runtime, and nothing of agents.
+ * What every container runtime is given and gives: a description in, a command line out.
  */
 
 export interface Mount {

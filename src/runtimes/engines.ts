@@ -1,6 +1,5 @@
 /**
- * Containers by an engine with images: docker, podman and Apple's `container`.
- * The command lines are pure functions of the container. Builds and pulls no image.
+ * Containers by an engine with images: docker, podman and Apple's `container`. Builds no image.
  */
 import { execFile } from 'node:child_process';
 import type { ContainerSpec, Mount, Runtime } from './contract.ts';
@@ -8,7 +7,6 @@ import type { ContainerSpec, Mount, Runtime } from './contract.ts';
 export type EngineName = 'docker' | 'podman' | 'apple-container';
 
 const image = 'nanoclaw-agent';
-/** An engine whose daemon hangs is passed over after this. */
 const answerTimeoutMs = 2000;
 const killTimeoutMs = 10_000;
 

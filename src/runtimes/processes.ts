@@ -1,12 +1,10 @@
 /**
- * Finds and ends the processes of containers that have no engine to ask. Each carries its
- * container's name in the environment it was started with, so even what outlived a killed host
- * is found. Refuses to touch a process without that mark.
+ * Finds and ends the processes of containers, by the container's name in the environment that
+ * they were started with: even what outlived a killed host is found.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** The environment variable that names the container. */
 export const markName = 'NANOCLAW_CONTAINER';
 
 /** Ours are short; an agent's own processes can have large ones, to slow us down. */

@@ -5,7 +5,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { ModelBlock, ModelCall } from '../../demo/messages-server.ts';
 import { Store } from '../../src/db.ts';
-import type { Step } from '../../src/log.ts';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { HostProcess } from '../support/host-process.ts';
 import { TestTerminal } from '../support/terminal.ts';
@@ -15,7 +14,7 @@ const randomKills = 40;
 const groups = ['main', 'alpha', 'beta'];
 
 /** Each step of a message's path, killed at once or in the middle of things. */
-const steps: Step[] = [
+const steps = [
   'message-stored',
   'turn-claimed',
   'run-recorded',

@@ -6,10 +6,10 @@ import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { chat } from '../cli/chat.ts';
-import { type Config, loadConfig } from './config.ts';
-import { startHost } from './host.ts';
-import { UserError } from './types.ts';
+import { type Config, loadConfig } from '../src/config.ts';
+import { startHost } from '../src/host.ts';
+import { UserError } from '../src/types.ts';
+import { chat } from './chat.ts';
 
 interface Person {
   group: string;
