@@ -38,7 +38,7 @@ interface Arrival {
  * nothing. Of chats without a group only the time is kept.
  */
 export async function receive(deps: RouterDependencies, messages: InboundMessage[]): Promise<void> {
-  const { store, log, outbox, wake } = deps;
+  const { store, log, clock, limits, outbox, wake } = deps;
   const arrivals: Arrival[] = [];
   for (const message of messages) {
     const group = findGroupByChat(store, message.chatId);
@@ -47,7 +47,10 @@ export async function receive(deps: RouterDependencies, messages: InboundMessage
   }
   const fresh = store.transaction(() => {
     for (const { chatId, sentAtMs } of messages) touchChat(store, chatId, sentAtMs);
-    return arrivals.filter((arrival) => save(deps, arrival));
+    const saved = arrivals.filter((arrival) => save(deps, arrival));
+    for (const chatId of new Set(saved.map(({ message }) => message.chatId)))
+      trimContext(store, chatId, limits.contextMessagesMax, clock.now());
+    return saved;
   });
   for (const { message, group } of fresh) {
     step(log, 'message-stored', { chatId: message.chatId, id: message.id });
@@ -115,12 +118,10 @@ function cutText(original: string, max: number): string {
 
 /** False when it was there already. A command takes effect in the same transaction. */
 function save(
-  { store, clock, limits, outbox }: RouterDependencies,
+  { store, clock, outbox }: RouterDependencies,
   { message, group, command }: Arrival,
 ): boolean {
-  const { chatId, wakes } = message;
   if (!saveMessage(store, message, clock.now())) return false;
-  if (command) outbox.add(chatId, command.run(group));
-  else if (!wakes) trimContext(store, chatId, limits.contextMessagesMax, clock.now());
+  if (command) outbox.add(message.chatId, command.run(group));
   return true;
 }
