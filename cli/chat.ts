@@ -38,6 +38,8 @@ export async function chat(options: ChatOptions): Promise<number> {
   sendLine(socket, { kind: 'hello', group: options.group, as: options.as });
   const session = new ChatSession(socket, options);
   const listening = session.listen();
+  // Whoever read our output has gone (EPIPE): there is nobody left to show anything to.
+  options.output.once('error', () => session.leave());
   try {
     await Promise.race([session.welcomed, listening]);
     const talking = options.isInteractive ? session.talk() : session.pipe();
