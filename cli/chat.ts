@@ -117,7 +117,10 @@ class ChatSession {
     });
     terminal.on('SIGINT', () => {
       if (this.#activity) this.#send({ text: '/stop', files: [] });
-      else this.#print('Ctrl-D leaves; /help lists what I do without a model.');
+      else {
+        terminal.write(null, { ctrl: true, name: 'u' });
+        this.#print('Ctrl-D leaves; /help lists what I do without a model.');
+      }
     });
     this.#prompt();
     await once(terminal, 'close');
