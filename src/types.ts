@@ -53,6 +53,22 @@ interface Message {
 export interface InboundMessage extends Message {
   quote?: Quote;
   attachments: IncomingAttachment[];
+  /** Calls the assistant in the channel's own way, by a reply to it, say. */
+  isAddressed?: boolean;
+  /** Wakes nobody (a reaction, say): context for what does. */
+  isContext?: boolean;
+}
+
+/** A person changes a message of theirs, or takes it back when `text` is null. */
+export interface Amendment {
+  chatId: ChatId;
+  /** Its own; `messageId` is the one that it changes. */
+  id: string;
+  messageId: string;
+  /** Null when the channel has checked that they may change what others said. */
+  senderId: string | null;
+  text: string | null;
+  sentAtMs: number;
 }
 
 export interface StoredMessage extends Message {
@@ -68,6 +84,9 @@ export interface OutboundMessage {
   chatId: ChatId;
   text: string;
   file: OutboundFile | null;
+  /** The message that it answers; as a reaction (`text` is the emoji), that it is put on. */
+  about: { messageId: string; senderId: string; text: string } | null;
+  isReaction: boolean;
 }
 
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
@@ -81,6 +100,10 @@ export interface Channel {
   deliver(message: OutboundMessage): Promise<Delivery>;
   /** What the agent is doing, to be shown until told null. */
   showActivity(chatId: ChatId, text: string | null): void;
+  /** The agent has taken up these messages of one chat. */
+  showTaken?(messages: StoredMessage[]): void;
+  /** A message on its way through another channel, perhaps not for the first time. */
+  mirror?(message: OutboundMessage): void;
   describe(): string;
   disconnect(): Promise<void>;
 }
@@ -90,6 +113,16 @@ export interface ChannelHost {
   readonly assistantName: string;
   /** Resolves when all are committed, in order; only then may the channel acknowledge. */
   receive(messages: InboundMessage[]): Promise<void>;
+  /** Resolves when it is committed. Of a message that is not there nothing is changed. */
+  amend(amendment: Amendment): Promise<void>;
+  /** Of other chats a channel keeps nothing but what `noteChat` takes. */
+  isRegistered(chatId: ChatId): boolean;
+  /** What list_groups shows. A null name leaves the known one. */
+  noteChat(chatId: ChatId, name: string | null, lastMessageAtMs: number): void;
+  /** Somebody starts to write: a head start for the agent, if a slot is free. */
+  expectMessage(chatId: ChatId): void;
+  /** Says something to the owner in the main chat. */
+  tellOwner(text: string): void;
   /** The channel, or one chat, can deliver again. */
   available(chatId?: ChatId): void;
   /** Registers the group on first use; throws UserError when its name is not allowed. */
