@@ -100,13 +100,20 @@ function openRouter(base: Base): RouterDependencies {
   const never = (): never => {
     throw new Error('a message woke somebody');
   };
-  const outbox = new Outbox({ ...base, channelOf: never, delivered: never, refused: never });
+  const outbox = new Outbox({
+    ...base,
+    channelOf: never,
+    leaving: never,
+    delivered: never,
+    refused: never,
+  });
   const turns = new Turns({
     ...base,
     outbox,
     loadAgent: never,
     startRun: never,
     showActivity: never,
+    showTaken: never,
     released: never,
   });
   const queue = new GroupQueue({
@@ -116,11 +123,12 @@ function openRouter(base: Base): RouterDependencies {
     run: never,
     nudge: never,
     isWarm: never,
+    warm: never,
     evict: never,
     failed: never,
     settled: never,
   });
   const { assistantName } = base.config;
   const findCommand = createCommands({ assistantName, turns, queue, describeHost: never });
-  return { ...base, outbox, findCommand, wake: never };
+  return { ...base, outbox, findCommand, wake: never, tellOwner: never };
 }

@@ -16,7 +16,7 @@ import {
   sendLine,
   type ToTerminal,
   toTerminalSchema,
-} from '../src/channels/terminal-protocol.ts';
+} from '../channels/terminal/protocol.ts';
 import { deferred } from '../src/deferred.ts';
 import { UserError } from '../src/types.ts';
 

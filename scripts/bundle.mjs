@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 import { seccompFilter } from './seccomp.mjs';
 
-const sources = ['src', 'container', 'cli', 'demo'];
+const sources = ['src', 'container', 'channels', 'cli', 'demo'];
 const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
 const stampFile = 'sources.sha256';
 

@@ -34,6 +34,8 @@ export const defaultLimits = {
   crashAttemptsMax: 3,
   crashRetryDelayMs: second,
 
+  /** What comes later than this is context, and not answered. */
+  staleMessageMs: 12 * 60 * minute,
   /** Untriggered messages shown as context, the newest. */
   contextMessagesMax: 50,
   /** Messages in one prompt; texts are measured in UTF-16 units. */

@@ -7,16 +7,17 @@ import { mkdirSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import mime from 'mime';
 import type { Base } from './base.ts';
-import { handlePrompts, hasOpenMessages } from './db/messages.ts';
+import { findMessage, handlePrompts, hasOpenMessages } from './db/messages.ts';
 import { saveSession } from './db/runs.ts';
 import { endTurn, findOpenTurn, saveUsage, type Turn } from './db/turns.ts';
 import { stripInternal } from './format.ts';
+import { describeChats, registerGroup } from './groups.ts';
 import type { Effect, Speaker } from './ipc.ts';
 import type { Outbox } from './outbox.ts';
 import { type AgentRequest, inside, type OutFile } from './protocol.ts';
 import { copyInside } from './safe-open.ts';
 import type { TurnEnd } from './turn-end.ts';
-import { type Agent, type OutboundFile, UserError } from './types.ts';
+import { type Agent, type OutboundFile, type OutboundMessage, UserError } from './types.ts';
 
 export interface EffectDependencies extends Base {
   outbox: Outbox;
@@ -51,10 +52,13 @@ function say(
   { outbox, store }: EffectDependencies,
   { id, group: { chatId } }: Agent,
   text: string,
-  file?: OutboundFile,
+  more: Partial<Pick<OutboundMessage, 'file' | 'about' | 'isReaction'>> = {},
 ): Effect {
   return {
-    commit: () => outbox.add(chatId, stripInternal(text), findOpenTurn(store, id)?.id, file),
+    commit: () => {
+      const turnId = findOpenTurn(store, id)?.id ?? null;
+      outbox.add(chatId, stripInternal(text), { ...more, turnId });
+    },
     after: () => outbox.flush(chatId),
   };
 }
@@ -94,8 +98,19 @@ async function carryOut(
     case 'send_file': {
       const file = await takeFile(deps, agent, args.path);
       const text = `Sent ${file.name} (${file.sizeBytes} bytes).`;
-      return { effect: say(deps, agent, args.caption ?? '', file), text };
+      return { effect: say(deps, agent, args.caption ?? '', { file }), text };
     }
+    case 'react': {
+      const message = findMessage(deps.store, agent.group.chatId, args.message_id);
+      if (!message) throw new UserError('There is no such message in this chat.');
+      const about = { messageId: message.id, senderId: message.senderId, text: message.text };
+      const effect = say(deps, agent, args.emoji, { about, isReaction: true });
+      return { effect, text: 'Done.' };
+    }
+    case 'list_groups':
+      return { effect: {}, text: describeChats(deps.store, agent) };
+    case 'register_group':
+      return { effect: {}, text: registerGroup(deps.store, agent, args) };
   }
 }
 
@@ -121,7 +136,7 @@ async function takeFile(
 /** Reply, handled messages and perhaps the turn's end: one transaction. */
 function takeAnswer(
   { store, outbox, clock, turnEnded }: EffectDependencies,
-  { id, group: { chatId } }: Agent,
+  { id, group }: Agent,
   { uuids, text, error, sessionId, ...usage }: Extract<OutFile, { kind: 'turn_done' }>,
 ): Effect {
   const turn = findOpenTurn(store, id);
@@ -131,14 +146,19 @@ function takeAnswer(
     commit: () => {
       saveSession(store, id, sessionId);
       saveUsage(store, turn, usage);
-      if (error || !handlePrompts(store, turn.id, uuids, clock.now())) return;
-      outbox.add(chatId, stripInternal(text), turn.id);
+      if (error) return;
+      const handled = handlePrompts(store, turn.id, uuids, clock.now());
+      if (handled.length === 0) return;
+      const calls = handled.filter(({ wakes }) => wakes).sort((a, b) => b.seq - a.seq);
+      // Where several people write, a reply shows whom it answers.
+      const about = (group.requiresTrigger && calls[0]) || null;
+      outbox.add(group.chatId, stripInternal(text), { turnId: turn.id, about });
       if (hasOpenMessages(store, turn.id)) return;
       endTurn(store, turn.id, 'done', null, clock.now());
       end = { kind: 'done' };
     },
     after: () => {
-      outbox.flush(chatId);
+      outbox.flush(group.chatId);
       if (end) turnEnded(turn, end);
     },
   };

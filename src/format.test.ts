@@ -63,7 +63,9 @@ describe('the prompt', () => {
       ],
       { omitted: 0, interrupted: null },
     );
-    expect(prompt).toMatch(/<message id="m1" sender="Maria" time="2026-03-01 \d\d:\d\d [\w/+-]+">/);
+    expect(prompt).toMatch(
+      /<message id="m1" sender="Maria" account="terminal:you" time="2026-03-01 \d\d:\d\d [\w/+-]+">/,
+    );
     expect(prompt).toContain('<quote id="m0" sender="Jo">lunch?</quote>');
     expect(prompt).toContain('<attachment kind="image" path="media/a.png"');
   });

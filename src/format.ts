@@ -50,7 +50,7 @@ export function instructionsFor({ group }: Agent, assistantName: string): string
 }
 
 function formatMessage(message: StoredMessage): string {
-  const { id, senderName: sender, text, quote } = message;
+  const { id, senderName: sender, senderId: account, text, quote } = message;
   const content = message.attachments.map(({ sizeBytes: bytes, ...file }) =>
     element('attachment', { ...file, bytes }),
   );
@@ -59,7 +59,11 @@ function formatMessage(message: StoredMessage): string {
     content.unshift(element('quote', attributes, escapeXml(quote.text)));
   }
   content.push(escapeXml(text));
-  return element('message', { id, sender, time: localTime(message.sentAtMs) }, content.join('\n'));
+  return element(
+    'message',
+    { id, sender, account, time: localTime(message.sentAtMs) },
+    content.join('\n'),
+  );
 }
 
 /** Escapes the attributes; `content` is XML already. */

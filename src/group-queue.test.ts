@@ -29,6 +29,7 @@ function startQueue(slotsMax: number) {
       return takesNudges;
     },
     isWarm: (agentId) => warm.has(agentId),
+    warm: (agentId) => void warm.add(agentId),
     evict: (agentId) => void evicted.push(agentId),
     failed: (agentId) => void failed.push(agentId),
     settled: () => {},
@@ -217,6 +218,7 @@ describe('the queue', () => {
       },
       nudge: () => true,
       isWarm: () => false,
+      warm: () => {},
       evict: () => {},
       failed: (agentId) => void failed.push(agentId),
       settled: () => {},

@@ -17,6 +17,8 @@ export interface QueueDependencies {
   nudge(agentId: string): boolean;
   /** Whether the agent still holds what its slot is for, now that its turn has ended. */
   isWarm(agentId: string): boolean;
+  /** Prepares what the agent's next turn needs. */
+  warm(agentId: string): void;
   /** Asks an agent without a turn to give up its slot; `release` follows. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
   failed(agentId: string, error: unknown): void;
@@ -49,6 +51,15 @@ export class GroupQueue {
     else if (member.state === 'idle') this.#start(member);
     else if (member.state === 'running') member.again ||= !this.#deps.nudge(agentId);
     else if (member.state === 'leaving') member.again = true;
+  }
+
+  /** A head start for an agent that has no slot: only into a free one that nobody waits for. */
+  warm(agentId: string): void {
+    const isFull = this.#members.size >= this.#deps.slotsMax;
+    if (this.#closed || isFull || this.#members.has(agentId)) return;
+    const member: Member = { id: agentId, state: 'idle', again: false, cancelTimer: () => {} };
+    this.#deps.warm(agentId);
+    this.#rest(member);
   }
 
   /** An agent without a turn has lost what its slot was for. */
@@ -135,7 +146,7 @@ export class GroupQueue {
   }
 
   #ended(member: Member, next: NextRun): void {
-    const { clock, isWarm, idleTimeoutMs } = this.#deps;
+    const { clock, isWarm } = this.#deps;
     if (next.kind === 'retry') {
       this.#enter(member, 'backing-off');
       if (this.#closed) return;
@@ -143,12 +154,17 @@ export class GroupQueue {
       this.#grant();
     } else if (!isWarm(member.id)) this.#free(member);
     else if (!member.again) {
-      this.#enter(member, 'idle');
-      member.cancelTimer = clock.after(idleTimeoutMs, () => this.#evict(member, 'idle'));
+      this.#rest(member);
       this.#grant();
     } else if (this.count('waiting') === 0) this.#start(member);
     // More work here, but others came first: to the end of the line.
     else this.#evict(member, 'evicted');
+  }
+
+  #rest(member: Member): void {
+    const { clock, idleTimeoutMs } = this.#deps;
+    this.#enter(member, 'idle');
+    member.cancelTimer = clock.after(idleTimeoutMs, () => this.#evict(member, 'idle'));
   }
 
   #free({ id, again }: Member): void {

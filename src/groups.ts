@@ -1,9 +1,10 @@
 /** Groups and their agents: registering one, finding one, and how its chat stands. */
-import { findGroup, findGroupByChat, saveGroup } from './db/groups.ts';
+import { findChat, findGroup, findGroupByChat, listChats, saveGroup } from './db/groups.ts';
 import { hasUnclaimed } from './db/messages.ts';
 import { findNextPending } from './db/outbox.ts';
 import type { Store } from './db.ts';
 import { isGroupFolder } from './mounts.ts';
+import type { AgentRequest } from './protocol.ts';
 import { type Agent, type ChatId, type Group, type Settled, UserError } from './types.ts';
 
 /**
@@ -19,8 +20,58 @@ export function openGroup(store: Store, request: Pick<Group, 'folder' | 'chatId'
       `"${folder}" cannot name a group: use up to 40 lower-case letters, digits, - and _.`,
     );
   if (findGroup(store, folder)) throw new UserError(`The group ${folder} belongs to another chat.`);
-  saveGroup(store, { ...request, isMain: false, requiresTrigger: true });
+  saveGroup(store, { ...request, isMain: false, requiresTrigger: true, triggeredBy: null });
   return openGroup(store, request);
+}
+
+const listedChatsMax = 200;
+
+/** For the main agent; throws UserError for any other. */
+export function describeChats(store: Store, { group }: Agent): string {
+  if (!group.isMain) throw new UserError('Only the main chat may list chats.');
+  const lines = listChats(store, listedChatsMax).map(({ id, name, lastMessageAtMs }) => {
+    const known = findGroupByChat(store, id);
+    return JSON.stringify({
+      ...{ chat_id: id, name, last_message: new Date(lastMessageAtMs).toISOString() },
+      folder: known?.folder ?? null,
+      ...(known && { requires_trigger: known.requiresTrigger, triggered_by: known.triggeredBy }),
+    });
+  });
+  return lines.join('\n') || 'No chat is known yet: somebody must write first.';
+}
+
+/**
+ * Registers a known chat, or changes how a registered one is answered. Throws UserError for any
+ * agent but main's, a chat that nobody wrote in, and a folder that is not allowed or taken.
+ */
+export function registerGroup(
+  store: Store,
+  agent: Agent,
+  args: Extract<AgentRequest, { tool: 'register_group' }>['args'],
+): string {
+  const { chat_id: chatId, name, requires_trigger: requiresTrigger } = args;
+  if (!agent.group.isMain) throw new UserError('Only the main chat may register groups.');
+  if (!findChat(store, chatId) && !findGroupByChat(store, chatId))
+    throw new UserError('No such chat is known. list_groups shows those that wrote.');
+  const folder = args.folder ?? folderFor(name);
+  const group = openGroup(store, { chatId, folder, name });
+  const settings = {
+    name,
+    requiresTrigger: requiresTrigger ?? group.requiresTrigger,
+    triggeredBy: args.triggered_by === undefined ? group.triggeredBy : args.triggered_by,
+  };
+  saveGroup(store, { ...group, ...settings });
+  return `Registered: ${JSON.stringify({ chat_id: chatId, folder: group.folder, ...settings })}`;
+}
+
+function folderFor(name: string): string {
+  const plain = name.normalize('NFKD').toLowerCase().replace(/\p{M}/gu, '');
+  return (
+    plain
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, 40) || 'group'
+  );
 }
 
 /** Throws when there is no such agent. */

@@ -6,12 +6,19 @@ import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { startDemoModel } from '../demo/demo-model.ts';
-import { channelOf, createChannels } from './channels/registry.ts';
+import { channelOf, createChannels } from './channels.ts';
 import { createCommands } from './commands.ts';
 import { type Config, defaultLimits, type Limits } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
 import { detectRuntime, selfTest } from './container-runtime.ts';
-import { findMainGroup, listGroups, saveGroup } from './db/groups.ts';
+import {
+  findGroup,
+  findGroupByChat,
+  findMainGroup,
+  listGroups,
+  noteChat,
+  saveGroup,
+} from './db/groups.ts';
 import { Store } from './db.ts';
 import { type EffectDependencies, effectOf } from './effects.ts';
 import { openModelApi } from './egress.ts';
@@ -21,10 +28,10 @@ import { sweepRegularly } from './housekeeping.ts';
 import { openLog } from './log.ts';
 import { Outbox } from './outbox.ts';
 import { recover } from './recovery.ts';
-import { type RouterDependencies, receive } from './router.ts';
+import { amend, type RouterDependencies, receive } from './router.ts';
 import { claimSocket, prepareState } from './state-folders.ts';
 import { Turns } from './turn.ts';
-import type { Agent, Channel, ChannelHost, ChatId, Clock } from './types.ts';
+import type { Agent, Channel, ChannelHost, ChatId, Clock, StoredMessage } from './types.ts';
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -40,6 +47,7 @@ const mainGroup = {
   name: 'main',
   isMain: true,
   requiresTrigger: false,
+  triggeredBy: null,
 };
 
 /**
@@ -94,6 +102,9 @@ export class Host {
     this.#outbox = new Outbox({
       ...base,
       channelOf: (chatId) => channelOf(this.#channels, chatId),
+      leaving: (message) => {
+        for (const channel of this.#channels) channel.mirror?.(message);
+      },
       delivered: (chatId) => this.#events.emit('settled', chatId),
       refused: ({ chatId }, reason) => this.#reportRefusal(chatId, reason),
     });
@@ -102,6 +113,9 @@ export class Host {
       outbox: this.#outbox,
       showActivity: ({ group: { chatId } }: Agent, text: string | null) =>
         channelOf(this.#channels, chatId)?.showActivity(chatId, text),
+      showTaken: (messages: StoredMessage[]) =>
+        channelOf(this.#channels, messages[0]?.chatId ?? '')?.showTaken?.(messages),
+      tellOwner: (text: string) => this.#tellOwner(text),
     };
     const effects: EffectDependencies = {
       ...shared,
@@ -121,6 +135,7 @@ export class Host {
       run: (agentId) => this.#turns.take(agentId),
       nudge: (agentId) => this.#turns.nudge(agentId),
       isWarm: (agentId) => this.#turns.isWarm(agentId),
+      warm: (agentId) => this.#turns.warm(agentId),
       evict: (agentId, reason) => this.#turns.evict(agentId, reason),
       failed: (agentId, error) => log.error({ err: error, agentId }, 'a turn broke'),
       settled: (agentId) => this.#events.emit('settled', loadAgent(store, agentId).group.chatId),
@@ -181,11 +196,20 @@ export class Host {
 
   #channelHost(): ChannelHost {
     const { store, config } = this.#base;
+    const folderOf = (chatId: ChatId) => findGroupByChat(store, chatId)?.folder;
     return {
       assistantName: config.assistantName,
       receive: (messages) => receive(this.#router, messages),
+      amend: (amendment) => amend(this.#router, amendment),
+      isRegistered: (chatId) => folderOf(chatId) !== undefined,
+      noteChat: (chatId, name, atMs) => noteChat(store, chatId, name, atMs),
+      expectMessage: (chatId) => {
+        const folder = folderOf(chatId);
+        if (folder) this.#queue.warm(folder);
+      },
+      tellOwner: (text) => this.#tellOwner(text),
       available: (chatId) => (chatId ? this.#outbox.flush(chatId) : this.#outbox.flushAll()),
-      openGroup: (request) => openGroup(store, request),
+      openGroup: (request) => findGroup(store, request.folder) ?? openGroup(store, request),
       settled: (chatId) => settledState(store, chatId, (agentId) => this.#queue.isBusy(agentId)),
       onSettled: (listener) => void this.#events.on('settled', listener),
     };
@@ -194,9 +218,15 @@ export class Host {
   #reportRefusal(chatId: ChatId, reason: string): void {
     const { log, store } = this.#base;
     log.error({ chatId, reason }, 'the server refused a message');
-    const main = findMainGroup(store);
-    if (!main || main.chatId === chatId) return;
-    this.#outbox.add(main.chatId, `A message to ${chatId} was refused: ${reason}`);
+    // Main's own would be refused again, and so on for ever.
+    if (findMainGroup(store)?.chatId !== chatId)
+      this.#tellOwner(`A message to ${chatId} was refused: ${reason}`);
+  }
+
+  #tellOwner(text: string): void {
+    const main = findMainGroup(this.#base.store);
+    if (!main) return;
+    this.#outbox.add(main.chatId, text);
     this.#outbox.flush(main.chatId);
   }
 }

@@ -44,6 +44,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
         name: 'main',
         isMain: true,
         requiresTrigger: false,
+        triggeredBy: null,
         uid: 0,
       },
     },

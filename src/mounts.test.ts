@@ -31,7 +31,15 @@ afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const agentOf = (folder: string, uid: number, isMain = false): Agent => ({
   id: folder,
-  group: { folder, chatId: 'terminal:x', name: folder, isMain, requiresTrigger: !isMain, uid },
+  group: {
+    folder,
+    chatId: 'terminal:x',
+    name: folder,
+    isMain,
+    requiresTrigger: !isMain,
+    triggeredBy: null,
+    uid,
+  },
 });
 const family = agentOf('family', 70_001);
 const main = agentOf('main', 70_000, true);

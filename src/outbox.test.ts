@@ -29,6 +29,7 @@ function startOutbox() {
       clock,
       limits: defaultLimits,
       channelOf: () => fake as Channel,
+      leaving: () => {},
       delivered: () => {},
       refused: (_, reason) => void refusals.push(reason),
     });

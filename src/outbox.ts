@@ -7,16 +7,20 @@ import type { Base } from './base.ts';
 import { endOutbound, findNextPending, listPendingChats, saveOutbound } from './db/outbox.ts';
 import { splitText } from './format.ts';
 import { step } from './log.ts';
-import type { Channel, ChatId, OutboundFile, OutboundMessage } from './types.ts';
+import type { Channel, ChatId, OutboundMessage } from './types.ts';
 
 export interface OutboxDependencies extends Omit<Base, 'config'> {
   channelOf(chatId: ChatId): Channel | undefined;
+  /** About to be delivered, perhaps not for the first time. */
+  leaving(message: OutboundMessage): void;
   /** Or refused. */
   delivered(chatId: ChatId): void;
   refused(message: OutboundMessage, reason: string): void;
 }
 
 const defaultTextMax = 4000;
+
+type Additions = Pick<OutboundMessage, 'file' | 'about' | 'isReaction'> & { turnId: number | null };
 
 export class Outbox {
   readonly #deps: OutboxDependencies;
@@ -28,14 +32,15 @@ export class Outbox {
     this.#deps = deps;
   }
 
-  /** Joins the caller's transaction; after it, `flush`. */
-  add(chatId: ChatId, text: string, turnId: number | null = null, file?: OutboundFile): void {
+  /** Joins the caller's transaction; after it, `flush`. File and quote go with the first piece. */
+  add(chatId: ChatId, text: string, more: Partial<Additions> = {}): void {
     const { store, channelOf } = this.#deps;
+    const { turnId = null, file = null, about = null, isReaction = false } = more;
     const pieces = splitText(text, channelOf(chatId)?.textMax ?? defaultTextMax);
-    if (file && pieces.length === 0) pieces.push('');
+    if (pieces.length === 0 && (file || isReaction)) pieces.push('');
     for (const [index, piece] of pieces.entries()) {
-      const message = { id: randomUUID(), chatId, text: piece, file: (!index && file) || null };
-      saveOutbound(store, message, turnId);
+      const first = index === 0 ? { file, about } : { file: null, about: null };
+      saveOutbound(store, { id: randomUUID(), chatId, text: piece, isReaction, ...first }, turnId);
     }
   }
 
@@ -69,9 +74,10 @@ export class Outbox {
 
   /** False while the channel is down. */
   async #deliver(message: OutboundMessage): Promise<boolean> {
-    const { store, log, clock, channelOf, delivered, refused } = this.#deps;
+    const { store, log, clock, channelOf, leaving, delivered, refused } = this.#deps;
     const { chatId, id } = message;
     try {
+      leaving(message);
       const delivery = await channelOf(chatId)?.deliver(message);
       if (!delivery) throw new Error('no channel owns the chat');
       step(log, 'delivery-sent', { chatId, id });

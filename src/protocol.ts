@@ -60,6 +60,25 @@ export const requestSchema = z.discriminatedUnion('tool', [
       caption: z.string().max(4096).optional(),
     }),
   }),
+  z.strictObject({
+    tool: z.literal('react'),
+    args: z.strictObject({
+      message_id: z.string().min(1).max(200),
+      /** Empty takes the reaction back. */
+      emoji: z.string().max(32),
+    }),
+  }),
+  z.strictObject({ tool: z.literal('list_groups'), args: z.strictObject({}) }),
+  z.strictObject({
+    tool: z.literal('register_group'),
+    args: z.strictObject({
+      chat_id: z.string().min(1).max(200),
+      name: z.string().min(1).max(100),
+      folder: z.string().max(40).optional(),
+      requires_trigger: z.boolean().optional(),
+      triggered_by: z.array(z.string().min(1).max(200)).max(256).nullish(),
+    }),
+  }),
 ]);
 export type AgentRequest = z.infer<typeof requestSchema>;
 

@@ -6,13 +6,22 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
 import type { Command, FindCommand } from './commands.ts';
-import { findGroupByChat, touchChat } from './db/groups.ts';
-import { hasMessage, type NewMessage, saveMessage, trimContext } from './db/messages.ts';
+import { findGroupByChat, noteChat } from './db/groups.ts';
+import {
+  editMessage,
+  emptyMessage,
+  findMessage,
+  hasMessage,
+  type NewMessage,
+  saveMessage,
+  trimContext,
+} from './db/messages.ts';
 import { mentions } from './format.ts';
 import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
-import { createInside } from './safe-open.ts';
+import { createInside, removeInside } from './safe-open.ts';
 import {
+  type Amendment,
   type Attachment,
   type Group,
   type InboundMessage,
@@ -25,11 +34,14 @@ export interface RouterDependencies extends Base {
   findCommand: FindCommand;
   /** There is work for the agent. */
   wake(agentId: string): void;
+  tellOwner(text: string): void;
 }
 
 interface Arrival {
   group: Group;
   command: Command | undefined;
+  /** Would have woken the agent, but comes too late for an answer. */
+  isStale: boolean;
   message: NewMessage;
 }
 
@@ -46,7 +58,7 @@ export async function receive(deps: RouterDependencies, messages: InboundMessage
       arrivals.push(await prepare(deps, message, group));
   }
   const fresh = store.transaction(() => {
-    for (const { chatId, sentAtMs } of messages) touchChat(store, chatId, sentAtMs);
+    for (const { chatId, sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
     const saved = arrivals.filter((arrival) => save(deps, arrival));
     for (const chatId of new Set(saved.map(({ message }) => message.chatId)))
       trimContext(store, chatId, limits.contextMessagesMax, clock.now());
@@ -57,6 +69,57 @@ export async function receive(deps: RouterDependencies, messages: InboundMessage
     if (message.wakes) wake(group.folder);
     if (message.isHandled) outbox.flush(message.chatId);
   }
+  tellStale(deps, fresh);
+}
+
+/**
+ * A message that no prompt holds yet changes, or goes with its files. Of a later edit the agent
+ * is told; what was prompted is emptied in the store.
+ */
+export async function amend(deps: RouterDependencies, amendment: Amendment): Promise<void> {
+  const { store, clock, config } = deps;
+  const { chatId, id, messageId, senderId, text, sentAtMs } = amendment;
+  const message = findMessage(store, chatId, messageId);
+  const group = findGroupByChat(store, chatId);
+  if (!message || !group || (senderId !== null && senderId !== message.senderId)) return;
+  if (text === null) {
+    emptyMessage(store, message.seq, clock.now());
+    const dir = join(config.groupsDir, group.folder);
+    for (const { path } of message.attachments) removeInside(dir, path);
+  } else if (message.isPrompted) {
+    const { senderName, text: was } = message;
+    const quote = { messageId, senderName, text: was };
+    const edited = { chatId, id, senderId: message.senderId, senderName, sentAtMs, quote };
+    const call = { isAddressed: message.wakes, isContext: !message.wakes };
+    await receive(deps, [{ ...edited, ...call, text: `[edited] ${text}`, attachments: [] }]);
+  } else {
+    const wakes = message.wakes || isCall(deps, { senderId: message.senderId, text }, group);
+    editMessage(store, message.seq, cutText(text, deps.limits.messageTextMax), wakes);
+    if (wakes) deps.wake(group.folder);
+  }
+}
+
+type Caller = Pick<InboundMessage, 'senderId' | 'text' | 'isAddressed' | 'isContext'>;
+
+/** Whether the message wakes the group's agent: by whom it is from and what it says. */
+function isCall({ config }: RouterDependencies, message: Caller, group: Group): boolean {
+  if (message.isContext || !mayTrigger(message, group)) return false;
+  if (!group.requiresTrigger || message.isAddressed) return true;
+  return mentions(message.text, config.assistantName);
+}
+
+function mayTrigger({ senderId }: Caller, { triggeredBy }: Group): boolean {
+  return triggeredBy === null || triggeredBy.includes(senderId);
+}
+
+function tellStale({ limits, tellOwner }: RouterDependencies, arrivals: Arrival[]): void {
+  const stale = arrivals.filter(({ isStale }) => isStale);
+  for (const group of new Set(stale.map(({ group }) => group))) {
+    const count = stale.filter((arrival) => arrival.group === group).length;
+    tellOwner(
+      `${count} messages in "${group.name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`,
+    );
+  }
 }
 
 async function prepare(
@@ -64,21 +127,24 @@ async function prepare(
   message: InboundMessage,
   group: Group,
 ): Promise<Arrival> {
-  const { config, limits } = deps;
-  const command = deps.findCommand(message.text);
-  const isTriggered = !group.requiresTrigger || mentions(message.text, config.assistantName);
+  const { limits, clock } = deps;
+  const isStale = clock.now() - message.sentAtMs > limits.staleMessageMs;
+  const isMute = isStale || message.isContext || !mayTrigger(message, group);
+  const command = isMute ? undefined : deps.findCommand(message.text);
+  const calls = !command && isCall(deps, message, group);
   const offered = message.attachments.slice(0, limits.attachmentsMax);
   const kept = await Promise.all(offered.map((file) => keep(deps, file, group)));
   const problems = kept.filter((file) => typeof file === 'string');
   return {
     group,
     command,
+    isStale: isStale && calls,
     message: {
       ...message,
       quote: message.quote ?? null,
       text: [cutText(message.text, limits.messageTextMax), ...problems].join('\n'),
       attachments: kept.filter((file) => typeof file !== 'string'),
-      wakes: isTriggered && !command,
+      wakes: calls && !isStale,
       isHandled: Boolean(command),
     },
   };

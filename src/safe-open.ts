@@ -126,6 +126,18 @@ async function pour(source: Readable, fd: number, bytesMax: number): Promise<num
   return sizeBytes;
 }
 
+/** Removes a file; one that is not there, or not safely reached, is left alone. */
+export function removeInside(root: string, path: string): void {
+  try {
+    const { fd, folder, target } = openBelow(root, path, O_RDONLY);
+    discard(target);
+    closeSync(fd);
+    closeSync(folder.fd);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+  }
+}
+
 function discard(path: string): void {
   try {
     unlinkSync(path);

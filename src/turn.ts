@@ -22,7 +22,7 @@ import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import type { InFile } from './protocol.ts';
 import { type TurnEnd, verdictOf } from './turn-end.ts';
-import type { Agent, Attachment } from './types.ts';
+import type { Agent, Attachment, StoredMessage } from './types.ts';
 
 export interface TurnDependencies extends Base {
   outbox: Outbox;
@@ -30,6 +30,8 @@ export interface TurnDependencies extends Base {
   startRun(agent: Agent, start: InFile): Run;
   released(agentId: string): void;
   showActivity(agent: Agent, text: string | null): void;
+  /** Handed to the agent. */
+  showTaken(messages: StoredMessage[]): void;
 }
 
 /** Image content blocks of the Messages API. */
@@ -59,6 +61,7 @@ export class Turns {
     if (!this.#hasWork(agent)) return { kind: 'none' };
     const run = last?.isOpen ? last : this.#start(agent);
     const turn = this.#claim(run);
+    if (!turn) return { kind: 'none' };
     return this.#conclude(agent, turn, await this.#attempt(turn, run));
   }
 
@@ -79,6 +82,11 @@ export class Turns {
 
   isWarm(agentId: string): boolean {
     return this.#runs.get(agentId)?.isOpen === true;
+  }
+
+  /** Starts the agent's container for a turn that is likely to come. */
+  warm(agentId: string): void {
+    if (!this.#runs.has(agentId)) this.#start(this.#deps.loadAgent(agentId));
   }
 
   evict(agentId: string, reason: 'idle' | 'evicted'): void {
@@ -137,7 +145,8 @@ export class Turns {
     return turnId;
   }
 
-  #claim(run: Run): Turn {
+  /** Undefined when all that the turn had claimed was taken back. */
+  #claim(run: Run): Turn | undefined {
     const { store, clock, log } = this.#deps;
     const { agent } = run;
     const { turn, prompts } = store.transaction(() => {
@@ -145,20 +154,24 @@ export class Turns {
       settleMessages(store, turnId, 'again', clock.now());
       const turn = startTurn(store, agent.id);
       if (!turn) throw new Error('the turn is gone');
-      return { turn, prompts: this.#takePrompts(agent, turnId, turn.reason) };
+      const prompts = this.#takePrompts(agent, turnId, turn.reason);
+      if (prompts.length === 0) endTurn(store, turnId, 'done', 'taken back', clock.now());
+      return { turn, prompts };
     });
+    if (prompts.length === 0) return undefined;
     step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
     this.#send(run, prompts);
     return turn;
   }
 
   #takePrompts(agent: Agent, turnId: number, interruptedBy: string | null): InFile[] {
-    const { store, limits } = this.#deps;
+    const { store, limits, showTaken } = this.#deps;
     const prompts: InFile[] = [];
     for (let reason = interruptedBy; ; reason = null) {
       const uuid = randomUUID();
       const messages = assignPrompt(store, turnId, uuid, limits.promptTextMax);
       if (messages.length === 0) return prompts;
+      showTaken(messages);
       const text = formatPrompt(messages, {
         omitted: takeOmittedCount(store, agent.group.chatId),
         interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },

@@ -125,7 +125,7 @@ export interface ChannelHost {
   tellOwner(text: string): void;
   /** The channel, or one chat, can deliver again. */
   available(chatId?: ChatId): void;
-  /** Registers the group on first use; throws UserError when its name is not allowed. */
+  /** The folder's group, in whatever chat; on first use registered for this one. Throws UserError. */
   openGroup(request: Pick<Group, 'folder' | 'chatId' | 'name'>): Group;
   settled(chatId: ChatId): Settled;
   /** Calls `listener` whenever `settled` may have changed. */
@@ -142,6 +142,8 @@ export interface Group {
   name: string;
   isMain: boolean;
   requiresTrigger: boolean;
+  /** The accounts that wake its agent; null: everybody. */
+  triggeredBy: string[] | null;
   /** Of its agent, when the host is root. */
   uid: number;
 }

@@ -61,6 +61,9 @@ test('the agent sees the tools at once, and none that plan, schedule or ask', as
     'Skill',
     'WebSearch',
     'Write',
+    'mcp__nanoclaw__list_groups',
+    'mcp__nanoclaw__react',
+    'mcp__nanoclaw__register_group',
     'mcp__nanoclaw__send_file',
     'mcp__nanoclaw__send_message',
   ]);

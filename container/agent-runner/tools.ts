@@ -14,6 +14,11 @@ const descriptions: Record<AgentRequest['tool'], string> = {
     'Sends a message to the chat at once, while you go on working. Your final text is sent by itself: do not send it twice.',
   send_file:
     'Sends a file of your group folder to the chat, with an optional caption. Pictures show as pictures.',
+  react: 'Puts an emoji on a message of this chat; message_id is the id attribute of the message.',
+  list_groups:
+    'Lists the chats that the host knows, the latest first, with the folder of those that are registered. Main chat only.',
+  register_group:
+    'Gives a listed chat an agent of its own, or changes a registered one. requires_trigger (default true): only messages that call the assistant are answered. triggered_by: account ids as in the account attribute, or null for everybody. folder defaults to a form of the name. Main chat only.',
 };
 
 const unanswered = {

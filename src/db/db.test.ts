@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
 import { removeExpired } from '../housekeeping.ts';
-import { findGroup, saveGroup, touchChat } from './groups.ts';
+import { findGroup, noteChat, saveGroup } from './groups.ts';
 import {
   assignPrompt,
   claimMessages,
@@ -20,6 +20,7 @@ import { endRun, listOpenRuns, saveRun, saveSession } from './runs.ts';
 import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.ts';
 
 const chatId = 'terminal:main';
+const plain = { file: null, about: null, isReaction: false };
 const dayMs = 24 * 60 * 60 * 1000;
 
 describe('the store', () => {
@@ -100,7 +101,7 @@ describe('messages', () => {
 
   test('beyond the context limit are let go, the newest kept, and counted once', () => {
     const store = openTemporaryStore();
-    touchChat(store, chatId, 1);
+    noteChat(store, chatId, null, 1);
     for (let index = 0; index < 12; index += 1) {
       saveMessage(store, newMessage({ id: `c${index}`, wakes: false }), 1);
       trimContext(store, chatId, 5, 1);
@@ -135,8 +136,8 @@ describe('messages', () => {
     saveMessage(store, newMessage({ id: 'b' }), 1);
     claimMessages(store, chatId, 1, 10);
     assignPrompt(store, 1, 'u2', 1000);
-    expect(handlePrompts(store, 1, ['u1'], 5)).toBe(true);
-    expect(handlePrompts(store, 1, ['u1'], 6)).toBe(false);
+    expect(handlePrompts(store, 1, ['u1'], 5)).toMatchObject([{ messageId: 'a', wakes: 1 }]);
+    expect(handlePrompts(store, 1, ['u1'], 6)).toEqual([]);
     expect(hasOpenMessages(store, 1)).toBe(true);
     handlePrompts(store, 1, ['u2'], 5);
     expect(hasOpenMessages(store, 1)).toBe(false);
@@ -173,6 +174,7 @@ describe('the rest of the schema', () => {
         name: folder,
         isMain,
         requiresTrigger: !isMain,
+        triggeredBy: null,
       });
     group('main', true);
     group('family', false);
@@ -188,7 +190,7 @@ describe('the rest of the schema', () => {
       ['2', 'b'],
       ['3', 'a'],
     ] as const)
-      saveOutbound(store, { id, chatId: chat, text: id, file: null }, null);
+      saveOutbound(store, { id, chatId: chat, text: id, ...plain }, null);
     expect(listPendingChats(store).sort()).toEqual(['a', 'b']);
     expect(findNextPending(store, 'a')?.id).toBe('1');
   });
@@ -221,7 +223,7 @@ describe('the rest of the schema', () => {
     const store = openTemporaryStore();
     saveMessage(store, newMessage({ id: 'open' }), 1);
     saveMessage(store, newMessage({ id: 'handled', isHandled: true }), 1);
-    saveOutbound(store, { id: 'o', chatId: 'a', text: '', file: null }, null);
+    saveOutbound(store, { id: 'o', chatId: 'a', text: '', ...plain }, null);
     const turn = saveTurn(store, 'main', 'message', 1);
     endTurn(store, turn, 'done', null, 1);
     saveTurn(store, 'main', 'message', 1);

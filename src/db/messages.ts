@@ -4,6 +4,9 @@ import type { ChatId, StoredMessage } from '../types.ts';
 
 const unclaimed = 'chat_id = ? AND handled_at IS NULL AND turn_id IS NULL';
 const openInTurn = 'turn_id = ? AND handled_at IS NULL';
+const asJson = `json_object('seq', seq, 'chatId', chat_id, 'id', id, 'senderId', sender_id,
+  'senderName', sender_name, 'text', text, 'sentAtMs', sent_at, 'quote', json(quote),
+  'attachments', json(attachments)) AS message`;
 
 export interface NewMessage extends Omit<StoredMessage, 'seq'> {
   /** The group's agent; otherwise it is context for a message that does. */
@@ -28,6 +31,33 @@ export function saveMessage(store: Store, message: NewMessage, nowMs: number): b
 
 export function hasMessage(store: Store, chatId: ChatId, id: string): boolean {
   return Boolean(store.get('SELECT 1 FROM messages WHERE chat_id = ? AND id = ?', chatId, id));
+}
+
+/** As it stands, with whether it woke the agent and whether a prompt holds it. */
+export function findMessage(
+  store: Store,
+  chatId: ChatId,
+  id: string,
+): (StoredMessage & { wakes: boolean; isPrompted: boolean }) | undefined {
+  const sql = `SELECT ${asJson}, wakes, prompt_uuid IS NOT NULL OR handled_at IS NOT NULL AS isPrompted
+    FROM messages WHERE chat_id = ? AND id = ?`;
+  const row = store.get<{ message: string; wakes: number; isPrompted: number }>(sql, chatId, id);
+  if (!row) return undefined;
+  const message: StoredMessage = JSON.parse(row.message);
+  return { ...message, wakes: Boolean(row.wakes), isPrompted: Boolean(row.isPrompted) };
+}
+
+export function editMessage(store: Store, seq: number, text: string, wakes: boolean): void {
+  store.run('UPDATE messages SET text = ?, wakes = ? WHERE seq = ?', text, Number(wakes), seq);
+}
+
+/** Its identity stays, so that it is not stored again. No prompt will hold it from now on. */
+export function emptyMessage(store: Store, seq: number, nowMs: number): void {
+  store.run(
+    `UPDATE messages SET text = '[deleted]', quote = 'null', attachments = '[]',
+       handled_at = iif(prompt_uuid IS NULL, coalesce(handled_at, ?), handled_at) WHERE seq = ?`,
+    ...[nowMs, seq],
+  );
 }
 
 /** Lets context beyond the newest `keep` go, and counts it. */
@@ -76,10 +106,7 @@ export function assignPrompt(
   textMax: number,
 ): StoredMessage[] {
   const inNoPrompt = `${openInTurn} AND prompt_uuid IS NULL`;
-  const sql = `SELECT json_object('seq', seq, 'chatId', chat_id, 'id', id, 'senderId', sender_id,
-      'senderName', sender_name, 'text', text, 'sentAtMs', sent_at, 'quote', json(quote),
-      'attachments', json(attachments)) AS message
-    FROM messages WHERE ${inNoPrompt} ORDER BY seq`;
+  const sql = `SELECT ${asJson} FROM messages WHERE ${inNoPrompt} ORDER BY seq`;
   let length = 0;
   const fitting = store
     .all<{ message: string }>(sql, turnId)
@@ -95,16 +122,17 @@ export function assignPrompt(
   return fitting;
 }
 
-/** True when the turn had open messages in these prompts. */
+/** Returns what it handled: the turn's open messages in these prompts. */
 export function handlePrompts(
   store: Store,
   turnId: number,
   uuids: string[],
   nowMs: number,
-): boolean {
+): { seq: number; messageId: string; senderId: string; text: string; wakes: number }[] {
   const sql = `UPDATE messages SET handled_at = ?
-    WHERE ${openInTurn} AND prompt_uuid IN (SELECT value FROM json_each(?))`;
-  return store.run(sql, nowMs, turnId, JSON.stringify(uuids)).changes > 0;
+    WHERE ${openInTurn} AND prompt_uuid IN (SELECT value FROM json_each(?))
+    RETURNING seq, id AS messageId, sender_id AS senderId, text, wakes`;
+  return store.all(sql, nowMs, turnId, JSON.stringify(uuids));
 }
 
 export function hasOpenMessages(store: Store, turnId: number): boolean {

@@ -88,4 +88,11 @@ export const migrations: readonly string[] = [
   CREATE INDEX outbox_pending ON outbox (chat_id, seq) WHERE state = 'pending';
   CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
   `,
+  `
+  ALTER TABLE chats ADD COLUMN name TEXT;
+  -- ids of senders, or null for everybody
+  ALTER TABLE groups ADD COLUMN triggered_by TEXT;
+  ALTER TABLE outbox ADD COLUMN about TEXT;
+  ALTER TABLE outbox ADD COLUMN is_reaction INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

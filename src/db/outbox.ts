@@ -4,22 +4,24 @@ import type { ChatId, Delivery, OutboundMessage } from '../types.ts';
 
 export function saveOutbound(
   store: Store,
-  { id, chatId, text, file }: OutboundMessage,
+  { id, chatId, text, file, about, isReaction }: OutboundMessage,
   turnId: number | null,
 ): void {
   store.run(
-    `INSERT INTO outbox (id, chat_id, turn_id, text, file) VALUES (?, ?, ?, ?, ?)`,
-    ...[id, chatId, turnId, text, JSON.stringify(file)],
+    `INSERT INTO outbox (id, chat_id, turn_id, text, file, about, is_reaction)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    ...[id, chatId, turnId, text, JSON.stringify(file), JSON.stringify(about), Number(isReaction)],
   );
 }
 
 export function findNextPending(store: Store, chatId: ChatId): OutboundMessage | undefined {
-  const row = store.get<Record<'id' | 'text' | 'file', string>>(
-    `SELECT id, text, file FROM outbox
-     WHERE chat_id = ? AND state = 'pending' ORDER BY seq LIMIT 1`,
+  const row = store.get<{ message: string }>(
+    `SELECT json_object('id', id, 'chatId', chat_id, 'text', text, 'file', json(file),
+       'about', json(about), 'isReaction', json(iif(is_reaction, 'true', 'false'))) AS message
+     FROM outbox WHERE chat_id = ? AND state = 'pending' ORDER BY seq LIMIT 1`,
     chatId,
   );
-  return row && { ...row, chatId, file: JSON.parse(row.file) };
+  return row && JSON.parse(row.message);
 }
 
 export function listPendingChats(store: Store): ChatId[] {

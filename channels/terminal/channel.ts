@@ -6,7 +6,8 @@ import { createReadStream, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { basename } from 'node:path';
 import mime from 'mime';
-import { type Deferred, deferred } from '../deferred.ts';
+import type { ChannelContext } from '../../src/channels.ts';
+import { type Deferred, deferred } from '../../src/deferred.ts';
 import {
   type Channel,
   type ChatId,
@@ -14,15 +15,14 @@ import {
   type IncomingAttachment,
   type OutboundMessage,
   UserError,
-} from '../types.ts';
-import type { ChannelContext } from './registry.ts';
+} from '../../src/types.ts';
 import {
   type FromTerminal,
   fromTerminalSchema,
   readLines,
   sendLine,
   type ToTerminal,
-} from './terminal-protocol.ts';
+} from './protocol.ts';
 
 /** More unread than this ends a terminal. */
 const unreadBytesMax = 8 * 1024 * 1024;
@@ -56,14 +56,20 @@ export class TerminalChannel implements Channel {
     this.#connected.resolve();
   }
 
-  async deliver({ id, chatId, text, file }: OutboundMessage): Promise<Delivery> {
+  async deliver(message: OutboundMessage): Promise<Delivery> {
+    const { id, chatId } = message;
     const done = deferred<boolean>();
     this.#unacknowledged.set(id, { chatId, done });
-    this.#tell(chatId, { kind: 'deliver', id, text, file });
+    this.#show(message);
     const isShown = this.#of(chatId).length > 0 && (await done.promise);
     this.#unacknowledged.delete(id);
     if (!isShown) throw new Error('no terminal is attached');
     return { kind: 'acknowledged' };
+  }
+
+  /** A terminal attached to the group of another channel shows what leaves there. */
+  mirror(message: OutboundMessage): void {
+    if (!message.chatId.startsWith(`${this.name}:`)) this.#show(message);
   }
 
   showActivity(chatId: ChatId, text: string | null): void {
@@ -82,6 +88,10 @@ export class TerminalChannel implements Channel {
 
   #of(chatId: ChatId): Terminal[] {
     return [...this.#terminals].filter((terminal) => terminal.chatId === chatId);
+  }
+
+  #show({ chatId, id, text, file, isReaction }: OutboundMessage): void {
+    this.#tell(chatId, { kind: 'deliver', id, text: isReaction ? `(${text})` : text, file });
   }
 
   #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): void {
@@ -116,8 +126,8 @@ export class TerminalChannel implements Channel {
 
   #greet(socket: Socket, { group: folder, as }: FromTerminal & { kind: 'hello' }): Terminal {
     const { host } = this.#context;
-    const chatId = `${this.name}:${folder}`;
-    const { requiresTrigger } = host.openGroup({ folder, chatId, name: folder });
+    const own = { folder, chatId: `${this.name}:${folder}`, name: folder };
+    const { chatId, requiresTrigger } = host.openGroup(own);
     const terminal: Terminal = { socket, chatId, senderName: as };
     this.#terminals.add(terminal);
     const { assistantName } = host;

@@ -1,9 +1,9 @@
 /** The channels there are. A further one is one file here and one entry below. */
 import type { Server } from 'node:net';
-import type { Config } from '../config.ts';
-import type { Log } from '../log.ts';
-import type { Channel, ChannelHost, ChatId } from '../types.ts';
-import { TerminalChannel } from './terminal.ts';
+import { TerminalChannel } from '../channels/terminal/channel.ts';
+import type { Config } from './config.ts';
+import type { Log } from './log.ts';
+import type { Channel, ChannelHost, ChatId } from './types.ts';
 
 export interface ChannelContext {
   host: ChannelHost;

@@ -1,7 +1,7 @@
 /** What a terminal and the host say to each other over the local socket: one JSON object a line. */
 import type { Socket } from 'node:net';
 import { z } from 'zod';
-import type { OutboundFile, Settled } from '../types.ts';
+import type { OutboundFile, Settled } from '../../src/types.ts';
 
 /** A longer line ends the connection; in UTF-16 units. */
 const lineMax = 1024 * 1024;
