@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['{src,container,channels,cli,demo,test,scripts}/**/*.test.ts'],
+    include: ['{src,container,channels,runtimes,cli,demo,test,scripts}/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
 import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
-import type { Runtime } from '../src/runtimes/contract.ts';
+import type { Runtime } from '../src/container-spec.ts';
 import { median, nowMs, projectDir, rounded, say } from './measure.ts';
 
 const oneByOne = 30;

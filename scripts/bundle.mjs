@@ -11,16 +11,25 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { seccompFilter } from './seccomp.mjs';
 
-const sources = ['src', 'container', 'channels', 'cli', 'demo'];
+const sources = ['src', 'container', 'channels', 'runtimes', 'cli', 'demo'];
 const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
 const stampFile = 'sources.sha256';
 
-const host = { entryPoints: ['cli/index.ts'], outfile: 'dist/nanoclaw.js', packages: 'external' };
+/** Split, so that a channel which is not set up is not loaded either. */
+const host = {
+  entryPoints: { nanoclaw: 'cli/index.ts' },
+  outdir: 'dist',
+  splitting: true,
+  chunkNames: 'chunk-[name]-[hash]',
+  packages: 'external',
+};
+const hostFile = 'dist/nanoclaw.js';
 
 /** Self-contained: inside the container there is no node_modules to import from. */
 const agentRunner = {
@@ -35,7 +44,7 @@ const agentRunner = {
 /** Whether dist/ was made from the sources as they are now. Takes a few milliseconds. */
 export function isBuilt(projectDir) {
   const stamp = join(projectDir, 'dist', stampFile);
-  if (![host, agentRunner].every(({ outfile }) => existsSync(join(projectDir, outfile)))) {
+  if (![hostFile, agentRunner.outfile].every((file) => existsSync(join(projectDir, file)))) {
     return false;
   }
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hashSources(projectDir);
@@ -44,7 +53,8 @@ export function isBuilt(projectDir) {
 /** Builds both programs. Throws esbuild's error, whose message names file and line. */
 export async function build(projectDir) {
   const hash = hashSources(projectDir);
-  await bundle(projectDir, [host, agentRunner]);
+  const written = await bundle(projectDir, [host, agentRunner]);
+  removeOldChunks(join(projectDir, 'dist'), written);
   const filter = seccompFilter(process.arch);
   if (filter) writeWhole(join(projectDir, 'dist/seccomp.bpf'), filter);
   writeWhole(join(projectDir, 'dist', stampFile), hash);
@@ -59,6 +69,7 @@ export async function buildBench(projectDir) {
 async function bundle(projectDir, programs) {
   const esbuild = await import('esbuild');
   mkdirSync(join(projectDir, 'dist'), { recursive: true });
+  const written = new Set();
   try {
     for (const program of programs) {
       const { outputFiles } = await esbuild.build({
@@ -72,10 +83,21 @@ async function bundle(projectDir, programs) {
         write: false,
         logLevel: 'silent',
       });
-      for (const { path, contents } of outputFiles) writeWhole(path, contents);
+      for (const { path, contents } of outputFiles) {
+        writeWhole(path, contents);
+        written.add(path);
+      }
     }
+    return written;
   } finally {
     await esbuild.stop();
+  }
+}
+
+function removeOldChunks(distDir, written) {
+  for (const name of readdirSync(distDir)) {
+    const path = join(distDir, name);
+    if (name.startsWith('chunk-') && !written.has(path)) rmSync(path);
   }
 }
 

@@ -8,10 +8,10 @@ import { listFiles } from './bundle.mjs';
 import { run } from './run.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
-/** The core, and the adapters to the world outside, of which a fork may need one: cl100k tokens. */
+/** The core, and the adapters to messengers and container engines: cl100k tokens. */
 const budgets = [
   { dirs: ['src', 'container'], promised: 40_000, max: 45_000 },
-  { dirs: ['channels'], promised: 14_000, max: 16_000 },
+  { dirs: ['channels', 'runtimes'], promised: 20_000, max: 24_000 },
 ];
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, test } from 'vitest';
+import { openBubblewrap } from '../runtimes/bubblewrap.ts';
 import { defaultLimits } from '../src/config.ts';
 import { spawnLaunch } from '../src/container-runtime.ts';
-import { openBubblewrap } from '../src/runtimes/bubblewrap.ts';
-import type { Mount } from '../src/runtimes/contract.ts';
+import type { Mount } from '../src/container-spec.ts';
 import { seccompFilter } from './seccomp.mjs';
 
 const projectDir = resolve(import.meta.dirname, '..');

@@ -112,6 +112,7 @@ const environmentSchema = z.object({
   NANOCLAW_HOME: optional,
   NANOCLAW_RUNTIME: optional,
   LOG_LEVEL: logLevel.default('silent'),
+  WHATSAPP_WEBSOCKET_URL: z.url({ protocol: /^wss?$/ }).optional(),
 });
 
 /**
@@ -147,6 +148,8 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     /** Null when no credential is there: then the demo model answers. */
     model: modelAccess(settings),
     terminalLogLevel: settings.LOG_LEVEL,
+    /** Null for WhatsApp's own server. */
+    whatsAppUrl: settings.WHATSAPP_WEBSOCKET_URL ?? null,
   };
 }
 

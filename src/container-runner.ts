@@ -8,6 +8,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config, Credential } from './config.ts';
 import { spawnLaunch } from './container-runtime.ts';
+import type { ContainerSpec, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import { type ModelApi, serveWire } from './egress.ts';
@@ -15,7 +16,6 @@ import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
 import { type InFile, inside, numberedFileName } from './protocol.ts';
-import type { ContainerSpec, Runtime } from './runtimes/contract.ts';
 import type { Agent, RunEnd, RunEndReason } from './types.ts';
 
 export interface RunnerDependencies extends IpcDependencies {

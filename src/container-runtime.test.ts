@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from './config.ts';
 import { detectRuntime, selfTest } from './container-runtime.ts';
-import type { Runtime } from './runtimes/contract.ts';
+import type { Runtime } from './container-spec.ts';
 import { UserError } from './types.ts';
 
 const projectDir = resolve(import.meta.dirname, '..');

@@ -6,9 +6,9 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { openBubblewrap } from './runtimes/bubblewrap.ts';
-import type { ContainerSpec, Launch, Runtime } from './runtimes/contract.ts';
-import { type EngineName, findEngine } from './runtimes/engines.ts';
+import { openBubblewrap } from '../runtimes/bubblewrap.ts';
+import { type EngineName, findEngine } from '../runtimes/engines.ts';
+import type { ContainerSpec, Launch, Runtime } from './container-spec.ts';
 import { UserError } from './types.ts';
 
 const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];

@@ -32,7 +32,11 @@ export function describeChats(store: Store, { group }: Agent): string {
   const lines = listChats(store, listedChatsMax).map(({ id, name, lastMessageAtMs }) => {
     const known = findGroupByChat(store, id);
     return JSON.stringify({
-      ...{ chat_id: id, name, last_message: new Date(lastMessageAtMs).toISOString() },
+      ...{
+        chat_id: id,
+        name,
+        last_message: lastMessageAtMs ? new Date(lastMessageAtMs).toISOString() : null,
+      },
       folder: known?.folder ?? null,
       ...(known && { requires_trigger: known.requiresTrigger, triggered_by: known.triggeredBy }),
     });

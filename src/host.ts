@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { startDemoModel } from '../demo/demo-model.ts';
-import { channelOf, createChannels } from './channels.ts';
+import { channelOf, loadChannels } from './channels.ts';
 import { createCommands } from './commands.ts';
 import { type Config, defaultLimits, type Limits } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
@@ -80,9 +80,12 @@ async function layFoundation(config: Config, limits: Limits) {
   await selfTest(runtime, probe, [config.storeDir, config.dataDir]);
   const model = openModelApi(config.model ?? (await startDemoModel(config.assistantName)));
   const store = new Store(join(config.storeDir, 'nanoclaw.db'));
+  const createChannels = await loadChannels(config);
   // Last: whoever attaches from now on must find the channel listening.
   const socket = await claimSocket(config.socketPath, store);
-  return { config, limits, clock: systemClock, log, store, socket, runtime, instance, model };
+  const clock = systemClock;
+  const parts = { config, limits, clock, log, store, socket, runtime, instance, model };
+  return { ...parts, createChannels };
 }
 
 export class Host {
@@ -151,7 +154,7 @@ export class Host {
       findCommand,
       wake: (agentId) => this.#queue.enqueue(agentId),
     };
-    this.#channels = createChannels({ ...base, host: this.#channelHost() });
+    this.#channels = base.createChannels({ ...base, host: this.#channelHost() });
   }
 
   /** First what a dead host left, then the channels, then the work that waits. */
@@ -201,7 +204,7 @@ export class Host {
       assistantName: config.assistantName,
       receive: (messages) => receive(this.#router, messages),
       amend: (amendment) => amend(this.#router, amendment),
-      isRegistered: (chatId) => folderOf(chatId) !== undefined,
+      listRegistered: () => listGroups(store).map(({ chatId }) => chatId),
       noteChat: (chatId, name, atMs) => noteChat(store, chatId, name, atMs),
       expectMessage: (chatId) => {
         const folder = folderOf(chatId);

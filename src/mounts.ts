@@ -6,8 +6,8 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Config } from './config.ts';
+import type { Mount } from './container-spec.ts';
 import { inside } from './protocol.ts';
-import type { Mount } from './runtimes/contract.ts';
 import type { Agent } from './types.ts';
 
 interface Folders {
@@ -17,7 +17,17 @@ interface Folders {
 
 /** What main may read of the project: by name, so that nothing new shows by accident. */
 const projectNames = [
-  ...['src', 'container', 'docs', 'scripts', 'test', 'bench', '.claude/skills'],
+  ...[
+    'src',
+    'container',
+    'channels',
+    'runtimes',
+    'docs',
+    'scripts',
+    'test',
+    'bench',
+    '.claude/skills',
+  ],
   ...['README.md', 'CLAUDE.md', 'CHANGELOG.md', 'package.json', 'tsconfig.json'],
 ];
 

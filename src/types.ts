@@ -116,7 +116,7 @@ export interface ChannelHost {
   /** Resolves when it is committed. Of a message that is not there nothing is changed. */
   amend(amendment: Amendment): Promise<void>;
   /** Of other chats a channel keeps nothing but what `noteChat` takes. */
-  isRegistered(chatId: ChatId): boolean;
+  listRegistered(): ChatId[];
   /** What list_groups shows. A null name leaves the known one. */
   noteChat(chatId: ChatId, name: string | null, lastMessageAtMs: number): void;
   /** Somebody starts to write: a head start for the agent, if a slot is free. */

@@ -2,7 +2,7 @@
  * Containers by an engine with images: docker, podman and Apple's `container`. Builds no image.
  */
 import { execFile } from 'node:child_process';
-import type { ContainerSpec, Mount, Runtime } from './contract.ts';
+import type { ContainerSpec, Mount, Runtime } from '../src/container-spec.ts';
 
 export type EngineName = 'docker' | 'podman' | 'apple-container';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { defaultLimits } from '../config.ts';
+import { defaultLimits } from '../src/config.ts';
+import type { ContainerSpec } from '../src/container-spec.ts';
 import { type BubblewrapHost, bubblewrapLaunch } from './bubblewrap.ts';
-import type { ContainerSpec } from './contract.ts';
 
 const host: BubblewrapHost = {
   isRoot: false,

@@ -2,8 +2,8 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { defaultLimits } from '../config.ts';
-import type { ContainerSpec } from './contract.ts';
+import { defaultLimits } from '../src/config.ts';
+import type { ContainerSpec } from '../src/container-spec.ts';
 import { engineArguments, findEngine } from './engines.ts';
 
 const spec: ContainerSpec = {

@@ -5,8 +5,8 @@ import { rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { defaultLimits } from '../src/config.ts';
 import { createCgroups, findCgroups, removeCgroups } from './cgroup.ts';
-import { defaultLimits } from './config.ts';
 
 const limits = {
   ...defaultLimits.container,

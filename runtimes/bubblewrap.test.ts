@@ -17,11 +17,11 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { defaultLimits } from '../config.ts';
+import { defaultLimits } from '../src/config.ts';
+import type { ContainerSpec } from '../src/container-spec.ts';
 import { openBubblewrap } from './bubblewrap.ts';
-import type { ContainerSpec } from './contract.ts';
 
-const projectDir = resolve(import.meta.dirname, '../..');
+const projectDir = resolve(import.meta.dirname, '..');
 const asRoot = process.getuid?.() === 0;
 const plainUid = 65_534;
 const groupUid = 70_123;
@@ -32,7 +32,7 @@ const ownInstance = process.pid.toString(16).padStart(8, '0');
 /** A host in a process of its own, which may be another user and may be killed. */
 const hostSource = `
   import { spawnLaunch } from './container-runtime.ts';
-  import { openBubblewrap } from './runtimes/bubblewrap.ts';
+  import { openBubblewrap } from '../runtimes/bubblewrap.ts';
   const { projectDir, spec } = JSON.parse(process.argv[2]);
   const runtime = openBubblewrap(projectDir);
   const child = spawnLaunch(runtime.launch(spec));
