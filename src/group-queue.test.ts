@@ -184,6 +184,29 @@ describe('the queue', () => {
     expect(started).toEqual(['a']);
   });
 
+  test('gives a head start only into a free slot, and takes it back like any idle one', async () => {
+    const { queue, started, evicted, gone } = startQueue(2);
+    queue.warm('a');
+    queue.enqueue('b');
+    queue.warm('c');
+    expect(queue.count('idle')).toBe(1);
+    expect(queue.isBusy('a')).toBe(false);
+    queue.enqueue('d');
+    expect(evicted).toEqual(['a']);
+    await gone('a');
+    expect(started).toEqual(['b', 'd']);
+  });
+
+  test('runs the turn of an agent that had a head start at once, and lets an unused one idle out', () => {
+    const { queue, clock, started, evicted } = startQueue(2);
+    queue.warm('a');
+    queue.warm('b');
+    queue.enqueue('a');
+    expect(started).toEqual(['a']);
+    clock.advance(600_000);
+    expect(evicted).toEqual(['b']);
+  });
+
   test('forgets a wait that was cancelled', async () => {
     const { queue, clock, started, end } = startQueue(1);
     queue.enqueue('a');
