@@ -19,7 +19,7 @@ describe('a person and their assistant', () => {
     const call = await app.model.call('hello');
     expect(call.headers['x-api-key']).toBe('the-real-key');
     expect(call.lastUserText).toMatch(
-      /<message id="[^"]+" sender="you" time="[^"]+">hello<\/message>/,
+      /<message id="[^"]+" sender="you" account="terminal:you" time="[^"]+">hello<\/message>/,
     );
   });
 
