@@ -6,21 +6,21 @@ import {
   enhance,
   type StatementSyncInstance,
 } from '@photostructure/sqlite';
-import { migrations } from './db/migrations.ts';
+import { migrations as coreMigrations } from './db/migrations.ts';
 import { UserError } from './types.ts';
 
-type SqlValue = string | number | null;
+type SqlValue = string | number | null | Uint8Array;
 
 export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
 
   /** Every commit is on the disk when it returns. Throws UserError for a newer version's store. */
-  constructor(path: string) {
+  constructor(path: string, migrations = coreMigrations) {
     this.#db = enhance(new DatabaseSync(path));
     this.#db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`);
-    this.transaction(() => this.#migrate());
+    this.transaction(() => this.#migrate(migrations));
   }
 
   /** Joins the transaction that is open, if any. Throws what `work` throws. */
@@ -63,7 +63,7 @@ export class Store {
     return statement;
   }
 
-  #migrate(): void {
+  #migrate(migrations: readonly string[]): void {
     const version = this.get<{ user_version: number }>('PRAGMA user_version')?.user_version ?? 0;
     if (version > migrations.length)
       throw new UserError(`The store is of version ${version}: update NanoClaw to read it.`);

@@ -1,0 +1,196 @@
+/**
+ * One connection of Baileys, with the work-rounds that it needs to lose nothing. Each says what
+ * is wrong in Baileys 7.0.0-rc14 and when it can go. Knows nothing of reconnecting.
+ */
+import {
+  addTransactionCapability,
+  type BinaryNode,
+  Browsers,
+  DEFAULT_CONNECTION_CONFIG,
+  decodeMessageNode,
+  type GroupMetadata,
+  getContentType,
+  isJidBroadcast,
+  isJidNewsletter,
+  makeWASocket,
+  normalizeMessageContent,
+  proto,
+  type SignalDataSet,
+  type SocketConfig,
+  unpadRandomMax16,
+  type WAMessage,
+  type WASocket,
+  type WAVersion,
+} from 'baileys';
+import type { Log } from '../../src/log.ts';
+import type { Clock } from '../../src/types.ts';
+import { inboxType, openAuth } from './auth.ts';
+import { loggerFor } from './quiet.ts';
+import type { StoredRow, WhatsAppStore } from './store.ts';
+
+export interface SocketDependencies {
+  store: WhatsAppStore;
+  log: Log;
+  clock: Clock;
+  /** Null for WhatsApp's own. */
+  webSocketUrl: string | null;
+  version: WAVersion | null;
+  /** Whether the message may be kept. */
+  isKept(message: WAMessage): boolean;
+  /** A message was committed to the inbox. */
+  kept(message: WAMessage): void;
+}
+
+/** A ping unanswered for this long, and five seconds more, ends the connection. */
+const keepAliveMs = 25_000;
+const groupsCachedMax = 200;
+const transactionOptions = { maxCommitRetries: 3, delayBetweenTriesMs: 50 };
+
+export function openSocket(deps: SocketDependencies): WASocket {
+  const { store, log, webSocketUrl, version } = deps;
+  const logger = loggerFor(log);
+  const auth = openAuth(store);
+  const stanzas = new WeakMap<object, BinaryNode>();
+  const groups = new GroupCache((jid) => socket.groupMetadata(jid));
+  const socket = makeWASocket({
+    auth,
+    logger,
+    ...(webSocketUrl && { waWebSocketUrl: webSocketUrl }),
+    ...(version && { version }),
+    // The phone shows no notification for what a device that is online has seen.
+    markOnlineOnConnect: false,
+    browser: Browsers.ubuntu('Chrome'),
+    keepAliveIntervalMs: keepAliveMs,
+    // What was said before the link is none of the assistant's business.
+    syncFullHistory: false,
+    shouldSyncHistoryMessage: () => false,
+    shouldIgnoreJid: (jid) => Boolean(isJidBroadcast(jid) || isJidNewsletter(jid)),
+    // An address in an outgoing text would be opened by this machine.
+    generateHighQualityLinkPreview: false,
+    getMessage: async ({ id }) => {
+      const sent = store.findSent(id ?? '');
+      return sent && proto.Message.decode(sent);
+    },
+    // Otherwise the server is asked for the members at every message to a group.
+    cachedGroupMetadata: (jid) => groups.get(jid),
+    makeSignalRepository: journallingRepository(deps, auth.creds, stanzas),
+  });
+  // Before Baileys' own listener, which decrypts.
+  socket.ws.prependListener('CB:message', (stanza: BinaryNode) => {
+    for (const part of Array.isArray(stanza.content) ? stanza.content : [])
+      if (part.tag === 'enc' && typeof part.content === 'object') stanzas.set(part.content, stanza);
+  });
+  socket.ev.on('creds.update', (changes) => {
+    Object.assign(auth.creds, changes);
+    auth.save();
+  });
+  socket.ev.on('groups.update', (changes) => {
+    for (const { id } of changes) groups.forget(id);
+  });
+  socket.ev.on('group-participants.update', ({ id }) => groups.forget(id));
+  return socket;
+}
+
+type MakeRepository = SocketConfig['makeSignalRepository'];
+
+/**
+ * Two work-rounds in one place, both through a public option:
+ *
+ * - Baileys sends and receives under different locks on the same sessions, and loses messages
+ *   when both happen at once. With a transaction of its own over the keys, the repository locks
+ *   by the other party. Can go when sending and receiving share a lock.
+ * - Baileys sends the delivery receipt before anybody has the message. So the message joins the
+ *   transaction that moves the session's ratchet: a crash keeps both or neither, and the server
+ *   sends again what has no receipt. Can go when there is a hook before the receipt.
+ */
+function journallingRepository(
+  deps: SocketDependencies,
+  creds: { me?: { id: string; lid?: string } },
+  stanzas: WeakMap<object, BinaryNode>,
+): MakeRepository {
+  return (signalAuth, logger, numberToLid) => {
+    const keys = addTransactionCapability(openAuth(deps.store).keys, logger, transactionOptions);
+    const repository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(
+      { creds: signalAuth.creds, keys },
+      logger,
+      numberToLid,
+    );
+    const journal = async (plain: Uint8Array, ciphertext: Uint8Array) => {
+      const stanza = stanzas.get(ciphertext);
+      const me = creds.me;
+      const message = stanza && me && messageOf(stanza, plain, me.id, me.lid ?? '');
+      if (!stanza || !message || !deps.isKept(message)) return undefined;
+      const row: Omit<StoredRow, 'seq'> = {
+        message: proto.WebMessageInfo.encode(message).finish(),
+        wasOffline: stanza.attrs.offline !== undefined,
+        receivedAtMs: deps.clock.now(),
+      };
+      await keys.set({ [inboxType]: { [stanza.attrs.id ?? '']: row } } as SignalDataSet);
+      return message;
+    };
+    const journalled = async (
+      decrypt: () => Promise<Uint8Array>,
+      ciphertext: Uint8Array,
+      lock: string,
+    ) => {
+      let message: WAMessage | undefined;
+      const plain = await keys.transaction(async () => {
+        const plain = await decrypt();
+        message = await journal(plain, ciphertext);
+        return plain;
+      }, lock);
+      if (message) deps.kept(message);
+      return plain;
+    };
+    return {
+      ...repository,
+      decryptMessage: (options) =>
+        journalled(() => repository.decryptMessage(options), options.ciphertext, options.jid),
+      decryptGroupMessage: (options) =>
+        journalled(() => repository.decryptGroupMessage(options), options.msg, options.group),
+    };
+  };
+}
+
+/** Undefined for what devices say to each other: keys, history, settings. */
+function messageOf(
+  stanza: BinaryNode,
+  plain: Uint8Array,
+  meId: string,
+  meLid: string,
+): WAMessage | undefined {
+  if (stanza.attrs.category === 'peer') return undefined;
+  const decoded = proto.Message.decode(unpadRandomMax16(plain));
+  const message = decoded.deviceSentMessage?.message ?? decoded;
+  if (!isForPeople(message)) return undefined;
+  return { ...decodeMessageNode(stanza, meId, meLid).fullMessage, message };
+}
+
+function isForPeople(message: proto.IMessage): boolean {
+  const content = normalizeMessageContent(message);
+  if (getContentType(content) === undefined) return false;
+  const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
+  const type = content?.protocolMessage?.type;
+  return !content?.protocolMessage || type === REVOKE || type === MESSAGE_EDIT;
+}
+
+class GroupCache {
+  readonly #groups = new Map<string, GroupMetadata>();
+  readonly #fetch: (jid: string) => Promise<GroupMetadata>;
+
+  constructor(fetch: (jid: string) => Promise<GroupMetadata>) {
+    this.#fetch = fetch;
+  }
+
+  async get(jid: string): Promise<GroupMetadata> {
+    const group = this.#groups.get(jid) ?? (await this.#fetch(jid));
+    const oldest = this.#groups.keys().next().value;
+    if (oldest && this.#groups.size >= groupsCachedMax) this.forget(oldest);
+    this.#groups.set(jid, group);
+    return group;
+  }
+
+  forget(jid: string | undefined): void {
+    this.#groups.delete(jid ?? '');
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * What the WhatsApp channel keeps, in a database of its own: the linked device's keys, the inbox,
+ * what was sent, and who is who. Loads nothing of WhatsApp's client; what that needs is bytes here.
+ */
+import { Store } from '../../src/db.ts';
+
+const migrations = [
+  `
+  -- creds, and the keys of Signal's sessions: as good as the account itself
+  CREATE TABLE keys (
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (type, id)
+  ) STRICT, WITHOUT ROWID;
+
+  -- arrived and decrypted, and not yet the host's
+  CREATE TABLE inbox (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL,
+    was_offline INTEGER NOT NULL,
+    received_at INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE sent (
+    id TEXT PRIMARY KEY,
+    message BLOB NOT NULL,
+    sent_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sent_by_time ON sent (sent_at);
+
+  -- the addresses of one account lead to one person, which never changes
+  CREATE TABLE people (
+    jid TEXT PRIMARY KEY,
+    person TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX people_by_person ON people (person);
+
+  CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** Phones ask for a message again within days; later it is only known to be ours. */
+const sentKeptMs = 30 * 24 * 60 * 60_000;
+
+export interface StoredRow {
+  seq: number;
+  /** A WebMessageInfo of WhatsApp's protocol buffers. */
+  message: Uint8Array;
+  /** It waited at the server while we were away. */
+  wasOffline: boolean;
+  receivedAtMs: number;
+}
+
+export class WhatsAppStore {
+  readonly #db: Store;
+
+  constructor(path: string) {
+    this.#db = new Store(path, migrations);
+  }
+
+  get isLinked(): boolean {
+    return this.get('own') !== null && this.readKey('creds', '') !== null;
+  }
+
+  /** Joins the transaction that is open, if any. */
+  transaction<Result>(work: () => Result): Result {
+    return this.#db.transaction(work);
+  }
+
+  readKey(type: string, id: string): string | null {
+    const sql = 'SELECT value FROM keys WHERE type = ? AND id = ?';
+    return this.#db.get<{ value: string }>(sql, type, id)?.value ?? null;
+  }
+
+  /** Null removes it. */
+  writeKey(type: string, id: string, value: string | null): void {
+    if (value === null) this.#db.run('DELETE FROM keys WHERE type = ? AND id = ?', type, id);
+    else
+      this.#db.run(
+        `INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
+        ...[type, id, value],
+      );
+  }
+
+  addToInbox({ message, wasOffline, receivedAtMs }: Omit<StoredRow, 'seq'>): void {
+    this.#db.run(
+      'INSERT INTO inbox (message, was_offline, received_at) VALUES (?, ?, ?)',
+      ...[message, Number(wasOffline), receivedAtMs],
+    );
+  }
+
+  /** The oldest. */
+  listInbox(most: number): StoredRow[] {
+    const sql = `SELECT seq, message, was_offline AS wasOffline, received_at AS receivedAtMs
+      FROM inbox ORDER BY seq LIMIT ?`;
+    return this.#db
+      .all<StoredRow>(sql, most)
+      .map((row) => ({ ...row, wasOffline: Boolean(row.wasOffline) }));
+  }
+
+  removeFromInbox(seqs: number[]): void {
+    this.#db.run(
+      'DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(?))',
+      JSON.stringify(seqs),
+    );
+  }
+
+  saveSent(id: string, message: Uint8Array, nowMs: number): void {
+    this.#db.run(
+      `INSERT INTO sent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET message = excluded.message`,
+      ...[id, message, nowMs],
+    );
+    this.#db.run('DELETE FROM sent WHERE sent_at < ?', nowMs - sentKeptMs);
+  }
+
+  findSent(id: string): Uint8Array | undefined {
+    const sql = 'SELECT message FROM sent WHERE id = ?';
+    return this.#db.get<{ message: Uint8Array }>(sql, id)?.message;
+  }
+
+  /** Whether the assistant itself sent the message. */
+  isOwn(id: string): boolean {
+    return this.findSent(id) !== undefined;
+  }
+
+  /**
+   * One id for all addresses of an account: the number if it was known when the account was first
+   * seen, otherwise the LID. Device parts are left out.
+   */
+  personOf(jid: string, alternativeJid?: string | null): string {
+    const jids = [jid, alternativeJid].flatMap((given) => (given ? [withoutDevice(given)] : []));
+    const known = jids.flatMap((given) => this.#findPerson(given) ?? [])[0];
+    const person = known ?? jids.find(isNumber) ?? jids[0] ?? jid;
+    for (const given of jids)
+      if (this.#findPerson(given) === undefined)
+        this.#db.run('INSERT INTO people VALUES (?, ?)', given, person);
+    return person;
+  }
+
+  jidsOf(person: string): { lid: string | null; number: string | null } {
+    const sql = 'SELECT jid FROM people WHERE person = ?';
+    const jids = this.#db.all<{ jid: string }>(sql, person).map(({ jid }) => jid);
+    return {
+      lid: jids.find((jid) => !isNumber(jid)) ?? null,
+      number: jids.find(isNumber) ?? null,
+    };
+  }
+
+  /** The person with these digits as number or LID, if one was ever seen. */
+  findPerson(digits: string): string | undefined {
+    return this.#findPerson(`${digits}@s.whatsapp.net`) ?? this.#findPerson(`${digits}@lid`);
+  }
+
+  /** Our own account. */
+  own(): string | null {
+    return this.get('own');
+  }
+
+  get(key: string): string | null {
+    const sql = 'SELECT value FROM meta WHERE key = ?';
+    return this.#db.get<{ value: string }>(sql, key)?.value ?? null;
+  }
+
+  set(key: string, value: string | null): void {
+    if (value === null) this.#db.run('DELETE FROM meta WHERE key = ?', key);
+    else
+      this.#db.run(
+        'INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+        ...[key, value],
+      );
+  }
+
+  /** Removes the keys and what only they make sense of; secure_delete overwrites them. */
+  unlink(): void {
+    this.#db.get('PRAGMA secure_delete = ON');
+    this.transaction(() => {
+      for (const table of ['keys', 'inbox', 'sent']) this.#db.run(`DELETE FROM ${table}`);
+      this.set('own', null);
+    });
+    this.#db.get('PRAGMA wal_checkpoint(TRUNCATE)');
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #findPerson(jid: string): string | undefined {
+    const sql = 'SELECT person FROM people WHERE jid = ?';
+    return this.#db.get<{ person: string }>(sql, jid)?.person;
+  }
+}
+
+function isNumber(jid: string): boolean {
+  return jid.endsWith('@s.whatsapp.net');
+}
+
+/** `4917:12@s.whatsapp.net` is device 12 of an account. */
+function withoutDevice(jid: string): string {
+  return jid.replace(/[:_]\d+@/, '@');
+}
