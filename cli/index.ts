@@ -1,6 +1,7 @@
 /**
  * The entry: `main([])` starts the host and, where there is a terminal or piped input, a
- * chat with the main group; `main(['chat', ...])` attaches to a host that runs.
+ * chat with the main group; `main(['chat', ...])` attaches to a host that runs; `link` and
+ * `unlink` join and leave a WhatsApp account.
  */
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
@@ -20,8 +21,17 @@ interface Person {
 export async function main(argv: string[]): Promise<number> {
   try {
     const config = loadConfig(process.env, dirname(import.meta.dirname));
-    const { command, ...who } = readArguments(argv);
-    return await (command === 'chat' ? chatHere(config, who) : run(config, who));
+    const { command, ...options } = readArguments(argv);
+    switch (command) {
+      case 'link':
+        return await (await import('./link.ts')).link(config, options);
+      case 'unlink':
+        return await (await import('./link.ts')).unlink(config);
+      case 'chat':
+        return await chatHere(config, options);
+      default:
+        return await run(config, options);
+    }
   } catch (error) {
     // A full disk, a folder of somebody else: the message says which, a stack adds nothing.
     if (!(error instanceof Error && (error instanceof UserError || 'syscall' in error)))
@@ -36,12 +46,18 @@ function readArguments([command, ...args]: string[]) {
     const options = {
       group: { type: 'string', default: 'main' },
       as: { type: 'string', default: 'you' },
+      code: { type: 'string' },
+      mode: { type: 'string' },
+      owner: { type: 'string' },
     } as const;
-    if (command === undefined || command === 'chat')
+    if (command === undefined || ['chat', 'link', 'unlink'].includes(command))
       return { command, ...parseArgs({ args, options }).values };
     throw new Error('unknown command');
   } catch (error) {
-    const usage = 'Usage: npm start | npm run chat -- [--group NAME] [--as NAME]';
+    const usage = `Usage: npm start
+       npm run chat -- [--group NAME] [--as NAME]
+       npm run link -- [--code +NUMBER] [--mode own --owner +NUMBER | --mode shared]
+       npm run unlink`;
     throw new UserError(usage, { cause: error });
   }
 }

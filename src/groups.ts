@@ -1,5 +1,13 @@
 /** Groups and their agents: registering one, finding one, and how its chat stands. */
-import { findChat, findGroup, findGroupByChat, listChats, saveGroup } from './db/groups.ts';
+import {
+  findChat,
+  findGroup,
+  findGroupByChat,
+  findMainGroup,
+  listChats,
+  moveOpen,
+  saveGroup,
+} from './db/groups.ts';
 import { hasUnclaimed } from './db/messages.ts';
 import { findNextPending } from './db/outbox.ts';
 import type { Store } from './db.ts';
@@ -23,6 +31,16 @@ export function openGroup(store: Store, request: Pick<Group, 'folder' | 'chatId'
   saveGroup(store, { ...request, isMain: false, requiresTrigger: true, triggeredBy: null });
   return openGroup(store, request);
 }
+
+/** As it is before anybody has said otherwise. */
+export const mainGroup = {
+  folder: 'main',
+  chatId: 'terminal:main',
+  name: 'main',
+  isMain: true,
+  requiresTrigger: false,
+  triggeredBy: null,
+};
 
 const listedChatsMax = 200;
 
@@ -66,6 +84,15 @@ export function registerGroup(
   };
   saveGroup(store, { ...group, ...settings });
   return `Registered: ${JSON.stringify({ chat_id: chatId, folder: group.folder, ...settings })}`;
+}
+
+/** The main group talks in `chatId` from now on; what waits in its chat goes along. */
+export function moveMain(store: Store, chatId: ChatId): void {
+  store.transaction(() => {
+    const main = findMainGroup(store);
+    saveGroup(store, { ...mainGroup, ...main, chatId });
+    if (main) moveOpen(store, main.chatId, chatId);
+  });
 }
 
 function folderFor(name: string): string {

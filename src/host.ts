@@ -23,7 +23,7 @@ import { Store } from './db.ts';
 import { type EffectDependencies, effectOf } from './effects.ts';
 import { openModelApi } from './egress.ts';
 import { GroupQueue } from './group-queue.ts';
-import { loadAgent, openGroup, settledState } from './groups.ts';
+import { loadAgent, mainGroup, openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
 import { openLog } from './log.ts';
 import { Outbox } from './outbox.ts';
@@ -39,15 +39,6 @@ export const systemClock: Clock = {
     const timer = setTimeout(fire, delayMs);
     return () => clearTimeout(timer);
   },
-};
-
-const mainGroup = {
-  folder: 'main',
-  chatId: 'terminal:main',
-  name: 'main',
-  isMain: true,
-  requiresTrigger: false,
-  triggeredBy: null,
 };
 
 /**

@@ -31,7 +31,7 @@ export interface ConnectionDependencies extends Omit<SocketDependencies, 'versio
   /** Of a new socket, before anything has come: to listen to its events. */
   socketMade?(socket: WASocket): void;
   /** For linking: what to show as a QR code. */
-  qr?(text: string): void;
+  qr?(text: string, socket: WASocket): void;
 }
 
 const second = 1000;
@@ -101,7 +101,7 @@ export class Connection {
     socket.ws.on('CB:ack,class:message', (node: BinaryNode) => this.#acknowledged(node));
     socket.ev.on('connection.update', ({ connection, lastDisconnect, qr }) => {
       if (socket !== this.#socket) return;
-      if (qr) this.#waitForScan(qr);
+      if (qr) this.#waitForScan(qr, socket);
       if (connection === 'open') this.#opened();
       if (connection === 'close') void this.#lost(lastDisconnect?.error);
     });
@@ -165,9 +165,9 @@ export class Connection {
   }
 
   /** Only while linking; a person takes their time. */
-  #waitForScan(qr: string): void {
+  #waitForScan(qr: string, socket: WASocket): void {
     this.#cancelTimer();
-    this.#deps.qr?.(qr);
+    this.#deps.qr?.(qr, socket);
   }
 
   #opened(): void {

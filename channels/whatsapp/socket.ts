@@ -61,9 +61,10 @@ export function openSocket(deps: SocketDependencies): WASocket {
     markOnlineOnConnect: false,
     browser: Browsers.ubuntu('Chrome'),
     keepAliveIntervalMs: keepAliveMs,
-    // What was said before the link is none of the assistant's business.
+    // Only the first part, for the LIDs in it: what was said before the link is not looked at.
     syncFullHistory: false,
-    shouldSyncHistoryMessage: () => false,
+    shouldSyncHistoryMessage: ({ syncType }) =>
+      syncType === proto.HistorySync.HistorySyncType.INITIAL_BOOTSTRAP,
     shouldIgnoreJid: (jid) => Boolean(isJidBroadcast(jid) || isJidNewsletter(jid)),
     // An address in an outgoing text would be opened by this machine.
     generateHighQualityLinkPreview: false,

@@ -63,7 +63,7 @@ export class WhatsAppStore {
   }
 
   get isLinked(): boolean {
-    return this.get('own') !== null && this.readKey('creds', '') !== null;
+    return this.get('mode') !== null && this.readKey('creds', '') !== null;
   }
 
   /** Joins the transaction that is open, if any. */
@@ -174,12 +174,12 @@ export class WhatsAppStore {
       );
   }
 
-  /** Removes the keys and what only they make sense of; secure_delete overwrites them. */
+  /** Removes the keys, and overwrites them on the disk. What has arrived stays. */
   unlink(): void {
     this.#db.get('PRAGMA secure_delete = ON');
     this.transaction(() => {
-      for (const table of ['keys', 'inbox', 'sent']) this.#db.run(`DELETE FROM ${table}`);
-      this.set('own', null);
+      this.#db.run('DELETE FROM keys');
+      for (const key of ['own', 'mode']) this.set(key, null);
     });
     this.#db.get('PRAGMA wal_checkpoint(TRUNCATE)');
   }

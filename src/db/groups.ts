@@ -76,3 +76,9 @@ export function saveGroup(store: Store, group: Omit<Group, 'uid'>): void {
     ...[JSON.stringify(triggeredBy), firstUid],
   );
 }
+
+/** Gives what is neither handled nor delivered to another chat. */
+export function moveOpen(store: Store, from: ChatId, to: ChatId): void {
+  store.run('UPDATE messages SET chat_id = ? WHERE chat_id = ? AND handled_at IS NULL', to, from);
+  store.run(`UPDATE outbox SET chat_id = ? WHERE chat_id = ? AND state = 'pending'`, to, from);
+}

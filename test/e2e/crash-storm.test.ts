@@ -129,7 +129,7 @@ class StormHost {
 
   /** Starts it; resolves when everyone is attached again, or when it has died already. */
   async start(killAt?: string): Promise<void> {
-    const host = new HostProcess(this.#environment, killAt);
+    const host = new HostProcess(this.#environment, killAt ? { killAt } : {});
     this.#process = host;
     for (const terminal of this.#terminals) {
       while (host.isAlive) {

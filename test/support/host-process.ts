@@ -1,6 +1,6 @@
 /** The host as a process of its own, started as `npm start` starts it, so that it can be killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { dirname, join } from 'node:path';
 
 const projectDir = dirname(dirname(import.meta.dirname));
@@ -9,19 +9,38 @@ export class HostProcess {
   readonly child: ChildProcess;
   readonly exited: Promise<unknown>;
   output = '';
+  readonly #said = new EventEmitter();
 
-  /** Starts a service: no terminal, no input. `killAt` names a step at which it dies. */
-  constructor(environment: Record<string, string>, killAt?: string) {
+  /** A service, or a command: no terminal, no input. `killAt` names a step at which it dies. */
+  constructor(
+    environment: Record<string, string>,
+    { killAt, args = [] }: { killAt?: string; args?: string[] } = {},
+  ) {
     const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
-    this.child = spawn(process.execPath, [...preload, join(projectDir, 'scripts/start.mjs')], {
-      env: { PATH: process.env.PATH, ...environment, ...(killAt && { KILL_AT: killAt }) },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    this.child = spawn(
+      process.execPath,
+      [...preload, join(projectDir, 'scripts/start.mjs'), ...args],
+      {
+        env: { PATH: process.env.PATH, ...environment, ...(killAt && { KILL_AT: killAt }) },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.exited = once(this.child, 'exit');
     for (const stream of [this.child.stdout, this.child.stderr])
       stream?.on('data', (bytes) => {
         this.output += String(bytes);
+        this.#said.emit('said');
       });
+  }
+
+  /** Waits until what it printed matches. Rejects when it ends before. */
+  async says(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const found = pattern.exec(this.output);
+      if (found) return found;
+      if (!this.isAlive) throw new Error(`it ended without ${pattern}: ${this.output}`);
+      await Promise.race([once(this.#said, 'said'), this.exited]);
+    }
   }
 
   get isAlive(): boolean {

@@ -1,0 +1,273 @@
+/**
+ * `npm run link` and `npm run unlink`: joins this machine to a WhatsApp account as a linked
+ * device, and takes it out again. A link that was not finished leaves nothing behind.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import type { WASocket } from 'baileys';
+import { pino } from 'pino';
+import qrcode from 'qrcode-terminal';
+import { Connection, type ConnectionState } from '../channels/whatsapp/connection.ts';
+import { storePath } from '../channels/whatsapp/linked.ts';
+import { WhatsAppStore } from '../channels/whatsapp/store.ts';
+import type { Config } from '../src/config.ts';
+import { Store } from '../src/db.ts';
+import { deferred } from '../src/deferred.ts';
+import { mainGroup, moveMain } from '../src/groups.ts';
+import { systemClock } from '../src/host.ts';
+import { claimSocket, prepareState } from '../src/state-folders.ts';
+import { UserError } from '../src/types.ts';
+
+export interface LinkOptions {
+  /** The number that is to be linked, where no QR code can be scanned. */
+  code?: string;
+  /** `own` or `shared`; asked for when it is left out. */
+  mode?: string;
+  /** The owner's number, in mode `own`; asked for when it is left out. */
+  owner?: string;
+}
+
+const logoutMs = 20_000;
+
+/** Resolves to the exit status. Throws UserError when it cannot be linked. */
+export async function link(config: Config, options: LinkOptions): Promise<number> {
+  const number = options.code === undefined ? null : readNumber(options.code);
+  checkMode(options);
+  return withStores(config, async (core, store) => {
+    if (store.isLinked)
+      throw new UserError(`Linked already, as ${spoken(store.own())}. First: npm run unlink`);
+    // Of a link that was broken off.
+    store.unlink();
+    const linking = new Linking(config, store, number);
+    try {
+      const socket = await linking.opened();
+      const own = store.own() ?? '';
+      say(`\nLinked as ${spoken(own)}.`);
+      const mode = await chooseMode(options, own);
+      const mainChat = mode === 'shared' ? own : await findOwner(options, socket, store);
+      store.set('mode', mode);
+      store.set('new-link', '1');
+      moveMain(core, `whatsapp:${mainChat}`);
+      say(
+        mode === 'shared'
+          ? 'Your main chat is "Message yourself". Now: npm start'
+          : `Your main chat is the one with ${spoken(own)}: write to it first, from ${spoken(mainChat)}. Now: npm start`,
+      );
+      return 0;
+    } catch (error) {
+      await linking.logOut();
+      store.unlink();
+      throw error;
+    } finally {
+      await linking.stop();
+    }
+  });
+}
+
+/** Logs out at WhatsApp, if it can be reached, and removes the keys in any case. */
+export async function unlink(config: Config): Promise<number> {
+  return withStores(config, async (core, store) => {
+    if (!store.isLinked) throw new UserError('Not linked. To link: npm run link');
+    const own = spoken(store.own());
+    const linking = new Linking(config, store, null);
+    const isOut = await linking.opened().then(
+      () => linking.logOut(),
+      () => false,
+    );
+    await linking.stop();
+    store.unlink();
+    moveMain(core, mainGroup.chatId);
+    say(`Unlinked from ${own}: the keys are removed. Messages, groups and files stay.`);
+    if (!isOut)
+      say(
+        'WhatsApp could not be told. If the phone still lists this device under "Linked devices", remove it there.',
+      );
+    return 0;
+  });
+}
+
+/** No host may run: it would use the same link at the same time. */
+async function withStores(
+  config: Config,
+  work: (core: Store, store: WhatsAppStore) => Promise<number>,
+): Promise<number> {
+  prepareState(config);
+  mkdirSync(config.storeDir, { recursive: true });
+  const core = new Store(join(config.storeDir, 'nanoclaw.db'));
+  const socket = await claimSocket(config.socketPath, core).catch((error) => {
+    core.close();
+    throw error;
+  });
+  const store = new WhatsAppStore(storePath(config));
+  try {
+    return await work(core, store);
+  } finally {
+    store.close();
+    socket.close();
+    core.close();
+  }
+}
+
+/** One attempt to get a connection, whether it needs a scan or not. */
+class Linking {
+  readonly #connection: Connection;
+  readonly #opened = deferred<WASocket | UserError>();
+  readonly #number: string | null;
+  #isShown = false;
+
+  constructor(config: Config, store: WhatsAppStore, number: string | null) {
+    this.#number = number;
+    this.#connection = new Connection({
+      ...{ store, log: pino({ level: 'silent' }), clock: systemClock },
+      webSocketUrl: config.whatsAppUrl,
+      isKept: () => false,
+      kept() {},
+      stateChanged: (state) => this.#changed(state),
+      qr: (text, socket) => void this.#show(text, socket),
+    });
+    this.#connection.start();
+    process.once('SIGINT', () => this.#opened.resolve(new UserError('Broken off.')));
+  }
+
+  async opened(): Promise<WASocket> {
+    const result = await this.#opened.promise;
+    if (result instanceof UserError) throw result;
+    return result;
+  }
+
+  /** False when WhatsApp did not hear of it in time. */
+  async logOut(): Promise<boolean> {
+    const { socket } = this.#connection;
+    if (!socket) return false;
+    const late = new Promise<false>((resolve) => setTimeout(resolve, logoutMs, false).unref());
+    return Promise.race([
+      socket.logout().then(
+        () => true,
+        () => false,
+      ),
+      late,
+    ]);
+  }
+
+  stop(): Promise<void> {
+    return this.#connection.stop();
+  }
+
+  #changed(state: ConnectionState): void {
+    const { socket } = this.#connection;
+    if (state.kind === 'open' && socket) this.#opened.resolve(socket);
+    if (state.kind === 'waiting') this.#opened.resolve(new UserError(this.#whyNot(state.reason)));
+    if (state.kind === 'ended')
+      this.#opened.resolve(new UserError(`WhatsApp does not let us in: ${state.reason}.`));
+  }
+
+  #whyNot(reason: string): string {
+    if (!this.#isShown) return `WhatsApp cannot be reached: ${reason}.`;
+    return `Nobody ${this.#number ? 'entered' : 'scanned'} the code in time. To try again: npm run link`;
+  }
+
+  async #show(text: string, socket: WASocket): Promise<void> {
+    const isFirst = !this.#isShown;
+    this.#isShown = true;
+    if (this.#number === null) showQr(text, isFirst);
+    else if (isFirst) {
+      try {
+        const code = await socket.requestPairingCode(this.#number);
+        say(
+          `On the phone of +${this.#number}: WhatsApp, Settings, Linked devices, Link a device, "Link with phone number instead". The code:\n\n    ${code.slice(0, 4)}-${code.slice(4)}\n`,
+        );
+      } catch (error) {
+        this.#opened.resolve(new UserError(`WhatsApp gives no code for this number: ${error}`));
+      }
+    }
+  }
+}
+
+function showQr(text: string, isFirst: boolean): void {
+  qrcode.generate(text, { small: true }, (picture) => {
+    const lines = picture.split('\n');
+    const width = lines[0]?.length ?? 0;
+    const { columns } = process.stdout;
+    if (columns && columns < width)
+      return say(
+        `The terminal is ${columns} columns wide, the QR code ${width}. Make it wider, or: npm run link -- --code +NUMBER`,
+      );
+    if (isFirst)
+      say('On the phone of the account: WhatsApp, Settings, Linked devices, Link a device.');
+    // Over the one before, which is not valid any more.
+    else if (process.stdout.isTTY) process.stdout.write(`\x1b[${lines.length}A\x1b[J`);
+    say(picture);
+  });
+}
+
+function checkMode({ mode, owner }: LinkOptions): void {
+  if (mode !== undefined && mode !== 'own' && mode !== 'shared')
+    throw new UserError('--mode is own (a number for the assistant) or shared (your own number).');
+  if (owner !== undefined) readNumber(owner);
+  const isSaid = mode === 'shared' || (mode === 'own' && owner !== undefined);
+  if (!isSaid && !process.stdin.isTTY)
+    throw new UserError(
+      'Without a terminal, say which chat is the main one: --mode own --owner +NUMBER, or --mode shared.',
+    );
+}
+
+async function chooseMode({ mode }: LinkOptions, own: string): Promise<'own' | 'shared'> {
+  if (mode === 'own' || mode === 'shared') return mode;
+  const question = `Is ${spoken(own)} the assistant's own number, or yours?
+  1  its own (recommended): you talk to it as to a person
+  2  yours: you talk to it in "Message yourself"
+1 or 2? `;
+  for (;;) {
+    const answer = (await ask(question)).trim();
+    if (answer === '1') return 'own';
+    if (answer === '2') return 'shared';
+  }
+}
+
+/** The canonical address of the person who is in charge. */
+async function findOwner(
+  { owner }: LinkOptions,
+  socket: WASocket,
+  store: WhatsAppStore,
+): Promise<string> {
+  for (let given = owner; ; given = undefined) {
+    try {
+      const number = readNumber(given ?? (await ask('Your own number, with which you write: ')));
+      const [found] = (await socket.onWhatsApp(number)) ?? [];
+      if (found?.exists) return store.personOf(found.jid);
+      throw new UserError(`+${number} is not on WhatsApp.`);
+    } catch (error) {
+      if (!(error instanceof UserError) || !process.stdin.isTTY) throw error;
+      say(error.message);
+    }
+  }
+}
+
+async function ask(question: string): Promise<string> {
+  const reader = createInterface({ input: process.stdin, output: process.stdout });
+  const stop = new AbortController();
+  reader.once('SIGINT', () => stop.abort());
+  try {
+    return await reader.question(question, { signal: stop.signal });
+  } catch (error) {
+    throw new UserError('Broken off.', { cause: error });
+  } finally {
+    reader.close();
+  }
+}
+
+/** The digits of an international number (E.164). Throws UserError. */
+function readNumber(text: string): string {
+  const digits = text.replace(/[\s()./-]/g, '').replace(/^(\+|00)/, '');
+  if (/^[1-9]\d{6,14}$/.test(digits)) return digits;
+  throw new UserError(`"${text}" is no phone number: write it like +491701234567.`);
+}
+
+function spoken(person: string | null): string {
+  return `+${person?.split('@')[0] ?? '?'}`;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,134 @@
+/**
+ * The host as `npm start` starts it, linked as `npm run link` links it to the stand-in WhatsApp
+ * server, with the scripted model. Everything between the two is real.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { Store } from '../../src/db.ts';
+import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
+import { WhatsAppServer } from '../whatsapp-server/client.ts';
+import { HostProcess } from './host-process.ts';
+import { TestTerminal } from './terminal.ts';
+
+export const assistant = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
+export const owner = { number: '15551110001', lid: '900000000000011', name: 'Olivia' };
+export const alice = { number: '15551110002', lid: '900000000000012', name: 'Alice' };
+export const bob = { number: '15551110003', lid: '900000000000013', name: 'Bob' };
+export const family = '120363000000000001@g.us';
+
+export interface LinkedHostOptions {
+  mode?: 'own' | 'shared';
+  /** Registered from the main chat; the family group. */
+  withGroup?: boolean;
+}
+
+export class LinkedHost {
+  readonly server: WhatsAppServer;
+  readonly model: ScriptedModel;
+  readonly home: string;
+  #process: HostProcess | undefined;
+
+  private constructor(server: WhatsAppServer, model: ScriptedModel, home: string) {
+    this.server = server;
+    this.model = model;
+    this.home = home;
+  }
+
+  /** A server with people and a group, and nothing linked yet. */
+  static async prepare(): Promise<LinkedHost> {
+    const server = await WhatsAppServer.start(assistant);
+    const model = await startScriptedModel();
+    const home = mkdtempSync(join(tmpdir(), 'nanoclaw-wa-'));
+    const host = new LinkedHost(server, model, home);
+    onTestFinished(async () => {
+      await host.stop();
+      await server.close();
+      await model.close();
+      rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+    });
+    for (const person of [owner, alice, bob]) await server.do('addPeer', person);
+    const members = [alice.number, bob.number, owner.number];
+    await server.do('addGroup', { id: family.split('@')[0] ?? '', subject: 'Family', members });
+    return host;
+  }
+
+  /** Linked by a code, started, connected. */
+  static async start(options: LinkedHostOptions = {}): Promise<LinkedHost> {
+    const host = await LinkedHost.prepare();
+    await host.linkByCode(options.mode);
+    await host.run();
+    if (options.withGroup) await host.register();
+    return host;
+  }
+
+  get environment(): Record<string, string> {
+    return {
+      ANTHROPIC_API_KEY: 'the-real-key',
+      ANTHROPIC_BASE_URL: this.model.url,
+      NANOCLAW_HOME: this.home,
+      ...this.server.environment,
+    };
+  }
+
+  /** A command of the project, such as `link`, as a process. */
+  command(...args: string[]): HostProcess {
+    return new HostProcess(this.environment, { args });
+  }
+
+  async linkByCode(mode: 'own' | 'shared' = 'own'): Promise<void> {
+    const who = mode === 'own' ? ['--owner', `+${owner.number}`] : [];
+    const link = this.command('link', '--code', `+${assistant.number}`, '--mode', mode, ...who);
+    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
+    await this.server.do('enterCode', { code: left + right });
+    await link.exited;
+    if (link.child.exitCode !== 0) throw new Error(`not linked: ${link.output}`);
+  }
+
+  /** Starts the host; resolves when it is connected, unless it is to die at a step. */
+  async run(killAt?: string): Promise<void> {
+    const { logins } = await this.server.do('state', {});
+    this.#process = new HostProcess(this.environment, killAt ? { killAt } : {});
+    if (!killAt) await this.server.waitState({ isReady: true, minLogins: logins + 1 });
+  }
+
+  get process(): HostProcess {
+    if (!this.#process) throw new Error('no host was started');
+    return this.#process;
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    if (this.#process?.isAlive) await this.#process.kill(signal);
+  }
+
+  /** As the owner does it: in words, to the main agent. */
+  async register(options: { requires_trigger?: boolean; triggered_by?: string[] } = {}) {
+    const chat_id = `whatsapp:${family}`;
+    const args = { chat_id, name: 'Family', folder: 'family', ...options };
+    this.model
+      .on('register the family')
+      .callTool('mcp__nanoclaw__register_group', args)
+      .thenReply((result) => `I did: ${result}`);
+    await this.server.say(owner.number, 'register the family, please');
+    await this.server.hears(owner.number, { text: '^I did: Registered' });
+  }
+
+  attach(group = 'main'): Promise<TestTerminal> {
+    return TestTerminal.attach(join(this.home, 'data', 'nanoclaw.sock'), group);
+  }
+
+  inGroup(group: string, ...path: string[]): string {
+    return join(this.home, 'groups', group, ...path);
+  }
+
+  /** Asks the core's store, while the host runs. */
+  rows(sql: string): unknown[] {
+    const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
+    try {
+      return store.all(sql);
+    } finally {
+      store.close();
+    }
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * The stand-in server as a process: prints one line of JSON with its addresses and serves until
+ * it is killed. `--account` is the JSON of the account that gets a linked device.
+ */
+import { once } from 'node:events';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Curve } from 'baileys';
+import selfsigned from 'selfsigned';
+import { WebSocketServer } from 'ws';
+import { ClientConnection } from './connection.ts';
+import { createControl } from './control.ts';
+import { certificateChain, NoiseResponder } from './noise.ts';
+import { WhatsAppWorld } from './world.ts';
+
+const defaultAccount = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
+const yearMs = 365 * 24 * 60 * 60_000;
+
+// libsignal prints its sessions, keys included.
+for (const method of ['log', 'info', 'warn', 'error'] as const) console[method] = () => {};
+
+const { values } = parseArgs({ options: { account: { type: 'string' } } });
+const { private: key, cert } = await selfsigned.generate(
+  [{ name: 'commonName', value: 'stand-in WhatsApp media host' }],
+  {
+    keyType: 'ec',
+    notAfterDate: new Date(Date.now() + yearMs),
+    extensions: [
+      { name: 'basicConstraints', cA: true },
+      { name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] },
+    ],
+  },
+);
+const world = new WhatsAppWorld(
+  { key, cert },
+  values.account ? JSON.parse(values.account) : defaultAccount,
+);
+await world.media.listen();
+
+const [root, staticKey] = [Curve.generateKeyPair(), Curve.generateKeyPair()];
+const certificate = certificateChain(root, staticKey);
+const sockets = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+sockets.on('connection', (socket) => {
+  world.attempts += 1;
+  world.changed();
+  if (world.faults.refusesConnections) socket.terminate();
+  else new ClientConnection(socket, new NoiseResponder(staticKey, certificate), world);
+});
+const control = createControl(world).listen(0, '127.0.0.1');
+await Promise.all([once(sockets, 'listening'), once(control, 'listening')]);
+
+const caPath = join(mkdtempSync(join(tmpdir(), 'whatsapp-server-')), 'ca.pem');
+writeFileSync(caPath, cert);
+const portOf = (server: { address(): unknown }) => (server.address() as AddressInfo).port;
+process.stdout.write(
+  `${JSON.stringify({
+    controlUrl: `http://127.0.0.1:${portOf(control)}`,
+    webSocketUrl: `ws://127.0.0.1:${portOf(sockets)}/ws/chat`,
+    caPath,
+    noiseRootHex: Buffer.from(root.public).toString('hex'),
+  })}\n`,
+);

@@ -1,0 +1,358 @@
+/**
+ * Simulated people, each with one phone and real Signal sessions: what they say is encrypted to
+ * the linked device, what it says to them is decrypted, and what they cannot read they ask for
+ * again, as phones do.
+ */
+import { readFileSync, rmSync } from 'node:fs';
+import {
+  addTransactionCapability,
+  Curve,
+  DEFAULT_CONNECTION_CONFIG,
+  encodeWAMessage,
+  encryptedStream,
+  generateMessageIDV2,
+  generateSignalPubKey,
+  initAuthCreds,
+  type KeyPair,
+  type MediaType,
+  proto,
+  type SignalDataSet,
+  type SignalKeyStore,
+  unpadRandomMax16,
+} from 'baileys';
+import { pino } from 'pino';
+import {
+  addressesOf,
+  type Companion,
+  identityNodes,
+  keyNode,
+  type Person,
+  signedKeyNode,
+  takeBundle,
+} from './account.ts';
+import { type Heard, hear, type MediaContent, stanzaType, type UploadedFile } from './contents.ts';
+import type { MediaHost } from './media-host.ts';
+import { type BinaryNode, bigEndian, child, node } from './nodes.ts';
+
+const silent = pino({ level: 'silent' });
+
+/** What a person needs of the server. */
+export interface Network {
+  media: MediaHost;
+  /** Throws when no device is linked. */
+  companion(): Companion;
+  now(): string;
+  /** Kept until the client confirms it. */
+  deliver(stanza: BinaryNode): void;
+  /** Only to a client that is there. */
+  push(stanza: BinaryNode): void;
+  /** A person has heard something, or seen a sign. */
+  changed(): void;
+}
+
+export interface HeardMessage extends Heard {
+  id: string;
+  /** The group's address, or null for a direct chat. */
+  group: string | null;
+  /** How often it was delivered; repetitions show once, as phones show them. */
+  deliveries: number;
+  atMs: number;
+}
+
+export interface SendOptions {
+  id?: string;
+  /** Which of their addresses names the sender: `lid` today, `pn` formerly. */
+  via?: 'lid' | 'pn';
+  /** Cannot be decrypted the first time. */
+  isCorrupt?: boolean;
+  /** The stanza's `edit` attribute. */
+  edit?: string;
+}
+
+interface Said {
+  message: proto.IMessage;
+  group: string | null;
+  options: SendOptions;
+}
+
+export class Peer implements Person {
+  readonly number: string;
+  readonly lid: string;
+  readonly name: string;
+  readonly identity: KeyPair;
+  readonly heard: HeardMessage[] = [];
+  readonly receipts: { id: string; type: string }[] = [];
+  readonly presences: { state: string; group: string | null; atMs: number }[] = [];
+  /** Messages that this phone could not read and asked for again. */
+  retriesAsked = 0;
+  /** Messages of this person that the client asked for again. */
+  retriesHeard = 0;
+  readonly #network: Network;
+  readonly #keys: ReturnType<typeof addTransactionCapability>;
+  readonly #signal: ReturnType<typeof DEFAULT_CONNECTION_CONFIG.makeSignalRepository>;
+  readonly #creds = initAuthCreds();
+  readonly #said = new Map<string, Said>();
+  readonly #groupsKeyed = new Set<string>();
+  #nextPreKey = 1;
+  /** One message at a time, as a phone does: the ratchet is one. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(network: Network, { number, lid, name }: Person, identity = Curve.generateKeyPair()) {
+    this.#network = network;
+    this.number = number;
+    this.lid = lid;
+    this.name = name;
+    this.identity = identity;
+    const keyPair = Curve.generateKeyPair();
+    const signature = Curve.sign(identity.private, generateSignalPubKey(keyPair.public));
+    const { pn, lid: lidJid } = this.addresses;
+    const creds = Object.assign(this.#creds, {
+      signedIdentityKey: identity,
+      signedPreKey: { keyPair, keyId: 1, signature },
+      me: { id: pn, lid: lidJid },
+    });
+    const options = { maxCommitRetries: 1, delayBetweenTriesMs: 1 };
+    this.#keys = addTransactionCapability(memoryKeys(), silent, options);
+    this.#signal = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(
+      { creds, keys: this.#keys },
+      silent,
+      async () => [],
+    );
+  }
+
+  get addresses(): { pn: string; lid: string } {
+    return addressesOf(this);
+  }
+
+  /** What the server hands to whoever wants to write to this phone first. */
+  async bundle(jid: string): Promise<BinaryNode> {
+    const keyId = this.#nextPreKey;
+    this.#nextPreKey += 1;
+    const keyPair = Curve.generateKeyPair();
+    await this.#keys.set({ 'pre-key': { [keyId]: keyPair } });
+    const { signedPreKey, registrationId } = this.#creds;
+    return node('user', { jid, t: this.#network.now() }, [
+      ...identityNodes(registrationId, this.identity.public),
+      signedKeyNode(signedPreKey.keyId, signedPreKey.keyPair.public, signedPreKey.signature),
+      keyNode(keyId, keyPair.public),
+    ]);
+  }
+
+  /** Says it in the direct chat, or in a group. Resolves to the message's id. */
+  say(message: proto.IMessage, group: string | null, options: SendOptions = {}): Promise<string> {
+    return this.#inTurn(async () => {
+      const id = options.id ?? generateMessageIDV2(this.addresses.pn);
+      this.#said.set(id, { message, group, options });
+      const parts = group ? await this.#forGroup(group, message) : [await this.#encrypt(message)];
+      if (options.isCorrupt) corrupt(parts.at(-1));
+      this.#network.deliver(this.#stanza(id, message, group, options, parts));
+      return id;
+    });
+  }
+
+  /** The account's own phone writes: the linked device gets a copy. `to` is an address. */
+  sayFromPhone(message: proto.IMessage, to: string): Promise<string> {
+    return this.#inTurn(async () => {
+      const { pn, lid } = this.addresses;
+      const id = generateMessageIDV2(pn);
+      const copy = await this.#encrypt({ deviceSentMessage: { destinationJid: to, message } });
+      const attrs = { id, from: lid, recipient: to, sender_pn: pn, notify: this.name };
+      const type = stanzaType(message);
+      this.#network.deliver(node('message', { ...attrs, type, t: this.#network.now() }, [copy]));
+      return id;
+    });
+  }
+
+  /** Device to device: history, say. Not kept. */
+  async tellDevice(message: proto.IMessage): Promise<void> {
+    const { pn, lid } = this.addresses;
+    const part = await this.#encrypt(message);
+    const attrs = { id: generateMessageIDV2(pn), from: pn, sender_lid: lid, category: 'peer' };
+    this.#network.push(node('message', { ...attrs, type: 'text', t: this.#network.now() }, [part]));
+  }
+
+  showTyping(group: string | null): void {
+    const { lid } = this.addresses;
+    const attrs = group ? { from: group, participant: lid } : { from: lid };
+    this.#network.push(node('chatstate', attrs, [node('composing')]));
+  }
+
+  /** Takes what the client has sent. */
+  receive(stanza: BinaryNode, parts: BinaryNode[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const { id = '', to = '' } = stanza.attrs;
+      const group = to.endsWith('@g.us') ? to : null;
+      try {
+        for (const part of parts) await this.#read(id, group, part);
+      } catch {
+        // A phone does not say why; it asks for the message again.
+        this.retriesAsked += 1;
+        await this.#askAgain(id, group);
+      }
+      this.#network.changed();
+    });
+  }
+
+  /** The client could not read a message of this person: a new session, and once more. */
+  async repeat(id: string): Promise<void> {
+    this.retriesHeard += 1;
+    const said = this.#said.get(id);
+    if (!said) return;
+    await this.#forgetSession();
+    const { isCorrupt: _, ...options } = said.options;
+    await this.say(said.message, said.group, { ...options, id });
+  }
+
+  find(id: string): proto.IMessage | undefined {
+    return this.#said.get(id)?.message;
+  }
+
+  async upload({ kind, base64 }: MediaContent): Promise<UploadedFile> {
+    const type: MediaType = kind === 'voice' ? 'audio' : kind;
+    const bytes = Buffer.from(base64, 'base64');
+    const { encFilePath, mediaKey, fileSha256, fileEncSha256, fileLength } = await encryptedStream(
+      bytes,
+      type,
+      {},
+    );
+    const directPath = this.#network.media.put(readFileSync(encFilePath));
+    rmSync(encFilePath);
+    const url = this.#network.media.url(directPath);
+    return { url, directPath, mediaKey, fileSha256, fileEncSha256, fileLength };
+  }
+
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  #stanza(
+    id: string,
+    message: proto.IMessage,
+    group: string | null,
+    { via = 'lid', edit }: SendOptions,
+    parts: BinaryNode[],
+  ): BinaryNode {
+    const { pn, lid } = this.addresses;
+    const direct =
+      via === 'lid'
+        ? { from: lid, sender_pn: pn, addressing_mode: 'lid' }
+        : { from: pn, sender_lid: lid, addressing_mode: 'pn' };
+    const sender = group
+      ? { from: group, participant: lid, participant_pn: pn, addressing_mode: 'lid' }
+      : direct;
+    const attrs = { id, t: this.#network.now(), type: stanzaType(message), notify: this.name };
+    return node('message', { ...attrs, ...sender, ...(edit !== undefined && { edit }) }, parts);
+  }
+
+  async #encrypt(message: proto.IMessage): Promise<BinaryNode> {
+    const companion = this.#network.companion();
+    if (!(await this.#signal.validateSession(companion.lid)).exists)
+      await this.#signal.injectE2ESession({ jid: companion.lid, session: takeBundle(companion) });
+    const data = encodeWAMessage(message);
+    const { type, ciphertext } = await this.#signal.encryptMessage({ jid: companion.lid, data });
+    return node('enc', { v: '2', type }, ciphertext);
+  }
+
+  /** The first time with the key that the others need to read it. */
+  async #forGroup(group: string, message: proto.IMessage): Promise<BinaryNode[]> {
+    const { ciphertext, senderKeyDistributionMessage } = await this.#signal.encryptGroupMessage({
+      ...{ group, meId: this.addresses.lid, data: encodeWAMessage(message) },
+    });
+    const parts = [node('enc', { v: '2', type: 'skmsg' }, ciphertext)];
+    if (this.#groupsKeyed.has(group)) return parts;
+    this.#groupsKeyed.add(group);
+    const key = {
+      groupId: group,
+      axolotlSenderKeyDistributionMessage: senderKeyDistributionMessage,
+    };
+    return [await this.#encrypt({ senderKeyDistributionMessage: key }), ...parts];
+  }
+
+  async #forgetSession(): Promise<void> {
+    const address = this.#signal.jidToSignalProtocolAddress(this.#network.companion().lid);
+    await this.#keys.set({ session: { [address]: null } });
+    this.#groupsKeyed.clear();
+  }
+
+  async #read(id: string, group: string | null, part: BinaryNode): Promise<void> {
+    const { lid: sender } = this.#network.companion();
+    const ciphertext = part.content;
+    if (!(ciphertext instanceof Uint8Array)) return;
+    const { type } = part.attrs;
+    const plain =
+      type === 'skmsg'
+        ? await this.#signal.decryptGroupMessage({
+            ...{ group: group ?? '', authorJid: sender, msg: ciphertext },
+          })
+        : await this.#signal.decryptMessage({
+            ...{ jid: sender, type: type === 'pkmsg' ? 'pkmsg' : 'msg', ciphertext },
+          });
+    const message = proto.Message.decode(unpadRandomMax16(plain));
+    const { senderKeyDistributionMessage: key, messageContextInfo: _, ...rest } = message;
+    if (key)
+      await this.#signal.processSenderKeyDistributionMessage({ authorJid: sender, item: key });
+    if (Object.values(rest).some((value) => value != null)) await this.#keep(id, group, message);
+  }
+
+  async #keep(id: string, group: string | null, message: proto.IMessage): Promise<void> {
+    const known = this.heard.find((heard) => heard.id === id);
+    if (known) {
+      known.deliveries += 1;
+      return;
+    }
+    const content = message.deviceSentMessage?.message ?? message;
+    const heard = await hear(content, this.#network.media);
+    this.heard.push({ ...heard, id, group, deliveries: 1, atMs: Date.now() });
+    // Phones tell that it has arrived.
+    const { lid } = this.addresses;
+    const from = group ? { from: group, participant: lid } : { from: lid };
+    this.#network.push(node('receipt', { id, t: this.#network.now(), ...from }));
+  }
+
+  async #askAgain(id: string, group: string | null): Promise<void> {
+    const { lid } = this.addresses;
+    const keys = await this.bundle(lid);
+    const parts = ['type', 'identity', 'key', 'skey'].flatMap((tag) => child(keys, tag) ?? []);
+    const t = this.#network.now();
+    const from = group ? { from: group, participant: lid } : { from: lid };
+    this.#network.push(
+      node('receipt', { id, t, type: 'retry', ...from }, [
+        node('retry', { count: '1', id, t, v: '1' }),
+        node('registration', {}, bigEndian(this.#creds.registrationId)),
+        node('keys', {}, parts),
+      ]),
+    );
+  }
+}
+
+function corrupt(part: BinaryNode | undefined): void {
+  if (!(part?.content instanceof Uint8Array)) return;
+  const bytes = part.content;
+  bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 0xff;
+}
+
+function memoryKeys(): SignalKeyStore {
+  const types = new Map<string, Map<string, never>>();
+  return {
+    get: async (type, ids) => {
+      const known = types.get(type);
+      return Object.fromEntries(
+        ids.flatMap((id) => {
+          const value = known?.get(id);
+          return value === undefined ? [] : [[id, value]];
+        }),
+      );
+    },
+    set: async (changes: SignalDataSet) => {
+      for (const [type, values] of Object.entries(changes)) {
+        const known = types.get(type) ?? new Map<string, never>();
+        types.set(type, known);
+        for (const [id, value] of Object.entries(values))
+          if (value == null) known.delete(id);
+          else known.set(id, value as never);
+      }
+    },
+  };
+}

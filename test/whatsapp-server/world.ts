@@ -1,0 +1,321 @@
+/**
+ * The server: one account with at most one linked device, the people it talks to, and what is
+ * under way between them. Speaks through `ClientConnection`s; who asks it to act is `control.ts`.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { deflateSync } from 'node:zlib';
+import { aesEncryptGCM, hkdf, jidDecode, proto } from 'baileys';
+import { type Companion, isAddressOf, newIdentity, type Person } from './account.ts';
+import type { ClientConnection, Login } from './connection.ts';
+import { Faults } from './faults.ts';
+import type { Group } from './groups.ts';
+import { MediaHost } from './media-host.ts';
+import { type BinaryNode, child, children, firstChild, node, serverJid } from './nodes.ts';
+import { Pairing } from './pairing.ts';
+import { Peer } from './peers.ts';
+import { answer } from './queries.ts';
+import { Mailbox } from './store-and-forward.ts';
+
+export class WhatsAppWorld {
+  readonly faults = new Faults();
+  readonly mailbox = new Mailbox(this.faults);
+  readonly media: MediaHost;
+  /** The account's own phone. */
+  readonly owner: Peer;
+  readonly peers: Peer[] = [];
+  readonly groups = new Map<string, Group>();
+  companion: Companion | null = null;
+  client: ClientConnection | null = null;
+  logins = 0;
+  attempts = 0;
+  /** Messages that the client has asked for again. */
+  retryReceipts = 0;
+  /** What the client has confirmed with an error instead. */
+  nacks = 0;
+  readonly #pairing: Pairing;
+  readonly #changes = new EventEmitter<{ change: [] }>().setMaxListeners(1000);
+  /** Files that only the phones have still, by the path where they were. */
+  readonly #expired = new Map<string, Buffer>();
+  #notifications = 0;
+
+  constructor(tls: { key: string; cert: string }, account: Person) {
+    this.media = new MediaHost(tls, this.faults);
+    const identity = newIdentity();
+    this.owner = this.addPeer(account, identity);
+    this.#pairing = new Pairing(account, identity, () => this.faults.now());
+  }
+
+  addPeer(person: Person, identity = newIdentity()): Peer {
+    const network = {
+      media: this.media,
+      companion: () => this.linked(),
+      now: () => this.faults.now(),
+      deliver: (stanza: BinaryNode) => this.mailbox.put(stanza, this.client),
+      push: (stanza: BinaryNode) => this.client?.isReady && this.client.send(stanza),
+      changed: () => this.changed(),
+    };
+    const peer = new Peer(network, person, identity);
+    this.peers.push(peer);
+    return peer;
+  }
+
+  /** Throws when no device is linked. */
+  linked(): Companion {
+    if (!this.companion) throw new Error('no device is linked');
+    return this.companion;
+  }
+
+  findPeer(jid: string): Peer | undefined {
+    return this.peers.find((peer) => isAddressOf(peer, jid));
+  }
+
+  isCompanion(jid: string): boolean {
+    return (
+      this.findPeer(jid) === this.owner && (jidDecode(jid)?.device ?? 0) === this.companion?.device
+    );
+  }
+
+  changed(): void {
+    this.#changes.emit('change');
+  }
+
+  /** Resolves to what `look` finds, as soon as it finds something. Rejects after `timeoutMs`. */
+  async until<Found>(look: () => Found | undefined, timeoutMs: number): Promise<Found> {
+    const signal = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      const found = look();
+      if (found !== undefined) return found;
+      await once(this.#changes, 'change', { signal });
+    }
+  }
+
+  scan(qr: string): void {
+    this.companion = this.#pairing.scan(qr);
+    this.changed();
+  }
+
+  get isCodeRequested(): boolean {
+    return this.#pairing.isCodeRequested;
+  }
+
+  enterCode(code: string): Promise<void> {
+    return this.#pairing.enterCode(code);
+  }
+
+  requestCode(operation: BinaryNode): BinaryNode {
+    const answer = this.#pairing.requestCode(operation);
+    setImmediate(() => this.changed());
+    return answer;
+  }
+
+  finishCode(operation: BinaryNode): void {
+    this.companion = this.#pairing.finishCode(operation);
+    this.changed();
+  }
+
+  unlinkFromPhone(): void {
+    this.linked().isRemoved = true;
+    this.client?.endWith(401, node('conflict', { type: 'device_removed' }));
+    this.changed();
+  }
+
+  /** Tells the client of a change in a group. */
+  notify(notification: (ids: { id: string; t: string }) => BinaryNode): void {
+    this.#notifications += 1;
+    const ids = { id: `notification-${this.#notifications}`, t: this.faults.now() };
+    this.mailbox.put(notification(ids), this.client);
+  }
+
+  loggingIn(client: ClientConnection, login: Login): void {
+    const { loginFailure } = this.faults;
+    if (loginFailure !== null) client.refuse(loginFailure);
+    else if (login.payload.devicePairingData) {
+      this.client = client;
+      this.#pairing.begin(client, login);
+    } else this.#logIn(client, login);
+    this.changed();
+  }
+
+  #logIn(client: ClientConnection, { payload, clientStatic }: Login): void {
+    const { companion } = this;
+    const isKnown =
+      companion &&
+      !companion.isRemoved &&
+      Number(payload.username) === Number(this.owner.number) &&
+      clientStatic.equals(companion.noiseKey);
+    if (!isKnown) {
+      client.refuse(401);
+      return;
+    }
+    // Two with the same keys: the later one stays.
+    if (this.client?.isOpen) this.client.endWith(null, node('conflict', { type: 'replaced' }));
+    this.client = client;
+    this.logins += 1;
+    const attrs = { t: this.faults.now(), props: '27', companion_enc_static: 'x', location: 'frc' };
+    client.send(node('success', { ...attrs, lid: companion.lid }));
+  }
+
+  closed(client: ClientConnection): void {
+    if (this.client === client) this.client = null;
+    this.changed();
+  }
+
+  async received(client: ClientConnection, stanza: BinaryNode): Promise<void> {
+    const { tag, attrs } = stanza;
+    if (tag === 'iq') await this.#answer(client, stanza);
+    else if (tag === 'message') this.#takeMessage(client, stanza);
+    else if (tag === 'receipt') await this.#takeReceipt(client, stanza);
+    else if (tag === 'ack') this.#confirm(stanza);
+    else if (tag === 'chatstate') this.#notePresence(stanza);
+    if (tag === 'ack' && attrs.class === 'message' && attrs.error) this.nacks += 1;
+    this.changed();
+  }
+
+  #confirm({ attrs }: BinaryNode): void {
+    if (attrs.class === 'message' || attrs.class === 'notification')
+      this.mailbox.confirm(attrs.id ?? '');
+  }
+
+  async #answer(client: ClientConnection, iq: BinaryNode): Promise<void> {
+    const { id = '', to = serverJid, type, xmlns } = iq.attrs;
+    const operation = firstChild(iq);
+    if (type === 'result') {
+      // The device has signed: it starts anew, with its account.
+      if (operation?.tag === 'pair-device-sign') setTimeout(() => client.endWith(515), 30);
+      return;
+    }
+    const result = await answer(this, iq);
+    if (result === null) return;
+    if (result && 'error' in result) {
+      const error = node('error', { code: String(result.error), text: 'item-not-found' });
+      client.send(node('iq', { from: to, type: 'error', id }, [error]));
+    } else client.send(node('iq', { from: to, type: 'result', id }, result));
+    if (xmlns === 'passive' && operation?.tag === 'active') await this.#becomeActive(client);
+  }
+
+  async #becomeActive(client: ClientConnection): Promise<void> {
+    this.mailbox.flush(client);
+    this.changed();
+    const companion = this.linked();
+    if (companion.hasHistory) return;
+    companion.hasHistory = true;
+    await this.owner.tellDevice({
+      protocolMessage: {
+        type: proto.Message.ProtocolMessage.Type.HISTORY_SYNC_NOTIFICATION,
+        historySyncNotification: { ...this.#history() },
+      },
+    });
+  }
+
+  /** Who is who, as a new device is told. */
+  #history(): proto.Message.IHistorySyncNotification {
+    const { HistorySync } = proto;
+    const syncType = HistorySync.HistorySyncType.INITIAL_BOOTSTRAP;
+    const bytes = HistorySync.encode({
+      ...{ syncType, chunkOrder: 0, progress: 100, conversations: [] },
+      phoneNumberToLidMappings: this.peers.map(({ addresses }) => ({
+        pnJid: addresses.pn,
+        lidJid: addresses.lid,
+      })),
+      pushnames: this.peers.map(({ addresses, name }) => ({ id: addresses.pn, pushname: name })),
+    }).finish();
+    const initialHistBootstrapInlinePayload = deflateSync(bytes);
+    return { syncType, chunkOrder: 0, progress: 100, initialHistBootstrapInlinePayload };
+  }
+
+  /** From the client to people: first the server's word, then the parts to whom they are for. */
+  #takeMessage(client: ClientConnection, stanza: BinaryNode): void {
+    const { id = '', to = '' } = stanza.attrs;
+    const ack = { class: 'message', id, from: to, t: this.faults.now() };
+    const rejection = this.faults.rejections.shift();
+    const sendAck = (more: Record<string, string>) =>
+      setTimeout(() => client.send(node('ack', { ...ack, ...more })), this.faults.nextAckDelayMs());
+    if (rejection !== undefined) {
+      sendAck({ error: String(rejection) });
+      return;
+    }
+    if (this.faults.swallowedAcks > 0) this.faults.swallowedAcks -= 1;
+    else sendAck({});
+    for (const [peer, parts] of this.#addressees(stanza, to)) void peer.receive(stanza, parts);
+  }
+
+  #addressees(stanza: BinaryNode, to: string): Map<Peer, BinaryNode[]> {
+    const parts = new Map<Peer, BinaryNode[]>();
+    const add = (peer: Peer | undefined, more: BinaryNode[]) => {
+      if (peer && more.length > 0) parts.set(peer, [...(parts.get(peer) ?? []), ...more]);
+    };
+    for (const device of children(child(stanza, 'participants'), 'to')) {
+      const jid = device.attrs.jid ?? '';
+      if (!this.isCompanion(jid)) add(this.findPeer(jid), children(device, 'enc'));
+    }
+    const shared = children(stanza, 'enc');
+    const group = this.groups.get(to);
+    if (group) for (const member of group.members) add(member, shared);
+    else add(this.findPeer(stanza.attrs.participant ?? to), shared);
+    return parts;
+  }
+
+  async #takeReceipt(client: ClientConnection, stanza: BinaryNode): Promise<void> {
+    const { id = '', to = '', type, participant } = stanza.attrs;
+    const more = children(child(stanza, 'list'), 'item').map(({ attrs }) => attrs.id ?? '');
+    const ids = [id, ...more];
+    const peer = this.findPeer(participant ?? to);
+    if (type !== 'retry') for (const confirmed of ids) this.mailbox.confirm(confirmed);
+    peer?.receipts.push(...ids.map((each) => ({ id: each, type: type ?? 'delivery' })));
+    const ack = { class: 'receipt', id, from: to, ...(type !== undefined && { type }) };
+    client.send(node('ack', ack));
+    if (type === 'server-error') this.#uploadAgain(client, stanza);
+    if (type !== 'retry') return;
+    this.retryReceipts += 1;
+    // Settled by the repetition, which has the same id.
+    this.mailbox.confirm(id);
+    await peer?.repeat(id);
+  }
+
+  #notePresence(stanza: BinaryNode): void {
+    const { to = '' } = stanza.attrs;
+    const state = firstChild(stanza)?.tag ?? '';
+    const group = this.groups.get(to);
+    const peers = group ? group.members : [this.findPeer(to)];
+    for (const peer of peers)
+      peer?.presences.push({ state, group: group?.jid ?? null, atMs: Date.now() });
+  }
+
+  /** The phone uploads a file again, and tells the device, encrypted, where. */
+  #uploadAgain(client: ClientConnection, stanza: BinaryNode): void {
+    const { id = '' } = stanza.attrs;
+    const message = this.peers.map((peer) => peer.find(id)).find(Boolean);
+    const part = Object.values(message ?? {}).find((value) => value?.mediaKey);
+    const request = child(stanza, 'rmr');
+    if (!part || !request || !this.faults.phoneUploadsAgain) return;
+    const file = this.#expired.get(part.directPath);
+    if (!file) return;
+    const iv = randomBytes(12);
+    const key = hkdf(Buffer.from(part.mediaKey), 32, { info: 'WhatsApp Media Retry Notification' });
+    const answer = proto.MediaRetryNotification.encode({
+      ...{ stanzaId: id, directPath: this.media.put(file), result: 1 },
+    }).finish();
+    const sealed = aesEncryptGCM(answer, Buffer.from(key), iv, Buffer.from(id));
+    client.send(
+      node(
+        'notification',
+        { id, from: this.owner.addresses.pn, type: 'mediaretry', t: this.faults.now() },
+        [
+          node('encrypt', {}, [node('enc_p', {}, sealed), node('enc_iv', {}, iv)]),
+          node('rmr', request.attrs),
+        ],
+      ),
+    );
+  }
+
+  /** The media host forgets the file of a message; the phone has it still. */
+  expireMedia(id: string): void {
+    const message = this.peers.map((peer) => peer.find(id)).find(Boolean);
+    const part = Object.values(message ?? {}).find((value) => value?.directPath);
+    const file = this.media.expire(part?.directPath ?? '');
+    if (!file) throw new Error('no such message with a file');
+    this.#expired.set(part.directPath, file);
+  }
+}
