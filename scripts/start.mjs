@@ -7,5 +7,8 @@ import { command, prepare } from './setup.mjs';
 await command(async () => {
   await prepare();
   const { main } = await import('../dist/nanoclaw.js');
-  return main(process.argv.slice(2));
+  const code = await main(process.argv.slice(2));
+  // Once all is written: a library's timer that nobody needs any more must not keep us.
+  process.stdout.write('', () => process.exit(code));
+  return code;
 });

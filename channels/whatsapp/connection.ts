@@ -43,6 +43,7 @@ const stableMs = minute;
 const outdatedWaitMs = 60 * minute;
 /** From the start of a connection to the login. */
 const openTimeoutMs = minute;
+const closeWaitMs = 2 * second;
 /** For the server's word on a message. */
 const ackTimeoutMs = 20 * second;
 
@@ -110,10 +111,11 @@ export class Connection {
 
   /** Resolves when the socket is closed. What waits for an acknowledgement rejects. */
   async stop(): Promise<void> {
-    const socket = this.#socket;
-    this.#drop();
+    const closed = this.#drop();
     this.#enter({ kind: 'ended', reason: 'stopped', remedy: '' });
-    await socket?.ws.close();
+    // A server that is gone does not close its end.
+    const late = new Promise<void>((resolve) => void this.#clock.after(closeWaitMs, resolve));
+    await Promise.race([closed, late]);
   }
 
   /**
@@ -181,7 +183,7 @@ export class Connection {
 
   async #lost(error: Error | undefined): Promise<void> {
     const code = codeOf(error);
-    this.#drop();
+    void this.#drop();
     if (this.#clock.now() - this.#openedAtMs >= stableMs) this.#attempts = 0;
     this.#openedAtMs = Number.POSITIVE_INFINITY;
     const end = remedies[code];
@@ -219,7 +221,7 @@ export class Connection {
   }
 
   /** Ends the socket, if there is one; nothing of it is heard any more. */
-  #drop(): void {
+  async #drop(): Promise<void> {
     const socket = this.#socket;
     this.#socket = null;
     this.#cancelTimer();
@@ -227,7 +229,7 @@ export class Connection {
       answer.resolve(new Error('the connection was lost'));
     if (!socket) return;
     socket.ev.removeAllListeners('connection.update');
-    socket.end(undefined);
+    await socket.end(undefined);
   }
 
   #enter(state: ConnectionState): void {

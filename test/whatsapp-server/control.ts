@@ -159,15 +159,15 @@ export type ActionName = keyof Actions;
 /** A request that makes no sense here; its message is the answer. */
 class BadRequest extends Error {}
 
-interface Action<Request, Result> {
-  schema: z.ZodType<Request>;
-  run(world: WhatsAppWorld, request: Request): Result;
+interface Action<Schema extends z.ZodType, Result> {
+  schema: Schema;
+  run(world: WhatsAppWorld, request: z.output<Schema>): Result;
 }
 
-function action<Request, Result>(
-  schema: z.ZodType<Request>,
-  run: (world: WhatsAppWorld, request: Request) => Result,
-): Action<Request, Result> {
+function action<Schema extends z.ZodType, Result>(
+  schema: Schema,
+  run: (world: WhatsAppWorld, request: z.output<Schema>) => Result,
+): Action<Schema, Result> {
   return { schema, run };
 }
 
@@ -188,7 +188,7 @@ async function serve(
       return void reply(404, { error: `there is no action "${name}"` });
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    const known: Action<unknown, unknown> = actions[name as ActionName] as never;
+    const known: Action<z.ZodType, unknown> = actions[name as ActionName] as never;
     const parsed = known.schema.safeParse(JSON.parse(Buffer.concat(chunks).toString() || '{}'));
     if (!parsed.success) return void reply(400, { error: z.prettifyError(parsed.error) });
     reply(200, { result: (await known.run(world, parsed.data)) ?? null });
