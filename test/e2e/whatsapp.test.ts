@@ -1,22 +1,243 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type jsQr from 'jsqr';
 import { describe, expect, test } from 'vitest';
-import { alice, family, LinkedHost, owner } from '../support/linked-host.ts';
+import { alice, assistant, bob, family, LinkedHost, owner } from '../support/linked-host.ts';
 
-describe('on WhatsApp, a person and their assistant', () => {
-  test('are linked by a code and talk in their direct chat', async () => {
-    const host = await LinkedHost.start();
-    host.model.on('hello').reply('**Hello** to you.');
+const pixel =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+const bytes = (text: string) => Buffer.from(text).toString('base64');
+
+describe('linking', () => {
+  test('shows a QR code that a phone can scan, and says what comes next', async () => {
+    const host = await LinkedHost.prepare();
+    const link = host.command('link', '--mode', 'own', '--owner', `+${owner.number}`);
+    await link.says(/▄▄▄▄▄▄▄▄[\s\S]*▀▀▀▀▀▀▀▀▀/);
+    await host.server.do('scanQr', { qr: readQr(link.output) });
+    await link.says(/Linked as \+15550000001[\s\S]*npm start/);
+    await link.exited;
+    expect(link.child.exitCode).toBe(0);
+    await host.run();
+    host.model.on('hello').reply('Hello.');
     await host.server.say(owner.number, 'hello');
-    const heard = await host.server.hears(owner.number);
-    expect(heard).toMatchObject({ text: '*Hello* to you.', quotedId: null, group: null });
+    await host.server.hears(owner.number, { text: 'Hello' });
   });
 
-  test('go on after a restart without another link', async () => {
+  test('says what is wrong with a number, and what is missing without a terminal', async () => {
+    const host = await LinkedHost.prepare();
+    const refused = async (...args: string[]) => {
+      const link = host.command('link', ...args);
+      await link.exited;
+      expect(link.child.exitCode).toBe(1);
+      return link.output;
+    };
+    expect(await refused('--code', 'me', '--mode', 'shared')).toMatch(/"me" is no phone number/);
+    expect(await refused()).toMatch(/say which chat is the main one/);
+    expect(await refused('--mode', 'both')).toMatch(/--mode is own .* or shared/);
+    await host.server.faults({ refusesConnections: true });
+    expect(await refused('--mode', 'shared')).toMatch(/WhatsApp cannot be reached/);
+  });
+
+  test('of an owner who is not on WhatsApp is undone', async () => {
+    const host = await LinkedHost.prepare();
+    const options = ['--mode', 'own', '--owner', '+15559999999'];
+    const link = host.command('link', '--code', `+${assistant.number}`, ...options);
+    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
+    await host.server.do('enterCode', { code: left + right });
+    await link.exited;
+    expect(link.output).toMatch(/\+15559999999 is not on WhatsApp/);
+    await host.server.waitState({ isLinked: false });
+  });
+
+  test('twice is refused, beside a host as well; unlink takes the keys and leaves the rest', async () => {
+    const host = await LinkedHost.start();
+    host.model.on('hello').reply('Hello.');
+    await host.server.say(owner.number, 'hello');
+    await host.server.hears(owner.number);
+    const beside = host.command('unlink');
+    await beside.exited;
+    expect(beside.output).toMatch(/already runs/);
+    await host.stop();
+    const again = host.command('link', '--mode', 'shared');
+    await again.exited;
+    expect(again.output).toMatch(/Linked already, as \+15550000001/);
+    const unlink = host.command('unlink');
+    await unlink.exited;
+    expect(unlink.output).toMatch(/Unlinked from \+15550000001/);
+    await host.server.waitState({ isLinked: false });
+    expect(host.rows('SELECT text FROM messages')).toEqual([{ text: 'hello' }]);
+    await host.linkByCode();
+    await host.run();
+    host.model.on('again').reply('Back.');
+    await host.server.say(owner.number, 'again');
+    await host.server.hears(owner.number, { text: 'Back' });
+  });
+
+  test('leaves the memory of a host without WhatsApp alone', async () => {
+    const host = await LinkedHost.prepare();
+    const unlinked = host.command();
+    await unlinked.says(/channels {2}terminal/);
+    const maps = readFileSync(`/proc/${unlinked.child.pid}/maps`, 'utf8');
+    // Baileys loads a native bridge and sharp; their libraries would show.
+    expect(maps).not.toMatch(/sharp/);
+    await unlinked.kill('SIGTERM');
+  });
+});
+
+describe('in the direct chat', () => {
+  test('text is answered in WhatsApp’s own formatting, with signs of life and of reading', async () => {
+    const host = await LinkedHost.start();
+    host.model.on('hello').reply('**Hello** to you.\n\n- one\n- two', { delayMs: 300 });
+    const id = await host.server.say(owner.number, 'hello');
+    const heard = await host.server.hears(owner.number);
+    expect(heard).toMatchObject({ text: '*Hello* to you.\n\n- one\n- two', quotedId: null });
+    const seen = await host.server.do('seen', { by: owner.number });
+    expect(seen.presences[0]).toMatchObject({ state: 'composing' });
+    expect(seen.receipts).toContainEqual({ id, type: 'read' });
+  });
+
+  test('goes on after a restart without another link, and what came meanwhile is answered', async () => {
     const host = await LinkedHost.start();
     await host.stop();
     host.model.on('still there').reply('Of course.');
     await host.server.say(owner.number, 'still there?');
     await host.run();
     await host.server.hears(owner.number, { text: 'Of course' });
+  });
+
+  test('an image reaches the model, and a file and an image come back', async () => {
+    const host = await LinkedHost.start();
+    host.model
+      .on('what is this')
+      .callTool('Bash', { command: 'cp media/* picture.png; echo report > report.txt' })
+      .thenCallTool('mcp__nanoclaw__send_file', { path: 'picture.png', caption: 'the **same**' })
+      .thenCallTool('mcp__nanoclaw__send_file', { path: 'report.txt' })
+      .thenReply('A pixel.');
+    const caption = 'what is this?';
+    await host.server.say(owner.number, {
+      ...{ kind: 'image', base64: pixel, mime: 'image/png', caption },
+    });
+    const call = await host.model.call('what is this');
+    expect(JSON.stringify(call.body)).toContain(pixel);
+    const image = await host.server.hears(owner.number, { kind: 'image' });
+    expect(image).toMatchObject({ text: 'the *same*', file: { mime: 'image/png', base64: pixel } });
+    const report = await host.server.hears(owner.number, { kind: 'document' });
+    expect(report.file).toMatchObject({ name: 'report.txt', base64: bytes('report\n') });
+    await host.server.hears(owner.number, { text: 'A pixel' });
+  });
+
+  test('voice notes and documents are saved and named', async () => {
+    const host = await LinkedHost.start();
+    host.model
+      .on('voice note')
+      .callTool('Bash', { command: 'cat media/*' })
+      .thenReply((result) => `I hear ${result}`);
+    await host.server.say(owner.number, { kind: 'voice', base64: bytes('OggS la la') });
+    await host.server.hears(owner.number, { text: 'I hear OggS la la' });
+    host.model.on(/plan\.pdf/).reply((_, call) => call.lastUserText);
+    await host.server.say(owner.number, {
+      ...{ kind: 'document', base64: bytes('%PDF'), name: 'plan.pdf', caption: 'see plan.pdf' },
+    });
+    const { text } = await host.server.hears(owner.number, { text: 'see plan' });
+    expect(text).toMatch(/kind="document".*name="plan.pdf" mime="application\/pdf" bytes="4"/);
+  });
+
+  test('places, contacts, polls and what nobody knows are told in words', async () => {
+    const host = await LinkedHost.start();
+    host.model.otherwise('noted');
+    const contents = [
+      { kind: 'location', latitude: 52.5, longitude: 13.4, name: 'Berlin' },
+      { kind: 'contact', name: 'Maria', number: '+49170' },
+      { kind: 'poll', question: 'Pizza?', options: ['yes', 'no'] },
+      { kind: 'unknown' },
+    ] as const;
+    for (const content of contents)
+      await host.server.do('send', {
+        ...{ by: owner.number, content: { ...content, ...optionsOf(content) } },
+      });
+    await host.server.do('send', {
+      ...{ by: owner.number, content: { kind: 'text', text: 'once only' }, wrap: 'view-once' },
+    });
+    for (const sign of [
+      'Berlin, 52.5,13.4',
+      'Maria, \\+49170',
+      'Pizza',
+      'cannot read',
+      'once only',
+    ])
+      await host.model.call(new RegExp(sign));
+  });
+
+  test('an edit before the turn changes it, after it is told; a deletion takes it away', async () => {
+    const host = await LinkedHost.start();
+    host.model.on('slow').reply('done with slow', { delayMs: 1500 });
+    host.model.on('five').reply('Five, then.');
+    await host.server.say(owner.number, 'slow one');
+    await host.model.call('slow');
+    await host.server.hears(owner.number, { text: 'done with slow' });
+    const id = await host.server.say(owner.number, 'say four');
+    await host.model.call('say four');
+    await host.server.say(owner.number, { kind: 'edit', messageId: id, text: 'say five' });
+    await host.server.hears(owner.number, { text: 'Five, then' });
+    const call = await host.model.call('say five');
+    expect(call.lastUserText).toMatch(/say four<\/quote>\s*\[edited\] say five/);
+    await host.server.say(owner.number, { kind: 'deletion', messageId: id });
+    await host.server.say(owner.number, 'slow two');
+    await host.server.hears(owner.number, { text: 'done with slow', skip: 1 });
+    expect(JSON.stringify(host.rows('SELECT text FROM messages'))).not.toContain('say four"');
+  });
+
+  test('the agent reacts to a message, and hears of reactions without being woken', async () => {
+    const host = await LinkedHost.start();
+    host.model
+      .on('like this')
+      .answer((call) => {
+        const [, message_id = ''] = /<message id="([^"]+)"/.exec(call.lastUserText) ?? [];
+        const input = { message_id, emoji: '🎉' };
+        const name = 'mcp__nanoclaw__react';
+        return { kind: 'blocks', blocks: [{ type: 'tool_use', id: 'toolu_1', name, input }] };
+      })
+      .thenReply('liked');
+    const id = await host.server.say(owner.number, 'like this');
+    const { reaction } = await host.server.hears(owner.number, { kind: 'reaction' });
+    expect(reaction).toEqual({ messageId: id, emoji: '🎉' });
+    const liked = await host.server.hears(owner.number, { text: 'liked' });
+    const content = { kind: 'reaction', messageId: liked.id, emoji: '❤', ofBot: true } as const;
+    await host.server.say(owner.number, content);
+    host.model.on('what do I think').reply((_, call) => call.lastUserText);
+    await host.server.say(owner.number, 'what do I think?');
+    const { text } = await host.server.hears(owner.number, { text: 'what do I think' });
+    expect(text).toMatch(/reacted ❤/);
+  });
+
+  test('the terminal opens the same chat and shows what leaves', async () => {
+    const host = await LinkedHost.start();
+    const terminal = await host.attach();
+    host.model.on('from here').reply('Seen in both.');
+    await terminal.say('from here');
+    expect(await terminal.nextText()).toBe('Seen in both.');
+    await host.server.hears(owner.number, { text: 'Seen in both' });
+  });
+});
+
+describe('on a shared number', () => {
+  test('the chat with oneself is the main one, and the assistant signs', async () => {
+    const host = await LinkedHost.start({ mode: 'shared' });
+    host.model.on('note to self').reply('Noted.');
+    const own = `${assistant.lid}@lid`;
+    await host.server.do('sendFromPhone', {
+      content: { kind: 'text', text: 'note to self' },
+      to: own,
+    });
+    await host.server.hears(assistant.number, { text: '^\\*Andy:\\* Noted' });
+    // Its own words wake it no more than once, whatever they say.
+    host.model.on('echo').reply('note to self');
+    await host.server.do('sendFromPhone', { content: { kind: 'text', text: 'echo' }, to: own });
+    await host.server.hears(assistant.number, { text: 'note to self' });
+    expect(host.rows('SELECT text FROM messages')).toEqual([
+      { text: 'note to self' },
+      { text: 'echo' },
+    ]);
   });
 });
 
@@ -31,4 +252,128 @@ describe('in a group', () => {
     const heard = await host.server.hears(alice.number, { group: family });
     expect(heard).toMatchObject({ text: 'Alice: salad.', quotedId: id });
   });
+
+  test('a mention of either identity and a reply to its message call it', async () => {
+    const host = await LinkedHost.start({ withGroup: true });
+    host.model.on('first').reply('one');
+    host.model.on('second').reply('two');
+    host.model.on('third').reply('three');
+    await host.server.sayInGroup(alice.number, family, {
+      ...{ kind: 'text', text: `@${assistant.lid} first`, mentions: [`${assistant.lid}@lid`] },
+    });
+    const one = await host.server.hears(alice.number, { text: '^one' });
+    await host.server.sayInGroup(bob.number, family, {
+      kind: 'text',
+      text: `@${assistant.number} second`,
+      mentions: [`${assistant.number}@s.whatsapp.net`],
+    });
+    await host.server.hears(bob.number, { text: '^two' });
+    const quote = { messageId: one.id, participant: `${assistant.lid}@lid`, text: 'one' };
+    await host.server.sayInGroup(bob.number, family, { kind: 'text', text: 'third', quote });
+    await host.server.hears(bob.number, { text: '^three' });
+  });
+
+  test('it can mention a member, who is one person under number and LID', async () => {
+    const host = await LinkedHost.start({ withGroup: true });
+    host.model.on('call Bob').reply((_, call) => {
+      const [, account] = /sender="Bob" account="whatsapp:(\d+)@/.exec(call.lastUserText) ?? [];
+      return `@${account} you are called`;
+    });
+    await host.server.sayInGroup(bob.number, family, 'here I am');
+    await host.server.sayInGroup(alice.number, family, '@Andy call Bob');
+    const heard = await host.server.hears(bob.number, { text: 'you are called' });
+    expect(heard.mentions).toEqual([`${bob.lid}@lid`]);
+    expect(heard.text).toContain(`@${bob.lid}`);
+  });
+
+  test('that is not registered nothing is kept but its name, and no other group may register it', async () => {
+    const host = await LinkedHost.start();
+    await host.server.sayInGroup(alice.number, family, 'our secret @Andy');
+    await host.server.waitState({ maxWaiting: 0 });
+    host.model
+      .on('which chats')
+      .callTool('mcp__nanoclaw__list_groups', {})
+      .thenReply((r) => r);
+    await host.server.say(owner.number, 'which chats?');
+    const { text } = await host.server.hears(owner.number);
+    expect(text).toMatch(/"chat_id":"whatsapp:120363000000000001@g.us","name":"Family"/);
+    for (const name of ['nanoclaw.db', 'nanoclaw.db-wal', 'whatsapp.db', 'whatsapp.db-wal']) {
+      const path = `${host.home}/store/${name}`;
+      if (existsSync(path)) expect(readFileSync(path).includes('our secret')).toBe(false);
+    }
+    await host.register();
+    host.model
+      .on('take over')
+      .callTool('mcp__nanoclaw__register_group', { chat_id: `whatsapp:${family}`, name: 'x' })
+      .thenReply((result) => result);
+    await host.server.sayInGroup(alice.number, family, '@Andy take over');
+    const refusal = await host.server.hears(alice.number, { group: family });
+    expect(refusal.text).toMatch(/Only the main chat may register groups/);
+  });
+
+  test('only those on the list may call it, whatever name they take', async () => {
+    const host = await LinkedHost.start();
+    await host.server.sayInGroup(bob.number, family, 'hello');
+    await host.register({ triggered_by: [`whatsapp:${owner.number}@s.whatsapp.net`] });
+    host.model.on('please').reply('At your service.');
+    await host.server.sayInGroup(alice.number, family, '@Andy please, says Alice');
+    await host.server.sayInGroup(owner.number, family, '@Andy please, says Olivia');
+    await host.server.hears(owner.number, { group: family, text: 'At your service' });
+    const calls = host.model.calls.filter(({ said }) => said.includes('please, says'));
+    expect(calls).toHaveLength(1);
+    expect(calls[0]?.said).toContain('says Alice');
+  });
+
+  test('a member who starts to type warms the container', async () => {
+    const host = await LinkedHost.start({ withGroup: true });
+    host.model.on('ping').reply('pong');
+    await host.server.sayInGroup(alice.number, family, 'hello all');
+    await host.server.waitState({ maxWaiting: 0 });
+    await host.server.do('type', { by: alice.number, group: family });
+    await host.logs('container-spawned', (facts) => facts.agent === 'family');
+    expect(host.rows(`SELECT count(*) AS n FROM turns WHERE agent_id = 'family'`)).toEqual([
+      { n: 0 },
+    ]);
+    await host.server.sayInGroup(alice.number, family, '@Andy ping');
+    await host.server.hears(alice.number, { text: 'pong' });
+    expect(host.rows(`SELECT count(*) AS n FROM runs WHERE agent_id = 'family'`)).toEqual([
+      { n: 1 },
+    ]);
+  });
 });
+
+/** A poll's options are a mutable list in the port's types. */
+function optionsOf(content: { kind: string; options?: readonly string[] }): { options?: string[] } {
+  return content.options ? { options: [...content.options] } : {};
+}
+
+/** What a camera would see of the half blocks that a terminal shows. */
+function readQr(output: string): string {
+  const lines = output.split('\n').filter((line) => /^[█▀▄ ]{20,}$/.test(line));
+  const width = Math.max(...lines.map((line) => line.length));
+  const scale = 4;
+  const margin = 4;
+  const rows = lines.flatMap((line) => {
+    const cells = [...line.padEnd(width, '█')];
+    return [
+      cells.map((cell) => cell === '█' || cell === '▀'),
+      cells.map((cell) => cell === '█' || cell === '▄'),
+    ];
+  });
+  const size = { width: (width + 2 * margin) * scale, height: (rows.length + 2 * margin) * scale };
+  const pixels = new Uint8ClampedArray(size.width * size.height * 4).fill(255);
+  for (const [y, row] of rows.entries())
+    for (const [x, isLight] of row.entries())
+      if (!isLight)
+        for (let dot = 0; dot < scale * scale; dot += 1) {
+          const left = (x + margin) * scale + (dot % scale);
+          const top = (y + margin) * scale + Math.floor(dot / scale);
+          pixels.fill(0, (top * size.width + left) * 4, (top * size.width + left) * 4 + 3);
+        }
+  const found = decodeQr(pixels, size.width, size.height);
+  if (!found) throw new Error(`no QR code in:\n${output}`);
+  return found.data;
+}
+
+/** The package is CommonJS whose types say otherwise. */
+const decodeQr: typeof jsQr.default = createRequire(import.meta.url)('jsqr');

@@ -2,7 +2,8 @@
  * The host as `npm start` starts it, linked as `npm run link` links it to the stand-in WhatsApp
  * server, with the scripted model. Everything between the two is real.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -120,6 +121,28 @@ export class LinkedHost {
 
   inGroup(group: string, ...path: string[]): string {
     return join(this.home, 'groups', group, ...path);
+  }
+
+  /** Waits until the log holds a line of this message that `matches`; returns its facts. */
+  async logs(
+    message: string,
+    matches: (facts: Record<string, unknown>) => boolean = () => true,
+  ): Promise<Record<string, unknown>> {
+    const signal = AbortSignal.timeout(30_000);
+    const dir = join(this.home, 'data', 'logs');
+    const find = () =>
+      readdirSync(dir)
+        .flatMap((name) => readFileSync(join(dir, name), 'utf8').split('\n'))
+        .filter((line) => line.includes(`"msg":"${message}"`))
+        .map((line): Record<string, unknown> => JSON.parse(line))
+        .find(matches);
+    const found = find();
+    if (found) return found;
+    for await (const _ of watch(dir, { signal })) {
+      const late = find();
+      if (late) return late;
+    }
+    throw new Error(`the log has no "${message}"`);
   }
 
   /** Asks the core's store, while the host runs. */

@@ -52,7 +52,6 @@ const faultsSchema = z.strictObject({
     .optional(),
   phoneUploadsAgain: z.boolean().optional(),
 });
-export type FaultSettings = z.input<typeof faultsSchema>;
 
 const heardSchema = z.strictObject({
   by,
