@@ -168,11 +168,11 @@ function messageOf(
 }
 
 function isForPeople(message: proto.IMessage): boolean {
-  const content = normalizeMessageContent(message);
-  if (getContentType(content) === undefined) return false;
+  const change = normalizeMessageContent(message)?.protocolMessage;
   const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
-  const type = content?.protocolMessage?.type;
-  return !content?.protocolMessage || type === REVOKE || type === MESSAGE_EDIT;
+  if (change) return change.type === REVOKE || change.type === MESSAGE_EDIT;
+  // What has a name that we do not know is for people all the same.
+  return !message.senderKeyDistributionMessage || getContentType(message) !== undefined;
 }
 
 class GroupCache {
