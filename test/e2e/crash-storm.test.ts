@@ -1,12 +1,11 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import type { ModelBlock, ModelCall } from '../../demo/messages-server.ts';
-import { Store } from '../../src/db.ts';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { HostProcess } from '../support/host-process.ts';
+import { answerAllNumbers, chance, countAnswers, remains, seed } from '../support/storm.ts';
 import { TestTerminal } from '../support/terminal.ts';
 
 const messageCount = 200;
@@ -27,8 +26,6 @@ const steps = [
   'delivery-recorded',
   'run-ended',
 ];
-
-const seed = Number(process.env.CRASH_SEED ?? 20261125);
 
 test('forty kills at random instants and one at each step lose and double nothing', async () => {
   const storm = await startStorm();
@@ -86,8 +83,7 @@ async function startStorm() {
     await model.close();
     rmSync(home, { recursive: true, force: true, maxRetries: 5 });
   });
-  const script = model.on(/number/);
-  for (let step = 0; step < 20; step += 1) script.answer(answerNumbers);
+  answerAllNumbers(model);
   const environment = {
     NANOCLAW_HOME: home,
     ANTHROPIC_API_KEY: 'the-real-key',
@@ -95,24 +91,13 @@ async function startStorm() {
   };
   const socketPath = join(home, 'data', 'nanoclaw.sock');
   const terminals: TestTerminal[] = groups.map((group) => new TestTerminal(socketPath, group));
-  let state = seed;
-  const random = (below: number) => {
-    state = (state * 1103515245 + 12345) % 2147483648;
-    return Math.floor((state / 2147483648) * below);
-  };
   return {
-    random,
+    random: chance(),
     terminals,
     host: new StormHost(environment, terminals),
     /** How many delivered replies answered each number. */
-    numbersAnswered: () => {
-      const counts = new Map<number, number>();
-      for (const terminal of terminals)
-        for (const { text } of terminal.delivered)
-          for (const match of text.matchAll(/#(\d+)/g))
-            counts.set(Number(match[1]), (counts.get(Number(match[1])) ?? 0) + 1);
-      return counts;
-    },
+    numbersAnswered: () =>
+      countAnswers(terminals.flatMap(({ delivered }) => delivered.map(({ text }) => text))),
     remains: () => remains(home),
   };
 }
@@ -162,64 +147,4 @@ class StormHost {
   async stop(): Promise<void> {
     await this.#process?.kill('SIGTERM');
   }
-}
-
-/** Answers with all numbers that were said since the last answer, sometimes after a tool. */
-function answerNumbers(call: ModelCall) {
-  const texts: string[] = [];
-  let usedTool = false;
-  for (const message of call.body.messages.toReversed()) {
-    const blocks = typeof message.content === 'string' ? [] : message.content;
-    const isToolCall = blocks.some(({ type }) => type === 'tool_use');
-    if (message.role === 'assistant' && !isToolCall) break;
-    usedTool ||= isToolCall;
-    texts.push(JSON.stringify(message.content));
-  }
-  const numbers = texts.join(' ').matchAll(/number (\d+)/g);
-  const found = [...new Set([...numbers].map((match) => Number(match[1])))].sort((a, b) => a - b);
-  const text = `Answered ${found.map((number) => `#${number}`).join(' ')}`;
-  const first: ModelBlock[] =
-    !usedTool && (found[0] ?? 1) % 3 === 0
-      ? [
-          {
-            type: 'tool_use',
-            id: `toolu_${Math.random().toString(36).slice(2)}`,
-            name: 'Bash',
-            input: { command: 'perl -e "select(undef, undef, undef, 0.3)"' },
-          },
-        ]
-      : [{ type: 'text', text }];
-  return { kind: 'blocks' as const, blocks: first };
-}
-
-/** Whatever a dead or stopped host left: run folders, files, processes, open rows. */
-function remains(home: string): string[] {
-  const agentsDir = join(home, 'data', 'agents');
-  const folders = readdirSync(agentsDir).flatMap((agent) =>
-    readdirSync(join(agentsDir, agent))
-      .filter((name) => name !== 'home')
-      .map((name) => `${agent}/${name}`),
-  );
-  const processes = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && existsSync(`/proc/${name}/environ`))
-    .flatMap((pid) => {
-      try {
-        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        return line.includes('agent-runner.js') &&
-          readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(home)
-          ? [line]
-          : [];
-      } catch {
-        return []; // ENOENT, ESRCH: it ended meanwhile.
-      }
-    });
-  const store = new Store(join(home, 'store', 'nanoclaw.db'));
-  const rows = store.all(
-    `SELECT 'run ' || id AS open FROM runs WHERE ended_at IS NULL
-     UNION ALL SELECT 'turn ' || id FROM turns WHERE state IN ('queued', 'running')
-     UNION ALL SELECT 'outbox ' || id FROM outbox WHERE state = 'pending'
-     UNION ALL SELECT 'message ' || id FROM messages WHERE handled_at IS NULL AND wakes = 1`,
-  );
-  store.close();
-  return [...folders, ...processes, ...rows.map((row) => JSON.stringify(row))];
 }

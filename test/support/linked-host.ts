@@ -7,6 +7,7 @@ import { watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { WhatsAppServer } from '../whatsapp-server/client.ts';
@@ -101,6 +102,14 @@ export class LinkedHost {
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.#process?.isAlive) await this.#process.kill(signal);
+  }
+
+  /** Before the host runs: gives a chat an agent that answers everybody. */
+  prepareGroup(folder: string, chatId: string): void {
+    const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
+    const group = { folder, chatId, name: folder, isMain: false, requiresTrigger: false };
+    saveGroup(store, { ...group, triggeredBy: null });
+    store.close();
   }
 
   /** As the owner does it: in words, to the main agent. */
