@@ -1,14 +1,8 @@
 /**
- * What a message of WhatsApp says, in the host's terms. Pure and total: whatever a sender put
- * into it, it never throws, and what it cannot read becomes a short placeholder, never silence.
+ * What a message of WhatsApp says, in the host's terms. Pure: whatever a sender put into it, it
+ * throws only what `names` throws; what it cannot read becomes a placeholder, never silence.
  */
-import {
-  getContentType,
-  jidNormalizedUser,
-  normalizeMessageContent,
-  proto,
-  type WAMessage,
-} from 'baileys';
+import { getContentType, jidNormalizedUser, proto, type WAMessage } from 'baileys';
 import mimes from 'mime';
 import type { IncomingAttachment } from '../../src/types.ts';
 
@@ -51,32 +45,58 @@ type ContextInfo = proto.IContextInfo;
 const textMax = 70_000;
 const quoteTextMax = 300;
 const nameMax = 120;
-const itemsMax = 20;
+const itemsMax = 100;
+const wrappersMax = 10;
 
+/** What people do rather than say. It wakes nobody. */
+const deeds: { [Type in keyof Content]?: string } = {
+  // Each picture comes as a message of its own.
+  albumMessage: '[an album: its pictures follow]',
+  encEventResponseMessage: '[answered an invitation to an event]',
+  encReactionMessage: '[reacted]',
+  keepInChatMessage: '[kept a message from disappearing, or no longer]',
+  pinInChatMessage: '[pinned or unpinned a message]',
+  pollUpdateMessage: '[voted in a poll]',
+};
+
+/** `message` as decoded from its bytes. */
 export function readMessage(message: WAMessage, names: Names): Incoming {
-  try {
-    return readContent(message, names);
-  } catch {
-    // A protocol buffer that is of no shape that its definition allows.
-    return plain(message.key.id ?? '', '[a message that could not be read]');
-  }
-}
-
-function readContent(message: WAMessage, names: Names): Incoming {
   const id = message.key.id ?? '';
-  const content = normalizeMessageContent(message.message ?? undefined);
+  const content = unwrap(message.message);
   if (!content) return plain(id, '[a message that could not be read]');
   if (content.protocolMessage) return readChange(id, content.protocolMessage, names);
   if (content.reactionMessage) return readReaction(id, content.reactionMessage);
-  const context = contextOf(content);
   return {
     kind: 'message',
     id,
-    text: nameMentions(textOf(content), context, names),
-    quote: quoteOf(context, names),
+    text: textOf(content, names),
+    quote: quoteOf(contextOf(content), names),
     media: mediaOf(content, id),
-    isContext: Boolean(content.pinInChatMessage ?? content.pollUpdateMessage),
+    isContext: deedOf(content) !== undefined,
   };
+}
+
+/** Out of what it is wrapped in: disappearing, view once, a document's caption, one of an album. */
+function unwrap(message: Content | null | undefined): Content | null | undefined {
+  let content = message;
+  for (let depth = 0; depth < wrappersMax; depth += 1) {
+    const part = partOf(content);
+    if (!part || !('message' in part) || typeof part.message === 'string') break;
+    content = part.message;
+  }
+  return content;
+}
+
+/** The one field that says of what kind the message is. */
+function partOf(content: Content | null | undefined) {
+  const type = getContentType(content ?? undefined);
+  const part = type && content?.[type];
+  return part && typeof part === 'object' ? part : null;
+}
+
+function deedOf(content: Content): string | undefined {
+  const type = getContentType(content);
+  return type && deeds[type];
 }
 
 function plain(id: string, text: string, more: { isContext?: boolean } = {}) {
@@ -95,25 +115,26 @@ function readChange(id: string, change: proto.Message.IProtocolMessage, names: N
   const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
   const messageId = change.key?.id ?? '';
   if (change.type === REVOKE) return { kind: 'deletion', id, messageId };
-  const edited = normalizeMessageContent(change.editedMessage ?? undefined);
+  const edited = unwrap(change.editedMessage);
   if (change.type !== MESSAGE_EDIT || !edited) return { kind: 'ignored' };
-  const text = nameMentions(textOf(edited), contextOf(edited), names);
-  return { kind: 'edit', id, messageId, text };
+  return { kind: 'edit', id, messageId, text: textOf(edited, names) };
 }
 
 function readReaction(id: string, { key, text }: proto.Message.IReactionMessage): Incoming {
   const said = text ? `[reacted ${text.slice(0, 20)}]` : '[took a reaction back]';
-  const participantJid = key?.participant ?? key?.remoteJid ?? null;
-  const quote = key?.id ? { messageId: key.id, participantJid, text: '' } : null;
+  const quote = key?.id
+    ? { messageId: key.id, participantJid: key.participant ?? null, text: '' }
+    : null;
   return { ...plain(id, said), quote, isContext: true };
 }
 
 /** The text of the message, of whatever kind it is; for media its caption. */
-function textOf(content: Content): string {
+function textOf(content: Content, names: Names): string {
   const { extendedTextMessage, conversation } = content;
   const text =
-    conversation ?? extendedTextMessage?.text ?? captionOf(content) ?? structuredText(content);
-  return (text ?? placeholderFor(content)).slice(0, textMax);
+    conversation || extendedTextMessage?.text || captionOf(content) || structuredText(content);
+  if (!text) return mediaOf(content, '') ? '' : placeholderFor(content);
+  return nameMentions(text.slice(0, textMax), contextOf(content), names).slice(0, textMax);
 }
 
 function captionOf(content: Content): string | undefined {
@@ -131,18 +152,15 @@ function structuredText(content: Content): string | undefined {
   if (contactMessage) return describeContact(contactMessage);
   if (contactsArrayMessage)
     return (contactsArrayMessage.contacts ?? []).slice(0, itemsMax).map(describeContact).join('\n');
-  return pollText(content) ?? answerText(content);
+  return deedOf(content) || pollText(content) || eventText(content) || answerText(content);
 }
 
-function describePlace(place: {
-  degreesLatitude?: number | null;
-  degreesLongitude?: number | null;
-  name?: string | null;
-  address?: string | null;
-}): string {
+type Place = proto.Message.ILocationMessage & proto.Message.ILiveLocationMessage;
+
+function describePlace(place: Place): string {
   const at = `${place.degreesLatitude ?? 0},${place.degreesLongitude ?? 0}`;
-  const words = [place.name, place.address].filter(Boolean).join(', ');
-  return `[location: ${words ? `${words}, ` : ''}${at}]`;
+  const words = [place.name, place.address, place.comment, place.caption, at];
+  return `[location: ${words.filter(Boolean).join(', ')}]`;
 }
 
 /** Name, numbers and addresses of a vCard (RFC 6350). */
@@ -160,30 +178,38 @@ function pollText(content: Content): string | undefined {
     content.pollCreationMessageV2 ??
     content.pollCreationMessageV3 ??
     content.pollCreationMessageV5;
-  if (poll) {
-    const options = (poll.options ?? [])
-      .slice(0, itemsMax)
-      .map(({ optionName }) => `- ${optionName}`);
-    return [`[poll: ${poll.name ?? ''}]`, ...options].join('\n');
-  }
-  return content.pollUpdateMessage ? '[voted in a poll]' : undefined;
+  if (!poll) return undefined;
+  const options = (poll.options ?? []).slice(0, itemsMax);
+  return [
+    `[poll: ${poll.name ?? ''}]`,
+    ...options.map((each) => `- ${each.optionName ?? ''}`),
+  ].join('\n');
+}
+
+function eventText({ eventMessage }: Content): string | undefined {
+  if (!eventMessage) return undefined;
+  const { name, startTime, location, description, isCanceled } = eventMessage;
+  const start = new Date(Number(startTime ?? Number.NaN) * 1000);
+  const time = Number.isNaN(start.getTime()) ? '' : start.toISOString();
+  const words = [isCanceled && 'cancelled', name, time, location?.name, description];
+  return `[event: ${words.filter(Boolean).join(', ')}]`;
 }
 
 function answerText(content: Content): string | undefined {
-  const { eventMessage, groupInviteMessage, pinInChatMessage, albumMessage } = content;
-  if (eventMessage) return `[event: ${eventMessage.name ?? ''}] ${eventMessage.description ?? ''}`;
-  if (groupInviteMessage) return `[invitation to the group ${groupInviteMessage.groupName ?? ''}]`;
-  if (pinInChatMessage) return '[pinned or unpinned a message]';
-  if (albumMessage) return '[an album: its pictures follow]';
+  const { groupInviteMessage, placeholderMessage, templateMessage } = content;
+  if (groupInviteMessage)
+    return `[invitation to the group ${groupInviteMessage.groupName ?? ''}] ${groupInviteMessage.caption ?? ''}`;
+  if (placeholderMessage) return '[a message that only the phone shows]';
+  const template = templateMessage?.hydratedTemplate ?? templateMessage?.hydratedFourRowTemplate;
   return (
-    content.buttonsResponseMessage?.selectedDisplayText ??
-    content.templateButtonReplyMessage?.selectedDisplayText ??
-    content.listResponseMessage?.title ??
-    content.interactiveResponseMessage?.body?.text ??
-    content.buttonsMessage?.contentText ??
-    content.listMessage?.description ??
-    content.interactiveMessage?.body?.text ??
-    content.templateMessage?.hydratedTemplate?.hydratedContentText ??
+    content.buttonsResponseMessage?.selectedDisplayText ||
+    content.templateButtonReplyMessage?.selectedDisplayText ||
+    content.listResponseMessage?.title ||
+    content.interactiveResponseMessage?.body?.text ||
+    content.buttonsMessage?.contentText ||
+    content.listMessage?.description ||
+    content.interactiveMessage?.body?.text ||
+    template?.hydratedContentText ||
     undefined
   );
 }
@@ -213,35 +239,30 @@ function mediaOf(content: Content, id: string): MediaPart | null {
 }
 
 function contextOf(content: Content): ContextInfo | null {
-  const type = getContentType(content);
-  const part = type && content[type];
-  if (!part || typeof part !== 'object' || !('contextInfo' in part)) return null;
-  return part.contextInfo ?? null;
+  const part = partOf(content);
+  return part && 'contextInfo' in part ? (part.contextInfo ?? null) : null;
 }
 
 function quoteOf(context: ContextInfo | null, names: Names): QuotedMessage | null {
   if (!context?.stanzaId) return null;
-  const quoted = normalizeMessageContent(context.quotedMessage ?? undefined);
-  const text = quoted ? nameMentions(textOf(quoted), contextOf(quoted), names) : '';
+  const quoted = unwrap(context.quotedMessage);
+  const text = quoted ? textOf(quoted, names) || `[${mediaOf(quoted, '')?.kind}]` : '';
   return {
     messageId: context.stanzaId,
     participantJid: context.participant ?? null,
-    text: (text || (quoted ? placeholderOfMedia(quoted) : '')).slice(0, quoteTextMax),
+    text: text.slice(0, quoteTextMax),
   };
-}
-
-function placeholderOfMedia(content: Content): string {
-  return `[${mediaOf(content, '')?.kind ?? 'message'}]`;
 }
 
 /** WhatsApp writes a mention as `@` and the digits of an address that stands beside the text. */
 function nameMentions(text: string, context: ContextInfo | null, names: Names): string {
-  let named = text;
-  for (const jid of (context?.mentionedJid ?? []).slice(0, itemsMax)) {
-    const user = jidNormalizedUser(jid).split('@')[0];
-    if (user) named = named.replaceAll(`@${user}`, `@${names.nameOf(jid)}`);
+  const calls = new Set(text.match(/@\d+/g));
+  const named = new Map<string, string>();
+  for (const jid of context?.mentionedJid?.slice(0, itemsMax) ?? []) {
+    const call = `@${jidNormalizedUser(jid).split('@')[0]}`;
+    if (calls.has(call)) named.set(call, `@${names.nameOf(jid)}`);
   }
-  return named;
+  return text.replace(/@\d+/g, (call) => named.get(call) ?? call);
 }
 
 /** Where a message's file lies and how to read it, as the sender says. */
@@ -250,7 +271,7 @@ export function mediaSource({ message }: WAMessage): {
   directPath: string;
   mediaKey: Uint8Array | null;
 } {
-  const content = normalizeMessageContent(message ?? undefined) ?? {};
+  const content = unwrap(message) ?? {};
   const media =
     content.imageMessage ??
     content.videoMessage ??
