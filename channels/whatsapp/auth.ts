@@ -52,8 +52,10 @@ function openKeys(store: WhatsAppStore): SignalKeyStore {
   };
 }
 
-/** This one type is used as the class that it was. */
+/** One type is used as the class that it was; the other needs a work-round. */
 function revive<Type extends keyof SignalDataTypeMap>(type: Type, value: SignalDataTypeMap[Type]) {
+  if (type === 'sender-key')
+    return mendSenderKey(value as Uint8Array) as unknown as SignalDataTypeMap[Type];
   if (type !== 'app-state-sync-key') return value;
   return proto.Message.AppStateSyncKeyData.fromObject(
     value as object,
@@ -66,4 +68,16 @@ function stringify(value: unknown): string {
 
 function parse(text: string) {
   return JSON.parse(text, BufferJSON.reviver);
+}
+
+/**
+ * Baileys keeps the keys of group messages that were overtaken as `{"0": 17, "1": 4, ...}` and
+ * cannot use them when it reads them back: such a message is lost. Can go when it stores them as
+ * it does the rest.
+ */
+function mendSenderKey(record: Uint8Array): Buffer {
+  const mended = JSON.parse(Buffer.from(record).toString(), (key, value) =>
+    key === 'seed' && value && '0' in value ? Buffer.from(Object.values<number>(value)) : value,
+  );
+  return Buffer.from(JSON.stringify(mended));
 }

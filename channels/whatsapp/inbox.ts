@@ -36,15 +36,29 @@ export class Inbox {
   readonly #deps: InboxDependencies;
   /** Chats whose rows are on their way to the host. */
   readonly #busy = new Set<string>();
+  #isHeld = true;
   #closed = false;
 
   constructor(deps: InboxDependencies) {
     this.#deps = deps;
   }
 
+  /**
+   * Baileys hands over what waited at the server more slowly than what comes meanwhile, so that a
+   * new message overtakes older ones. While that goes on nothing is taken up.
+   */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.pump();
+  }
+
   /** Takes up what lies there; chats do not wait for each other. */
   pump(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#isHeld) return;
     const { store, addresses } = this.#deps;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
@@ -54,7 +68,8 @@ export class Inbox {
       if (rows) rows.push({ ...row, message });
       else chats.set(chat, [{ ...row, message }]);
     }
-    for (const [chat, rows] of chats) if (!this.#busy.has(chat)) void this.#take(chat, rows);
+    for (const [chat, rows] of chats)
+      if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
   }
 
   close(): void {
@@ -148,6 +163,11 @@ export class Inbox {
     const senderId = isAdmin ? null : chatIdOf(sender);
     return { chatId: chatIdOf(chat), id, messageId, senderId, text, sentAtMs: sentAt(row) };
   }
+}
+
+/** By the second; those of one second as they came. */
+function byServerTime({ message: left }: InboxRow, { message: right }: InboxRow): number {
+  return Number(left.messageTimestamp ?? 0) - Number(right.messageTimestamp ?? 0);
 }
 
 /** What waited at the server is as old as the server says; this machine's clock dates the rest. */

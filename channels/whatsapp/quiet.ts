@@ -5,6 +5,8 @@
 import type { ILogger } from 'baileys/lib/Utils/logger.js';
 import type { Log } from '../../src/log.ts';
 
+const errorTextMax = 200;
+
 type Print = (...words: unknown[]) => void;
 
 /**
@@ -23,10 +25,13 @@ export function silenceLibsignal(console: Console): void {
   }
 }
 
-/** Warnings and errors of Baileys, by their text alone: the objects beside it hold keys. */
+/** Warnings and errors of Baileys, by their texts alone: the objects beside them hold keys. */
 export function loggerFor(log: Log): ILogger {
   const say = (level: 'warn' | 'error') => (facts: unknown, text?: string) =>
-    log[level]({ whatsapp: typeof facts === 'string' ? facts : text }, 'baileys');
+    log[level](
+      { whatsapp: typeof facts === 'string' ? facts : text, error: messageOf(facts) },
+      'baileys',
+    );
   const ignore = () => {};
   const logger: ILogger = {
     level: 'warn',
@@ -38,4 +43,10 @@ export function loggerFor(log: Log): ILogger {
     error: say('error'),
   };
   return logger;
+}
+
+function messageOf(facts: unknown): string | undefined {
+  if (typeof facts !== 'object' || facts === null) return undefined;
+  const error = 'err' in facts ? facts.err : 'error' in facts ? facts.error : undefined;
+  return error instanceof Error ? error.message.slice(0, errorTextMax) : undefined;
 }

@@ -262,6 +262,7 @@ export class WhatsAppWorld {
     const more = children(child(stanza, 'list'), 'item').map(({ attrs }) => attrs.id ?? '');
     const ids = [id, ...more];
     const peer = this.findPeer(participant ?? to);
+    // What it could not read it confirms with an ack, as an error.
     if (type !== 'retry') for (const confirmed of ids) this.mailbox.confirm(confirmed);
     peer?.receipts.push(...ids.map((each) => ({ id: each, type: type ?? 'delivery' })));
     const ack = { class: 'receipt', id, from: to, ...(type !== undefined && { type }) };
@@ -269,8 +270,6 @@ export class WhatsAppWorld {
     if (type === 'server-error') this.#uploadAgain(client, stanza);
     if (type !== 'retry') return;
     this.retryReceipts += 1;
-    // Settled by the repetition, which has the same id.
-    this.mailbox.confirm(id);
     await peer?.repeat(id);
   }
 
