@@ -71,13 +71,14 @@ function parse(text: string) {
 }
 
 /**
- * Baileys keeps the keys of group messages that were overtaken as `{"0": 17, "1": 4, ...}` and
- * cannot use them when it reads them back: such a message is lost. Can go when it stores them as
- * it does the rest.
+ * Baileys writes bytes inside a group's keys as lists of numbers and reads only base64, so that it
+ * cannot read a group message which was overtaken by another. Can go when it reads what it writes.
  */
 function mendSenderKey(record: Uint8Array): Buffer {
-  const mended = JSON.parse(Buffer.from(record).toString(), (key, value) =>
-    key === 'seed' && value && '0' in value ? Buffer.from(Object.values<number>(value)) : value,
+  const mended = JSON.parse(Buffer.from(record).toString(), (_, value) =>
+    value?.type === 'Buffer' && Array.isArray(value.data)
+      ? { type: 'Buffer', data: Buffer.from(value.data).toString('base64') }
+      : value,
   );
   return Buffer.from(JSON.stringify(mended));
 }
