@@ -314,6 +314,7 @@ describe('changes', () => {
     for (const protocolMessage of [
       { key, type: APP_STATE_SYNC_KEY_SHARE },
       { key, type: MESSAGE_EDIT },
+      { key, type: APP_STATE_SYNC_KEY_SHARE, editedMessage: { conversation: 'no' } },
       { key },
     ])
       expect(read({ protocolMessage })).toEqual({ kind: 'ignored' });

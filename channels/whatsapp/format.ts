@@ -4,10 +4,31 @@
  */
 import { lexer, type Token, type Tokens } from 'marked';
 
+/** Above it marked could take minutes: its time grows with the square of some texts. */
+const convertedMax = 5000;
+/** WhatsApp takes no longer text. A table grows by its header at every row. */
+const resultMax = 60_000;
+/** Elements that people write in Markdown; other things in angle brackets are text. */
+const tags =
+  /<!--.*?-->|<\/?(?:a|b|i|u|s|br|em|div|img|kbd|p|span|strong|su[bp]|summary|details)\b[^<>]*>/gis;
+
 /** `name` stands before the text where the assistant writes from its owner's number. */
 export function toWhatsApp(markdown: string, name: string | null): string {
-  const text = blocks(lexer(markdown)).trim();
-  return name ? `*${name}:* ${text}` : text;
+  const text = convert(markdown) || markdown;
+  // Lists, quotes and code count only at the beginning of a line.
+  return name ? `*${name}:*${/^(?:[->`]|\d+\.)/.test(text) ? '\n' : ' '}${text}` : text;
+}
+
+function convert(markdown: string): string | undefined {
+  if (markdown.length > convertedMax) return undefined;
+  try {
+    const text = blocks(lexer(markdown)).trim();
+    return text.length > resultMax ? undefined : text;
+  } catch (error) {
+    // Quotes in quotes in quotes exhaust marked's stack.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 function blocks(tokens: Token[]): string {
@@ -37,6 +58,8 @@ function block(token: Token): string {
       return '―――\n\n';
     case 'space':
       return '\n\n';
+    case 'html':
+      return withoutTags(token.raw);
     default:
       return token.raw;
   }
@@ -70,7 +93,16 @@ function table({ header, rows }: Tokens.Table): string {
 }
 
 function inline(tokens: Token[] | undefined): string {
-  return (tokens ?? []).map(span).join('');
+  const all = tokens ?? [];
+  return all
+    .map((token, index) => {
+      const isMark = token.type === 'em' || token.type === 'strong';
+      const isInWord =
+        /\w$/.test(all[index - 1]?.raw ?? '') || /^\w/.test(all[index + 1]?.raw ?? '');
+      // 2*3*4 is no emphasis.
+      return isMark && isInWord ? token.raw : span(token);
+    })
+    .join('');
 }
 
 function span(token: Token): string {
@@ -90,7 +122,7 @@ function span(token: Token): string {
     case 'image':
       return link(token.href, token.text);
     case 'html':
-      return '';
+      return withoutTags(token.raw);
     case 'text':
       return token.tokens ? inline(token.tokens) : unescapeHtml(token.text);
     case 'escape':
@@ -100,9 +132,13 @@ function span(token: Token): string {
   }
 }
 
-/** An empty pair would show its marks. */
+/** Line by line, as WhatsApp reads it. An empty pair would show its marks. */
 function wrap(mark: string, text: string): string {
-  return text.trim() ? `${mark}${text.trim()}${mark}` : text;
+  return text.replace(/[^\s](?:.*[^\s])?/g, (line) => `${mark}${line}${mark}`);
+}
+
+function withoutTags(html: string): string {
+  return html.replace(tags, (tag) => (/^<br/i.test(tag) ? '\n' : ''));
 }
 
 function link(href: string, text: string): string {
