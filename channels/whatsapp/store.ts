@@ -60,6 +60,8 @@ export class WhatsAppStore {
 
   constructor(path: string) {
     this.#db = new Store(path, migrations);
+    // Keys are replaced at every message; the old ones would lie on in freed pages.
+    this.#db.get('PRAGMA secure_delete = ON');
   }
 
   get isLinked(): boolean {
@@ -176,7 +178,6 @@ export class WhatsAppStore {
 
   /** Removes the keys, and overwrites them on the disk. What has arrived stays. */
   unlink(): void {
-    this.#db.get('PRAGMA secure_delete = ON');
     this.transaction(() => {
       this.#db.run('DELETE FROM keys');
       for (const key of ['own', 'mode']) this.set(key, null);
@@ -198,7 +199,7 @@ function isNumber(jid: string): boolean {
   return jid.endsWith('@s.whatsapp.net');
 }
 
-/** `4917:12@s.whatsapp.net` is device 12 of an account. */
+/** `4917_1:12@s.whatsapp.net` is device 12 of an account, by way of agent 1. */
 function withoutDevice(jid: string): string {
-  return jid.replace(/[:_]\d+@/, '@');
+  return jid.replace(/(_\d+)?(:\d+)?@/, '@');
 }
