@@ -197,6 +197,7 @@ export class Connection {
   async #renewVersion(): Promise<void> {
     if (this.#version) return this.#wait('this version is refused: update me', outdatedWaitMs);
     const { version, isLatest } = await fetchLatestWaWebVersion();
+    if (this.#state.kind === 'ended') return;
     if (!isLatest) return this.#wait('this version is refused: update me', outdatedWaitMs);
     this.#version = version;
     this.start();
@@ -205,7 +206,7 @@ export class Connection {
   #nextWaitMs(): number {
     const waitMs = Math.min(firstWaitMs * 2 ** Math.min(this.#attempts, 20), waitMaxMs);
     // Apart from all others that lost their connection in the same second.
-    return waitMs * (0.5 + Math.random() / 2);
+    return Math.round(waitMs * (0.5 + Math.random() / 2));
   }
 
   #wait(reason: string, waitMs: number): void {

@@ -1,0 +1,103 @@
+/**
+ * A connection alone, without a host, linked to the stand-in WhatsApp server: the real Baileys over
+ * a real socket, on a clock that a test holds. Keeps no message but what a test says.
+ */
+import { EventEmitter, once } from 'node:events';
+import { join } from 'node:path';
+import { proto, type WAMessage, type WASocket } from 'baileys';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { Connection, type ConnectionState } from '../../channels/whatsapp/connection.ts';
+import { WhatsAppStore } from '../../channels/whatsapp/store.ts';
+import { WhatsAppServer } from '../whatsapp-server/client.ts';
+import { HeldClock } from './held-clock.ts';
+import { alice, assistant, bob } from './linked-host.ts';
+import { temporaryFolder } from './store.ts';
+
+type Kind = ConnectionState['kind'];
+
+export class LinkedConnection {
+  readonly server: WhatsAppServer;
+  readonly clock = new HeldClock();
+  readonly path = join(temporaryFolder(), 'whatsapp.db');
+  readonly store = new WhatsAppStore(this.path);
+  /** All that were entered, in order. */
+  readonly states: ConnectionState[] = [];
+  readonly sockets: WASocket[] = [];
+  /** The most that were connected, or about to be, at the same time. */
+  liveMost = 0;
+  readonly logLines: string[] = [];
+  readonly connection: Connection;
+  /** Of messages that are decrypted: what becomes of them. */
+  isKept: (message: WAMessage) => boolean = () => true;
+  kept: (message: WAMessage) => void = () => {};
+  readonly #changes = new EventEmitter();
+
+  private constructor(server: WhatsAppServer) {
+    this.server = server;
+    this.connection = new Connection({
+      ...{ store: this.store, clock: this.clock, webSocketUrl: server.webSocketUrl },
+      log: pino({ level: 'warn' }, { write: (line: string) => void this.logLines.push(line) }),
+      isKept: (message) => this.isKept(message),
+      kept: (message) => this.kept(message),
+      stateChanged: (state) => {
+        this.states.push(state);
+        this.#changes.emit('change');
+      },
+      socketMade: (socket) => {
+        this.sockets.push(socket);
+        const live = this.sockets.filter(({ ws }) => ws.isOpen || ws.isConnecting);
+        this.liveMost = Math.max(this.liveMost, live.length);
+      },
+      qr: (qr) => void server.do('scanQr', { qr }),
+    });
+    onTestFinished(async () => {
+      const stopped = this.connection.stop();
+      await server.close();
+      await stopped;
+      this.store.close();
+    });
+  }
+
+  /** Linked by a QR code, and open; Alice and Bob are there to talk to. */
+  static async start(): Promise<LinkedConnection> {
+    const linked = new LinkedConnection(await WhatsAppServer.start(assistant));
+    for (const person of [alice, bob]) await linked.server.do('addPeer', person);
+    linked.connection.start();
+    await linked.entered('open');
+    await linked.server.waitState({ isReady: true, minLogins: 1 });
+    return linked;
+  }
+
+  /** The ids of the messages that lie in the inbox, in order. */
+  inboxIds(): string[] {
+    return this.store
+      .listInbox(100_000)
+      .map(({ message }) => proto.WebMessageInfo.decode(message).key?.id ?? '');
+  }
+
+  /** How often it entered a state of this kind so far. */
+  count(kind: Kind): number {
+    return this.states.filter((state) => state.kind === kind).length;
+  }
+
+  /** Resolves to the `nth` state of its kind, when it is entered. */
+  async entered<Wanted extends Kind>(
+    kind: Wanted,
+    nth = 1,
+  ): Promise<Extract<ConnectionState, { kind: Wanted }>> {
+    const isWanted = (state: ConnectionState) => state.kind === kind;
+    for (;;) {
+      const found = this.states.filter(isWanted)[nth - 1];
+      if (found) return found as Extract<ConnectionState, { kind: Wanted }>;
+      await once(this.#changes, 'change');
+    }
+  }
+
+  /** Does `cause` and resolves to the next state of this kind. */
+  async next<Wanted extends Kind>(kind: Wanted, cause: () => unknown) {
+    const before = this.count(kind);
+    await cause();
+    return this.entered(kind, before + 1);
+  }
+}
