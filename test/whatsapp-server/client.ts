@@ -6,15 +6,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
-
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text as readText } from 'node:stream/consumers';
 import { build } from 'esbuild';
 import { z } from 'zod';
 import type { Person } from './account.ts';
+import type { ActionName, Actions } from './actions.ts';
 import type { Content } from './contents.ts';
-import type { ActionName, Actions } from './control.ts';
 import type { HeardMessage } from './peers.ts';
 
 type RequestOf<Name extends ActionName> = z.input<Actions[Name]['schema']>;
@@ -41,13 +40,14 @@ export class WhatsAppServer {
   readonly webSocketUrl: string;
   /** What the product is started with to meet this server instead of WhatsApp's. */
   readonly environment: { WHATSAPP_WEBSOCKET_URL: string; NODE_EXTRA_CA_CERTS: string };
-  readonly #controlUrl: string;
+  /** Where `do` asks; a POST of JSON to `<controlUrl>/<action>`. */
+  readonly controlUrl: string;
   readonly #process: ChildProcess;
   readonly #caPath: string;
 
   private constructor(child: ChildProcess, addresses: z.infer<typeof addressesSchema>) {
     this.#process = child;
-    this.#controlUrl = addresses.controlUrl;
+    this.controlUrl = addresses.controlUrl;
     this.#caPath = addresses.caPath;
     this.webSocketUrl = addresses.webSocketUrl;
     this.environment = {
@@ -77,7 +77,7 @@ export class WhatsAppServer {
   /** One action of the control port. Rejects with its words when it refuses. */
   async do<Name extends ActionName>(name: Name, body: RequestOf<Name>): Promise<ResultOf<Name>> {
     // Not fetch: it gives up on an answer that takes five minutes.
-    const call = request(`${this.#controlUrl}/${name}`, { method: 'POST' });
+    const call = request(`${this.controlUrl}/${name}`, { method: 'POST' });
     call.end(JSON.stringify(body));
     const [response] = await once(call, 'response');
     const { result, error } = JSON.parse(await readText(response));

@@ -1,173 +1,18 @@
 /**
- * The control port: HTTP on loopback, a POST of JSON for each thing that the people, the phone or
- * the network do, and long polls for what they see. Everything that comes in is checked.
+ * The control port: HTTP on loopback, a POST of JSON to the action's name. Answers `{"result"}`,
+ * or `{"error"}` in words. It does nothing itself: see `actions.ts`.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { z } from 'zod';
-import { type Content, contentSchema, isMedia, mediaMessage, plainMessage } from './contents.ts';
-import { groupNotification, participantNode } from './groups.ts';
-import { node } from './nodes.ts';
-import type { HeardMessage, Peer } from './peers.ts';
+import { type Action, type ActionName, actions } from './actions.ts';
+import { Refusal } from './refusal.ts';
 import type { WhatsAppWorld } from './world.ts';
 
-const digits = z.string().regex(/^\d{5,20}$/);
-const code = z.union([
-  z.literal(401),
-  z.literal(403),
-  z.literal(405),
-  z.literal(408),
-  z.literal(428),
-  z.literal(440),
-  z.literal(500),
-  z.literal(503),
-  z.literal(515),
-]);
-const count = z.int().min(0).max(100_000);
-const timeoutMs = z.int().min(1).max(600_000);
-/** A person is named by their number. */
-const by = digits;
-const group = z.string().endsWith('@g.us');
+const bodyBytesMax = 256 * 1024 * 1024;
 
-const sendSchema = z.strictObject({
-  by,
-  /** Left out: the direct chat. */
-  group: group.optional(),
-  content: contentSchema,
-  via: z.enum(['lid', 'pn']).optional(),
-  wrap: z.enum(['ephemeral', 'view-once']).optional(),
-  isCorrupt: z.boolean().optional(),
-});
-
-const faultsSchema = z.strictObject({
-  ackDelayMs: z.tuple([z.number().min(0), z.number().min(0)]).optional(),
-  rejections: z.array(z.int()).max(1000).optional(),
-  swallowedAcks: count.optional(),
-  duplicates: count.optional(),
-  refusesConnections: z.boolean().optional(),
-  loginFailure: z.int().nullable().optional(),
-  mutesPings: z.boolean().optional(),
-  clockSkewSeconds: z.int().optional(),
-  mediaAnswers: z
-    .array(z.union([z.literal('stall'), z.literal('truncate'), z.int().min(300).max(599)]))
-    .optional(),
-  phoneUploadsAgain: z.boolean().optional(),
-});
-
-const heardSchema = z.strictObject({
-  by,
-  /** Regular expressions on text and kind. */
-  text: z.string().optional(),
-  kind: z.string().optional(),
-  group: group.nullable().optional(),
-  /** Passes over as many matches. */
-  skip: count.optional(),
-  timeoutMs,
-});
-
-const actions = {
-  addPeer: action(
-    z.strictObject({ number: digits, lid: digits, name: z.string() }),
-    (world, person) => {
-      world.addPeer(person);
-    },
-  ),
-  addGroup: action(
-    z.strictObject({ id: digits, subject: z.string(), members: z.array(digits) }),
-    (world, { id, subject, members }) => {
-      const jid = `${id}@g.us`;
-      const people = members.map((number) => personOf(world, number));
-      world.groups.set(jid, { jid, subject, members: [...people, world.owner] });
-      return jid;
-    },
-  ),
-  changeGroup: action(
-    z.strictObject({
-      group,
-      by,
-      subject: z.string().optional(),
-      add: digits.optional(),
-      remove: digits.optional(),
-    }),
-    changeGroup,
-  ),
-  scanQr: action(z.strictObject({ qr: z.string() }), (world, { qr }) => world.scan(qr)),
-  enterCode: action(z.strictObject({ code: z.string().length(8) }), (world, { code }) =>
-    world.enterCode(code),
-  ),
-  unlinkFromPhone: action(z.strictObject({}), (world) => world.unlinkFromPhone()),
-  send: action(sendSchema, (world, request) => send(world, request)),
-  sendMany: action(
-    z.strictObject({ messages: z.array(sendSchema).max(10_000) }),
-    async (world, { messages }) => {
-      const ids: string[] = [];
-      for (const message of messages) ids.push(await send(world, message));
-      return ids;
-    },
-  ),
-  sendFromPhone: action(
-    z.strictObject({ content: contentSchema, to: z.string() }),
-    async (world, { content, to }) => {
-      const message = await messageOf(world.owner, content, to);
-      return world.owner.sayFromPhone(message, to);
-    },
-  ),
-  type: action(z.strictObject({ by, group: group.optional() }), (world, request) =>
-    personOf(world, request.by).showTyping(request.group ?? null),
-  ),
-  setFaults: action(faultsSchema, (world, changes) => {
-    for (const [name, value] of Object.entries(changes))
-      if (value !== undefined) Object.assign(world.faults, { [name]: value });
-  }),
-  expireMedia: action(z.strictObject({ messageId: z.string() }), (world, { messageId }) =>
-    world.expireMedia(messageId),
-  ),
-  drop: action(z.strictObject({}), (world) => world.client?.drop()),
-  stall: action(z.strictObject({}), (world) => {
-    if (world.client) world.client.isStalled = true;
-  }),
-  endStream: action(z.strictObject({ code }), (world, { code }) => {
-    if (code === 440) world.client?.endWith(null, node('conflict', { type: 'replaced' }));
-    else world.client?.endWith(code);
-  }),
-  waitHeard: action(heardSchema, waitHeard),
-  heard: action(z.strictObject({ by }), (world, request) => personOf(world, request.by).heard),
-  seen: action(z.strictObject({ by }), (world, request) => {
-    const { receipts, presences, retriesAsked, retriesHeard } = personOf(world, request.by);
-    return { receipts, presences, retriesAsked, retriesHeard };
-  }),
-  state: action(z.strictObject({}), stateOf),
-  /** Until all that is named is so. */
-  waitState: action(
-    z.strictObject({
-      isConnected: z.boolean().optional(),
-      isReady: z.boolean().optional(),
-      isLinked: z.boolean().optional(),
-      isCodeRequested: z.boolean().optional(),
-      minAttempts: count.optional(),
-      minLogins: count.optional(),
-      maxWaiting: count.optional(),
-      timeoutMs,
-    }),
-    waitState,
-  ),
-};
-
-export type Actions = typeof actions;
-export type ActionName = keyof Actions;
-
-/** A request that makes no sense here; its message is the answer. */
-class BadRequest extends Error {}
-
-interface Action<Schema extends z.ZodType, Result> {
-  schema: Schema;
-  run(world: WhatsAppWorld, request: z.output<Schema>): Result;
-}
-
-function action<Schema extends z.ZodType, Result>(
-  schema: Schema,
-  run: (world: WhatsAppWorld, request: z.output<Schema>) => Result,
-): Action<Schema, Result> {
-  return { schema, run };
+interface Reply {
+  status: number;
+  body: { result: unknown } | { error: string };
 }
 
 export function createControl(world: WhatsAppWorld) {
@@ -179,137 +24,45 @@ async function serve(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const reply = (status: number, body: unknown) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  try {
-    const name = request.url?.slice(1) ?? '';
-    if (request.method !== 'POST' || !Object.hasOwn(actions, name))
-      return void reply(404, { error: `there is no action "${name}"` });
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk);
-    const known: Action<z.ZodType, unknown> = actions[name as ActionName] as never;
-    const parsed = known.schema.safeParse(JSON.parse(Buffer.concat(chunks).toString() || '{}'));
-    if (!parsed.success) return void reply(400, { error: z.prettifyError(parsed.error) });
-    reply(200, { result: (await known.run(world, parsed.data)) ?? null });
-  } catch (error) {
-    const isTheirs = error instanceof BadRequest || error instanceof SyntaxError;
-    const isLate = error instanceof Error && error.name === 'AbortError';
-    reply(isTheirs ? 400 : isLate ? 408 : 500, { error: String(error) });
+  const { status, body } = await answer(world, request).catch(replyToError);
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+async function answer(world: WhatsAppWorld, request: IncomingMessage): Promise<Reply> {
+  const name = request.url?.slice(1) ?? '';
+  if (request.method !== 'POST') return refusal(405, 'only POST is understood');
+  if (!isAction(name)) return refusal(404, `there is no action "${name}"`);
+  const bytes = await readBody(request);
+  if (!bytes) return refusal(413, `more than ${bodyBytesMax} bytes`);
+  const action: Action<z.ZodType, unknown> = actions[name] as never;
+  const parsed = action.schema.safeParse(JSON.parse(bytes.toString() || '{}'));
+  if (!parsed.success) return refusal(400, z.prettifyError(parsed.error));
+  return { status: 200, body: { result: (await action.run(world, parsed.data)) ?? null } };
+}
+
+function isAction(name: string): name is ActionName {
+  return Object.hasOwn(actions, name);
+}
+
+/** Undefined when it is too much. */
+async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    length += chunk.length;
+    if (length > bodyBytesMax) return undefined;
+    chunks.push(chunk);
   }
+  return Buffer.concat(chunks);
 }
 
-function personOf(world: WhatsAppWorld, number: string): Peer {
-  const peer = world.peers.find((candidate) => candidate.number === number);
-  if (!peer) throw new BadRequest(`nobody has the number ${number}`);
-  return peer;
+function replyToError(error: Error): Reply {
+  if (error instanceof Refusal) return refusal(409, error.message);
+  if (error instanceof SyntaxError) return refusal(400, error.message);
+  if (error.name === 'AbortError') return refusal(408, 'it did not happen in time');
+  return refusal(500, error.stack ?? String(error));
 }
 
-async function send(world: WhatsAppWorld, request: z.infer<typeof sendSchema>): Promise<string> {
-  const { by: number, group: jid = null, content, wrap, ...options } = request;
-  const peer = personOf(world, number);
-  if (jid !== null && !world.groups.has(jid)) throw new BadRequest(`there is no group ${jid}`);
-  const message = await messageOf(peer, content, jid ?? peer.addresses.lid);
-  const wrapped =
-    wrap === 'ephemeral'
-      ? { ephemeralMessage: { message } }
-      : wrap === 'view-once'
-        ? { viewOnceMessageV2: { message } }
-        : message;
-  const edit = content.kind === 'edit' ? '1' : content.kind === 'deletion' ? '7' : undefined;
-  const { via, isCorrupt } = options;
-  return peer.say(wrapped, jid, {
-    ...(via && { via }),
-    ...(isCorrupt && { isCorrupt }),
-    ...(edit && { edit }),
-  });
-}
-
-async function messageOf(peer: Peer, content: Content, chat: string) {
-  if (!isMedia(content)) return plainMessage(content, chat);
-  return mediaMessage(content, await peer.upload(content));
-}
-
-interface GroupChange {
-  group: string;
-  by: string;
-  subject?: string | undefined;
-  add?: string | undefined;
-  remove?: string | undefined;
-}
-
-function changeGroup(world: WhatsAppWorld, change: GroupChange): void {
-  const changed = world.groups.get(change.group);
-  if (!changed) throw new BadRequest(`there is no group ${change.group}`);
-  const author = personOf(world, change.by);
-  const tell = (what: ReturnType<typeof node>) =>
-    world.notify((ids) => groupNotification(changed, author, what, ids));
-  if (change.subject !== undefined) {
-    changed.subject = change.subject;
-    tell(node('subject', { subject: change.subject, s_t: world.faults.now() }));
-  }
-  if (change.add !== undefined) {
-    const member = personOf(world, change.add);
-    changed.members.push(member);
-    tell(node('add', {}, [participantNode(member)]));
-  }
-  if (change.remove !== undefined) {
-    const member = personOf(world, change.remove);
-    changed.members = changed.members.filter((each) => each !== member);
-    tell(node('remove', {}, [participantNode(member)]));
-  }
-}
-
-function waitHeard(
-  world: WhatsAppWorld,
-  request: z.infer<typeof heardSchema>,
-): Promise<HeardMessage> {
-  const { by: number, text, kind, group: jid, skip = 0 } = request;
-  const peer = personOf(world, number);
-  const matches = (heard: HeardMessage) =>
-    (text === undefined || new RegExp(text, 'su').test(heard.text)) &&
-    (kind === undefined || new RegExp(kind).test(heard.kind)) &&
-    (jid === undefined || heard.group === jid);
-  return world.until(() => peer.heard.filter(matches)[skip], request.timeoutMs);
-}
-
-function stateOf(world: WhatsAppWorld) {
-  const { companion, client, attempts, logins, mailbox, retryReceipts, nacks } = world;
-  return {
-    isConnected: client?.isOpen ?? false,
-    isReady: client?.isReady ?? false,
-    isLinked: companion !== null && !companion.isRemoved,
-    isCodeRequested: world.isCodeRequested,
-    device: companion?.jid ?? null,
-    ...{ attempts, logins, retryReceipts, nacks },
-    /** Stanzas that the client has not confirmed. */
-    waiting: mailbox.size,
-  };
-}
-
-interface WantedState {
-  isConnected?: boolean | undefined;
-  isReady?: boolean | undefined;
-  isLinked?: boolean | undefined;
-  isCodeRequested?: boolean | undefined;
-  minAttempts?: number | undefined;
-  minLogins?: number | undefined;
-  maxWaiting?: number | undefined;
-  timeoutMs: number;
-}
-
-function waitState(world: WhatsAppWorld, wanted: WantedState) {
-  return world.until(() => {
-    const state = stateOf(world);
-    const asWanted = (name: 'isConnected' | 'isReady' | 'isLinked' | 'isCodeRequested') =>
-      wanted[name] === undefined || wanted[name] === state[name];
-    const isSo =
-      asWanted('isConnected') &&
-      asWanted('isReady') &&
-      asWanted('isLinked') &&
-      asWanted('isCodeRequested') &&
-      state.attempts >= (wanted.minAttempts ?? 0) &&
-      state.logins >= (wanted.minLogins ?? 0) &&
-      state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY);
-    return isSo ? state : undefined;
-  }, wanted.timeoutMs);
+function refusal(status: number, error: string): Reply {
+  return { status, body: { error } };
 }

@@ -14,6 +14,7 @@ import {
 import type { Companion, Person } from './account.ts';
 import type { ClientConnection, Login } from './connection.ts';
 import { type BinaryNode, childBytes, node, numberHost, serverJid } from './nodes.ts';
+import { Refusal } from './refusal.ts';
 
 const empty = Buffer.alloc(0);
 const qrRefs = 6;
@@ -86,7 +87,7 @@ export class Pairing {
     return node('link_code_companion_reg', {}, [node('link_code_pairing_ref', {}, ref)]);
   }
 
-  /** The person types the code on the phone. A wrong one fails later, at the client. */
+  /** The person types the code on the phone. A wrong one shows only when the client answers. */
   async enterCode(code: string): Promise<void> {
     const request = this.#requestedCode();
     const { wrapped } = request;
@@ -112,7 +113,7 @@ export class Pairing {
     );
   }
 
-  /** The client proves that it knows the code. */
+  /** The client proves that it knows the code. Throws a Refusal when it was another one. */
   finishCode(operation: BinaryNode): Companion {
     const { noiseKey, shared } = this.#requestedCode();
     const wrapped = childBytes(operation, 'link_code_pairing_wrapped_key_bundle');
@@ -121,7 +122,7 @@ export class Pairing {
       salt: wrapped.subarray(0, 32),
       info: 'link_code_pairing_key_bundle_encryption_key',
     });
-    const bundle = aesDecryptGCM(wrapped.subarray(44), key, wrapped.subarray(32, 44), empty);
+    const bundle = openBundle(wrapped.subarray(32), key);
     const identityShared = Curve.sharedKey(this.#accountIdentity.private, identity);
     const secret = Buffer.concat([shared, identityShared, bundle.subarray(64)]);
     const advSecret = Buffer.from(hkdf(secret, 32, { info: 'adv_secret' }));
@@ -129,16 +130,16 @@ export class Pairing {
   }
 
   #requestedCode(): CodeRequest {
-    if (!this.#code) throw new Error('no code was asked for');
+    if (!this.#code) throw new Refusal('no code was asked for');
     return this.#code;
   }
 
   #pair({ noiseKey, identity, advSecret }: DeviceKeys): Companion {
     const registration = this.#registration;
     const data = registration?.login.payload.devicePairingData;
-    if (!registration || !data) throw new Error('no client waits to be linked');
+    if (!registration || !data) throw new Refusal('no client waits to be linked');
     if (!identity.equals(Buffer.from(data.eIdent ?? empty)))
-      throw new Error('this is not the waiting client');
+      throw new Refusal('this is not the waiting client');
     const details = proto.ADVDeviceIdentity.encode({
       ...{ rawId: 1, timestamp: Number(this.#now()), keyIndex: 1, accountType: 0, deviceType: 0 },
     }).finish();
@@ -184,5 +185,13 @@ export class Pairing {
   #request(id: string, content: BinaryNode[]): BinaryNode {
     const attrs = { from: serverJid, type: 'set', id, xmlns: 'md', t: this.#now() };
     return node('iq', attrs, content);
+  }
+}
+
+function openBundle(sealed: Buffer, key: Uint8Array): Buffer {
+  try {
+    return aesDecryptGCM(sealed.subarray(12), key, sealed.subarray(0, 12), empty);
+  } catch (cause) {
+    throw new Refusal('the code was wrong', { cause });
   }
 }

@@ -16,8 +16,6 @@ import {
   type KeyPair,
   type MediaType,
   proto,
-  type SignalDataSet,
-  type SignalKeyStore,
   unpadRandomMax16,
 } from 'baileys';
 import { pino } from 'pino';
@@ -32,6 +30,7 @@ import {
 } from './account.ts';
 import { type Heard, hear, type MediaContent, stanzaType, type UploadedFile } from './contents.ts';
 import type { MediaHost } from './media-host.ts';
+import { memoryKeys } from './memory-keys.ts';
 import { type BinaryNode, bigEndian, child, node } from './nodes.ts';
 
 const silent = pino({ level: 'silent' });
@@ -331,28 +330,4 @@ function corrupt(part: BinaryNode | undefined): void {
   if (!(part?.content instanceof Uint8Array)) return;
   const bytes = part.content;
   bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 0xff;
-}
-
-function memoryKeys(): SignalKeyStore {
-  const types = new Map<string, Map<string, never>>();
-  return {
-    get: async (type, ids) => {
-      const known = types.get(type);
-      return Object.fromEntries(
-        ids.flatMap((id) => {
-          const value = known?.get(id);
-          return value === undefined ? [] : [[id, value]];
-        }),
-      );
-    },
-    set: async (changes: SignalDataSet) => {
-      for (const [type, values] of Object.entries(changes)) {
-        const known = types.get(type) ?? new Map<string, never>();
-        types.set(type, known);
-        for (const [id, value] of Object.entries(values))
-          if (value == null) known.delete(id);
-          else known.set(id, value as never);
-      }
-    },
-  };
 }

@@ -73,8 +73,7 @@ const queries: Record<string, Query> = {
   },
   'md/set/link_code_companion_reg': (world, _, operation) => {
     if (operation.attrs.stage === 'companion_hello') return [world.requestCode(operation)];
-    world.finishCode(operation);
-    return undefined;
+    return world.finishCode(operation);
   },
   'w:profile:picture/get/picture': () => ({ error: 404 }),
 };

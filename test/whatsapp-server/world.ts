@@ -5,17 +5,18 @@
 
 import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { deflateSync } from 'node:zlib';
 import { aesEncryptGCM, hkdf, jidDecode, proto } from 'baileys';
 import { type Companion, isAddressOf, newIdentity, type Person } from './account.ts';
 import type { ClientConnection, Login } from './connection.ts';
 import { Faults } from './faults.ts';
 import type { Group } from './groups.ts';
+import { historyMessage, type PastMessage } from './history.ts';
 import { MediaHost } from './media-host.ts';
 import { type BinaryNode, child, children, firstChild, node, serverJid } from './nodes.ts';
 import { Pairing } from './pairing.ts';
 import { Peer } from './peers.ts';
-import { answer } from './queries.ts';
+import { type Answer, answer } from './queries.ts';
+import { Refusal } from './refusal.ts';
 import { Mailbox } from './store-and-forward.ts';
 
 export class WhatsAppWorld {
@@ -26,10 +27,14 @@ export class WhatsAppWorld {
   readonly owner: Peer;
   readonly peers: Peer[] = [];
   readonly groups = new Map<string, Group>();
+  /** Said before the device is linked. */
+  readonly past: PastMessage[] = [];
   companion: Companion | null = null;
   client: ClientConnection | null = null;
   logins = 0;
   attempts = 0;
+  /** Pairing codes that were not the client's. */
+  wrongCodes = 0;
   /** Messages that the client has asked for again. */
   retryReceipts = 0;
   /** What the client has confirmed with an error instead. */
@@ -63,7 +68,7 @@ export class WhatsAppWorld {
 
   /** Throws when no device is linked. */
   linked(): Companion {
-    if (!this.companion) throw new Error('no device is linked');
+    if (!this.companion) throw new Refusal('no device is linked');
     return this.companion;
   }
 
@@ -110,9 +115,17 @@ export class WhatsAppWorld {
     return answer;
   }
 
-  finishCode(operation: BinaryNode): void {
-    this.companion = this.#pairing.finishCode(operation);
+  /** The client's proof is its answer to the code; a wrong one leaves it waiting for another. */
+  finishCode(operation: BinaryNode): Answer {
+    try {
+      this.companion = this.#pairing.finishCode(operation);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      this.wrongCodes += 1;
+      return { error: 403 };
+    }
     this.changed();
+    return undefined;
   }
 
   unlinkFromPhone(): void {
@@ -201,28 +214,7 @@ export class WhatsAppWorld {
     const companion = this.linked();
     if (companion.hasHistory) return;
     companion.hasHistory = true;
-    await this.owner.tellDevice({
-      protocolMessage: {
-        type: proto.Message.ProtocolMessage.Type.HISTORY_SYNC_NOTIFICATION,
-        historySyncNotification: { ...this.#history() },
-      },
-    });
-  }
-
-  /** Who is who, as a new device is told. */
-  #history(): proto.Message.IHistorySyncNotification {
-    const { HistorySync } = proto;
-    const syncType = HistorySync.HistorySyncType.INITIAL_BOOTSTRAP;
-    const bytes = HistorySync.encode({
-      ...{ syncType, chunkOrder: 0, progress: 100, conversations: [] },
-      phoneNumberToLidMappings: this.peers.map(({ addresses }) => ({
-        pnJid: addresses.pn,
-        lidJid: addresses.lid,
-      })),
-      pushnames: this.peers.map(({ addresses, name }) => ({ id: addresses.pn, pushname: name })),
-    }).finish();
-    const initialHistBootstrapInlinePayload = deflateSync(bytes);
-    return { syncType, chunkOrder: 0, progress: 100, initialHistBootstrapInlinePayload };
+    await this.owner.tellDevice(historyMessage(this.peers, this.past));
   }
 
   /** From the client to people: first the server's word, then the parts to whom they are for. */
@@ -314,7 +306,7 @@ export class WhatsAppWorld {
     const message = this.peers.map((peer) => peer.find(id)).find(Boolean);
     const part = Object.values(message ?? {}).find((value) => value?.directPath);
     const file = this.media.expire(part?.directPath ?? '');
-    if (!file) throw new Error('no such message with a file');
+    if (!file) throw new Refusal('no such message with a file');
     this.#expired.set(part.directPath, file);
   }
 }
