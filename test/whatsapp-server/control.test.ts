@@ -4,7 +4,10 @@ import { z } from 'zod';
 import { WhatsAppServer } from './client.ts';
 
 const alice = { number: '15551110002', lid: '900000000000012', name: 'Alice' };
-const answerSchema = z.strictObject({ error: z.string().optional(), result: z.any() });
+const answerSchema = z.strictObject({
+  error: z.string().optional(),
+  result: z.unknown().optional(),
+});
 
 let server: WhatsAppServer;
 
@@ -37,7 +40,7 @@ test.each([
   ['what every object has', 'toString', '{}', 404, /no action "toString"/],
   ['the prototype', '__proto__', '{}', 404, /no action "__proto__"/],
   ['no action', '', '{}', 404, /no action ""/],
-  ['text that is no JSON', 'say', '', 404, /no action/],
+  ['text that is no JSON', 'send', 'hello', 400, /JSON/],
   ['half a JSON', 'send', '{"by":', 400, /JSON/],
   ['a list', 'send', '[]', 400, /expected object/],
   ['null', 'send', 'null', 400, /expected object/],
@@ -65,7 +68,10 @@ test('refuses a kind of message that it does not know, and names those that it k
 });
 
 test('refuses anything but POST', async () => {
-  expect(await ask('state', null, 'GET')).toMatchObject({ status: 405, error: /POST/ });
+  expect(await ask('state', null, 'GET')).toMatchObject({
+    status: 405,
+    error: expect.stringMatching(/POST/),
+  });
 });
 
 test.each([
