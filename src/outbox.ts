@@ -4,14 +4,20 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
-import { endOutbound, findNextPending, listPendingChats, saveOutbound } from './db/outbox.ts';
+import {
+  endOutbound,
+  findNextPending,
+  listPending,
+  listPendingChats,
+  saveOutbound,
+} from './db/outbox.ts';
 import { splitText } from './format.ts';
 import { step } from './log.ts';
 import type { Channel, ChatId, OutboundMessage } from './types.ts';
 
 export interface OutboxDependencies extends Omit<Base, 'config'> {
   channelOf(chatId: ChatId): Channel | undefined;
-  /** About to be delivered, perhaps not for the first time. */
+  /** Waits for its delivery; told again at every flush. */
   leaving(message: OutboundMessage): void;
   /** Or refused. */
   delivered(chatId: ChatId): void;
@@ -19,6 +25,7 @@ export interface OutboxDependencies extends Omit<Base, 'config'> {
 }
 
 const defaultTextMax = 4000;
+const leavingMax = 100;
 
 type Additions = Pick<OutboundMessage, 'file' | 'about' | 'isReaction'> & { turnId: number | null };
 
@@ -50,6 +57,8 @@ export class Outbox {
 
   /** Delivers what is pending; also ends the wait after a failed attempt. */
   flush(chatId: ChatId): void {
+    for (const message of listPending(this.#deps.store, chatId, leavingMax))
+      this.#deps.leaving(message);
     const wake = this.#busy.get(chatId);
     if (wake) wake();
     else if (!this.#closed) void this.#deliverAll(chatId);
@@ -74,10 +83,9 @@ export class Outbox {
 
   /** False while the channel is down. */
   async #deliver(message: OutboundMessage): Promise<boolean> {
-    const { store, log, clock, channelOf, leaving, delivered, refused } = this.#deps;
+    const { store, log, clock, channelOf, delivered, refused } = this.#deps;
     const { chatId, id } = message;
     try {
-      leaving(message);
       const delivery = await channelOf(chatId)?.deliver(message);
       if (!delivery) throw new Error('no channel owns the chat');
       step(log, 'delivery-sent', { chatId, id });

@@ -102,7 +102,7 @@ export interface Channel {
   showActivity(chatId: ChatId, text: string | null): void;
   /** The agent has taken up these messages of one chat. */
   showTaken?(messages: StoredMessage[]): void;
-  /** A message on its way through another channel, perhaps not for the first time. */
+  /** A message on its way, through whatever channel; told perhaps more than once. */
   mirror?(message: OutboundMessage): void;
   describe(): string;
   disconnect(): Promise<void>;

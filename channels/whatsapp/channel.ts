@@ -28,8 +28,6 @@ const typingMs = 8000;
 const onlineNoteMs = 60_000;
 /** How long WhatsApp keeps what arrives for a device that is away. */
 const keptByServerMs = 14 * 24 * 60 * 60_000;
-/** For the server to hand over what has waited; it says when that is done. */
-const holdMaxMs = 30_000;
 const quoteTextMax = 500;
 const groupsMax = 1000;
 
@@ -48,7 +46,6 @@ export class WhatsAppChannel implements Channel {
   readonly #watched = new Set<string>();
   #pace = Promise.resolve();
   #cancelOnlineNote = () => {};
-  #cancelHold = () => {};
 
   constructor(context: ChannelContext) {
     const { config, log, clock, host } = context;
@@ -118,7 +115,6 @@ export class WhatsAppChannel implements Channel {
 
   async disconnect(): Promise<void> {
     this.#cancelOnlineNote();
-    this.#cancelHold();
     for (const cancel of this.#typing.values()) cancel();
     this.#inbox.close();
     this.#unreadable.close();
@@ -185,7 +181,7 @@ export class WhatsAppChannel implements Channel {
     ev.on('groups.upsert', (groups) => this.#noteGroups(groups));
     ev.on('groups.update', (groups) => this.#noteGroups(groups));
     ev.on('connection.update', ({ receivedPendingNotifications }) => {
-      if (receivedPendingNotifications) this.#inbox.release();
+      if (receivedPendingNotifications) this.#inbox.endHold();
     });
     ev.on('messages.upsert', ({ messages }) => this.#unreadable.note(messages));
   }
@@ -207,14 +203,9 @@ export class WhatsAppChannel implements Channel {
     const { log, host, clock } = this.#context;
     log.info({ state }, 'whatsapp');
     this.#cancelOnlineNote();
-    this.#cancelHold();
-    if (state.kind === 'connecting') {
-      this.#inbox.hold();
-      this.#cancelHold = clock.after(holdMaxMs, () => this.#inbox.release());
-    } else if (state.kind === 'open') {
-      this.#cancelHold = clock.after(holdMaxMs, () => this.#inbox.release());
-      this.#opened();
-    } else this.#inbox.release();
+    if (state.kind === 'connecting') this.#inbox.hold();
+    else if (state.kind === 'open') this.#opened();
+    else this.#inbox.release();
     if (state.kind !== 'ended' || state.reason === 'stopped') return;
     const text = `WhatsApp is not connected (${state.reason}). ${state.remedy} Nothing is lost: messages wait.`;
     log.error({ state }, text);
@@ -234,6 +225,7 @@ export class WhatsAppChannel implements Channel {
       this.#noteGroups(Object.values(await socket.groupFetchAllParticipating()));
     });
     host.available();
+    this.#inbox.pump();
   }
 
   /** The server keeps what arrives meanwhile, but not for ever, and not for a new link. */

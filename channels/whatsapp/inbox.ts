@@ -13,6 +13,9 @@ import type { StoredRow, WhatsAppStore } from './store.ts';
 /** Rows that are looked at together. */
 const rowsMax = 500;
 const retryMs = 5000;
+/** A server that does not say that it has handed over all is not waited for any longer. */
+const holdMaxMs = 30_000;
+const quietMs = 300;
 
 export interface InboxDependencies {
   findSocket: FindSocket;
@@ -36,7 +39,8 @@ export class Inbox {
   readonly #deps: InboxDependencies;
   /** Chats whose rows are on their way to the host. */
   readonly #busy = new Set<string>();
-  #isHeld = true;
+  #hold: 'no' | 'yes' | 'ending' = 'yes';
+  #cancelHold = () => {};
   #closed = false;
 
   constructor(deps: InboxDependencies) {
@@ -48,17 +52,32 @@ export class Inbox {
    * new message overtakes older ones. While that goes on nothing is taken up.
    */
   hold(): void {
-    this.#isHeld = true;
+    this.#hold = 'yes';
+    this.#releaseAfter(holdMaxMs);
+  }
+
+  /** The server has handed over all; what of it is still on its way here is waited for. */
+  endHold(): void {
+    if (this.#hold === 'no') return;
+    this.#hold = 'ending';
+    this.#releaseAfter(quietMs);
   }
 
   release(): void {
-    this.#isHeld = false;
+    this.#cancelHold();
+    this.#hold = 'no';
     this.pump();
+  }
+
+  #releaseAfter(delayMs: number): void {
+    this.#cancelHold();
+    this.#cancelHold = this.#deps.clock.after(delayMs, () => this.release());
   }
 
   /** Takes up what lies there; chats do not wait for each other. */
   pump(): void {
-    if (this.#closed || this.#isHeld) return;
+    if (this.#hold === 'ending') this.#releaseAfter(quietMs);
+    if (this.#closed || this.#hold !== 'no') return;
     const { store, addresses } = this.#deps;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
@@ -73,6 +92,7 @@ export class Inbox {
   }
 
   close(): void {
+    this.#cancelHold();
     this.#closed = true;
   }
 

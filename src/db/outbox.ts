@@ -14,13 +14,22 @@ export function saveOutbound(
   );
 }
 
-export function findNextPending(store: Store, chatId: ChatId): OutboundMessage | undefined {
-  const row = store.get<{ message: string }>(
-    `SELECT json_object('id', id, 'chatId', chat_id, 'text', text, 'file', json(file),
-       'about', json(about), 'isReaction', json(iif(is_reaction, 'true', 'false'))) AS message
-     FROM outbox WHERE chat_id = ? AND state = 'pending' ORDER BY seq LIMIT 1`,
-    chatId,
+const selectPending = `SELECT json_object('id', id, 'chatId', chat_id, 'text', text,
+    'file', json(file), 'about', json(about), 'isReaction',
+    json(iif(is_reaction, 'true', 'false'))) AS message
+  FROM outbox WHERE chat_id = ? AND state = 'pending'`;
+
+/** The newest, oldest first. */
+export function listPending(store: Store, chatId: ChatId, most: number): OutboundMessage[] {
+  const rows = store.all<{ message: string }>(
+    `${selectPending} ORDER BY seq DESC LIMIT ?`,
+    ...[chatId, most],
   );
+  return rows.map(({ message }) => JSON.parse(message)).reverse();
+}
+
+export function findNextPending(store: Store, chatId: ChatId): OutboundMessage | undefined {
+  const row = store.get<{ message: string }>(`${selectPending} ORDER BY seq LIMIT 1`, chatId);
   return row && JSON.parse(row.message);
 }
 

@@ -154,6 +154,21 @@ export class LinkedHost {
     throw new Error(`the log has no "${message}"`);
   }
 
+  /** All that the WhatsApp store holds of the device's private keys. */
+  secrets(): Buffer[] {
+    const store = new Store(join(this.home, 'store', 'whatsapp.db'), ['']);
+    const rows = store.all<{ value: string }>('SELECT value FROM keys');
+    store.close();
+    const found: Buffer[] = [];
+    for (const { value } of rows)
+      JSON.parse(value, (name, part) => {
+        if (/private|secret/i.test(name) && part)
+          found.push(Buffer.from(part.data ?? part, 'base64'));
+        return part;
+      });
+    return found;
+  }
+
   /** Asks the core's store, while the host runs. */
   rows(sql: string): unknown[] {
     const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
