@@ -28,6 +28,15 @@ const timeoutMs = z.int().min(1).max(600_000);
 /** A person is named by their number. */
 const by = digits;
 const group = z.string().endsWith('@g.us');
+/** A regular expression; a dot is any character. */
+const pattern = z.string().transform((source, { addIssue }) => {
+  try {
+    return new RegExp(source, 'su');
+  } catch (error) {
+    addIssue(String(error));
+    return z.NEVER;
+  }
+});
 
 const sendSchema = z.strictObject({
   by,
@@ -43,6 +52,7 @@ const faultsSchema = z.strictObject({
   ackDelayMs: z.tuple([z.number().min(0), z.number().min(0)]).optional(),
   rejections: z.array(z.int()).max(1000).optional(),
   swallowedAcks: count.optional(),
+  damaged: count.optional(),
   duplicates: count.optional(),
   refusesConnections: z.boolean().optional(),
   loginFailure: z.int().nullable().optional(),
@@ -56,9 +66,8 @@ const faultsSchema = z.strictObject({
 
 const heardSchema = z.strictObject({
   by,
-  /** Regular expressions on text and kind. */
-  text: z.string().optional(),
-  kind: z.string().optional(),
+  text: pattern.optional(),
+  kind: pattern.optional(),
   group: group.nullable().optional(),
   /** Passes over as many matches. */
   skip: count.optional(),
@@ -120,8 +129,16 @@ export const actions = {
       return world.owner.sayFromPhone(message, to);
     },
   ),
-  type: action(z.strictObject({ by, group: group.optional() }), (world, request) =>
-    personOf(world, request.by).showTyping(request.group ?? null),
+  /** Starts to type, or stops. */
+  type: action(
+    z.strictObject({ by, group: group.optional(), isOver: z.boolean().optional() }),
+    (world, request) => {
+      const state = request.isOver ? 'paused' : 'composing';
+      personOf(world, request.by).showTyping(request.group ?? null, state);
+    },
+  ),
+  read: action(z.strictObject({ by, messageId: z.string() }), (world, request) =>
+    personOf(world, request.by).read(request.messageId),
   ),
   setFaults: action(faultsSchema, (world, changes) => {
     for (const [name, value] of Object.entries(changes))
@@ -140,10 +157,17 @@ export const actions = {
   }),
   waitHeard: action(heardSchema, waitHeard),
   heard: action(z.strictObject({ by }), (world, request) => personOf(world, request.by).heard),
-  seen: action(z.strictObject({ by }), (world, request) => {
-    const { receipts, presences, retriesAsked, retriesHeard } = personOf(world, request.by);
-    return { receipts, presences, retriesAsked, retriesHeard };
-  }),
+  seen: action(z.strictObject({ by }), (world, request) => seenBy(personOf(world, request.by))),
+  /** Until the client has confirmed or read this person's message, or shown this state of typing. */
+  waitSeen: action(
+    z.strictObject({
+      by,
+      receipt: z.strictObject({ id: z.string(), type: z.string() }).optional(),
+      presence: z.string().optional(),
+      timeoutMs,
+    }),
+    waitSeen,
+  ),
   state: action(z.strictObject({}), stateOf),
   /** Until all that is named is so. */
   waitState: action(
@@ -251,10 +275,32 @@ function waitHeard(
   const { by: number, text, kind, group: jid, skip = 0 } = request;
   const peer = personOf(world, number);
   const matches = (heard: HeardMessage) =>
-    (text === undefined || new RegExp(text, 'su').test(heard.text)) &&
-    (kind === undefined || new RegExp(kind).test(heard.kind)) &&
+    (text === undefined || text.test(heard.text)) &&
+    (kind === undefined || kind.test(heard.kind)) &&
     (jid === undefined || heard.group === jid);
   return world.until(() => peer.heard.filter(matches)[skip], request.timeoutMs);
+}
+
+function seenBy({ receipts, presences, retriesAsked, retriesHeard }: Peer) {
+  return { receipts, presences, retriesAsked, retriesHeard };
+}
+
+interface WantedSign {
+  by: string;
+  receipt?: { id: string; type: string } | undefined;
+  presence?: string | undefined;
+  timeoutMs: number;
+}
+
+function waitSeen(world: WhatsAppWorld, { by: number, receipt, presence, timeoutMs }: WantedSign) {
+  const peer = personOf(world, number);
+  return world.until(() => {
+    const isReceived =
+      !receipt || peer.receipts.some(({ id, type }) => id === receipt.id && type === receipt.type);
+    const isShown =
+      presence === undefined || peer.presences.some(({ state }) => state === presence);
+    return isReceived && isShown ? seenBy(peer) : undefined;
+  }, timeoutMs);
 }
 
 function stateOf(world: WhatsAppWorld) {

@@ -184,10 +184,13 @@ export interface Heard {
   mentions: string[];
   file: { mime: string; name: string | null; isVoice: boolean; base64: string } | null;
   reaction: { messageId: string; emoji: string } | null;
+  /** Of an edit or a deletion: the id of the message that it is about. */
+  changes: string | null;
 }
 
 export async function hear(message: proto.IMessage, media: MediaHost): Promise<Heard> {
   const content = normalizeMessageContent(message) ?? {};
+  if (content.protocolMessage) return hearChange(content.protocolMessage);
   const type = getContentType(content);
   const part = type === undefined ? undefined : content[type];
   const context =
@@ -219,6 +222,18 @@ export async function hear(message: proto.IMessage, media: MediaHost): Promise<H
     reaction: reactionMessage
       ? { messageId: reactionMessage.key?.id ?? '', emoji: reactionMessage.text ?? '' }
       : null,
+    changes: null,
+  };
+}
+
+function hearChange({ type, key, editedMessage }: proto.Message.IProtocolMessage): Heard {
+  const isEdit = type === proto.Message.ProtocolMessage.Type.MESSAGE_EDIT;
+  const isDeletion = type === proto.Message.ProtocolMessage.Type.REVOKE;
+  return {
+    kind: isEdit ? 'edit' : isDeletion ? 'deletion' : 'protocol',
+    text: editedMessage?.conversation ?? editedMessage?.extendedTextMessage?.text ?? '',
+    changes: key?.id ?? null,
+    ...{ quotedId: null, mentions: [], file: null, reaction: null },
   };
 }
 

@@ -31,7 +31,8 @@ import {
 import { type Heard, hear, type MediaContent, stanzaType, type UploadedFile } from './contents.ts';
 import type { MediaHost } from './media-host.ts';
 import { memoryKeys } from './memory-keys.ts';
-import { type BinaryNode, bigEndian, child, node } from './nodes.ts';
+import { type BinaryNode, bigEndian, child, damage, node } from './nodes.ts';
+import { Refusal } from './refusal.ts';
 
 const silent = pino({ level: 'silent' });
 
@@ -143,7 +144,7 @@ export class Peer implements Person {
       const id = options.id ?? generateMessageIDV2(this.addresses.pn);
       this.#said.set(id, { message, group, options });
       const parts = group ? await this.#forGroup(group, message) : [await this.#encrypt(message)];
-      if (options.isCorrupt) corrupt(parts.at(-1));
+      if (options.isCorrupt) damage(parts.at(-1));
       this.#network.deliver(this.#stanza(id, message, group, options, parts));
       return id;
     });
@@ -170,10 +171,15 @@ export class Peer implements Person {
     this.#network.push(node('message', { ...attrs, type: 'text', t: this.#network.now() }, [part]));
   }
 
-  showTyping(group: string | null): void {
-    const { lid } = this.addresses;
-    const attrs = group ? { from: group, participant: lid } : { from: lid };
-    this.#network.push(node('chatstate', attrs, [node('composing')]));
+  showTyping(group: string | null, state: 'composing' | 'paused'): void {
+    this.#network.push(node('chatstate', this.#from(group), [node(state)]));
+  }
+
+  /** Has looked at what the client sent. */
+  read(id: string): void {
+    const heard = this.heard.find((each) => each.id === id);
+    if (!heard) throw new Refusal(`${this.name} has heard no message ${id}`);
+    this.#receipt(id, heard.group, 'read');
   }
 
   /** Takes what the client has sent. */
@@ -305,29 +311,27 @@ export class Peer implements Person {
     const heard = await hear(content, this.#network.media);
     this.heard.push({ ...heard, id, group, deliveries: 1, atMs: Date.now() });
     // Phones tell that it has arrived.
+    this.#receipt(id, group);
+  }
+
+  #receipt(id: string, group: string | null, type?: string, content?: BinaryNode[]): void {
+    const attrs = { id, t: this.#network.now(), ...this.#from(group) };
+    this.#network.push(node('receipt', type === undefined ? attrs : { ...attrs, type }, content));
+  }
+
+  #from(group: string | null): Record<string, string> {
     const { lid } = this.addresses;
-    const from = group ? { from: group, participant: lid } : { from: lid };
-    this.#network.push(node('receipt', { id, t: this.#network.now(), ...from }));
+    return group ? { from: group, participant: lid } : { from: lid };
   }
 
   async #askAgain(id: string, group: string | null): Promise<void> {
     const { lid } = this.addresses;
     const keys = await this.bundle(lid);
     const parts = ['type', 'identity', 'key', 'skey'].flatMap((tag) => child(keys, tag) ?? []);
-    const t = this.#network.now();
-    const from = group ? { from: group, participant: lid } : { from: lid };
-    this.#network.push(
-      node('receipt', { id, t, type: 'retry', ...from }, [
-        node('retry', { count: '1', id, t, v: '1' }),
-        node('registration', {}, bigEndian(this.#creds.registrationId)),
-        node('keys', {}, parts),
-      ]),
-    );
+    this.#receipt(id, group, 'retry', [
+      node('retry', { count: '1', id, t: this.#network.now(), v: '1' }),
+      node('registration', {}, bigEndian(this.#creds.registrationId)),
+      node('keys', {}, parts),
+    ]);
   }
-}
-
-function corrupt(part: BinaryNode | undefined): void {
-  if (!(part?.content instanceof Uint8Array)) return;
-  const bytes = part.content;
-  bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 0xff;
 }
