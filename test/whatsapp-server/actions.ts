@@ -62,6 +62,7 @@ const faultsSchema = z.strictObject({
     .array(z.union([z.literal('stall'), z.literal('truncate'), z.int().min(300).max(599)]))
     .optional(),
   phoneUploadsAgain: z.boolean().optional(),
+  phoneDeletedMedia: z.boolean().optional(),
 });
 
 const heardSchema = z.strictObject({
@@ -180,6 +181,7 @@ export const actions = {
       minLogins: count.optional(),
       minWrongCodes: count.optional(),
       maxWaiting: count.optional(),
+      minStalledFiles: count.optional(),
       timeoutMs,
     }),
     waitState,
@@ -314,6 +316,8 @@ function stateOf(world: WhatsAppWorld) {
     ...{ attempts, logins, wrongCodes, retryReceipts, nacks },
     /** Stanzas that the client has not confirmed. */
     waiting: mailbox.size,
+    /** Downloads that stopped in the middle. */
+    stalledFiles: world.media.stalledFiles,
   };
 }
 
@@ -326,6 +330,7 @@ interface WantedState {
   minLogins?: number | undefined;
   minWrongCodes?: number | undefined;
   maxWaiting?: number | undefined;
+  minStalledFiles?: number | undefined;
   timeoutMs: number;
 }
 
@@ -342,7 +347,8 @@ function waitState(world: WhatsAppWorld, wanted: WantedState) {
       state.attempts >= (wanted.minAttempts ?? 0) &&
       state.logins >= (wanted.minLogins ?? 0) &&
       state.wrongCodes >= (wanted.minWrongCodes ?? 0) &&
-      state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY);
+      state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY) &&
+      state.stalledFiles >= (wanted.minStalledFiles ?? 0);
     return isSo ? state : undefined;
   }, wanted.timeoutMs);
 }

@@ -6,6 +6,8 @@ export class Faults {
   rejections: number[] = [];
   /** So many of the next messages get no ack, though they are delivered. */
   swallowedAcks = 0;
+  /** So many of the next messages from the client arrive unreadable: the phones ask again. */
+  damaged = 0;
   /** So many of the next stanzas to the client are sent twice. */
   duplicates = 0;
   /** New connections are ended at once. */
@@ -18,8 +20,10 @@ export class Faults {
   clockSkewSeconds = 0;
   /** Answers of the media host, used up one by one; then it works again. */
   mediaAnswers: ('stall' | 'truncate' | number)[] = [];
-  /** The owner's phone uploads expired media again when asked. */
+  /** The owner's phone uploads expired media again when asked; otherwise it does not answer. */
   phoneUploadsAgain = true;
+  /** Asked for expired media, the phone answers that it has deleted it. */
+  phoneDeletedMedia = false;
 
   /** Seconds since 1970, as WhatsApp writes them. */
   now(): string {

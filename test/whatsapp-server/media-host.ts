@@ -10,11 +10,15 @@ export class MediaHost {
   /** `host:port`. */
   name = '';
   readonly #server: Server;
+  /** Downloads that were begun and stopped in the middle. */
+  stalledFiles = 0;
   readonly #faults: Faults;
+  readonly #changed: () => void;
   readonly #files = new Map<string, Buffer>();
 
-  constructor(tls: { key: string; cert: string }, faults: Faults) {
+  constructor(tls: { key: string; cert: string }, faults: Faults, changed: () => void) {
     this.#faults = faults;
+    this.#changed = changed;
     this.#server = createServer(tls, (request, response) => void this.#serve(request, response));
   }
 
@@ -73,6 +77,8 @@ export class MediaHost {
       response.writeHead(200, { 'content-length': file.length });
       response.write(file.subarray(0, file.length >> 1));
       if (fault === 'truncate') setTimeout(() => response.destroy(), 50);
+      else this.stalledFiles += 1;
+      this.#changed();
     }
   }
 }

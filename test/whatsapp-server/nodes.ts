@@ -43,3 +43,9 @@ export function childBytes(parent: BinaryNode | undefined, tag: string): Buffer 
 export function bigEndian(value: number, length?: number): Uint8Array {
   return encodeBigEndian(value, length);
 }
+
+/** Changes a byte of the encrypted content, so that nobody can read it. */
+export function damage(part: BinaryNode | undefined): void {
+  const bytes = part?.content;
+  if (bytes instanceof Uint8Array) bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 0xff;
+}

@@ -180,7 +180,7 @@ export class PlainClient {
       for (const { name, data } of this.#seen) {
         if (name !== 'messages.upsert') continue;
         const { messages, type } = data as BaileysEventMap['messages.upsert'];
-        const found = messages.find(({ key, message }) => key.id === id && message);
+        const found = messages.find((message) => message.key.id === id && isReadable(message));
         if (found) return { ...found, upsert: type };
       }
       return undefined;
@@ -193,7 +193,7 @@ export class PlainClient {
     return this.#seen
       .filter(({ name }) => name === 'messages.upsert')
       .flatMap(({ data }) => (data as BaileysEventMap['messages.upsert']).messages)
-      .filter(({ key, message }) => key.id === id && message).length;
+      .filter((message) => message.key.id === id && isReadable(message)).length;
   }
 
   /** A stanza as it came. */
@@ -239,6 +239,11 @@ export class PlainClient {
   #ca(): string {
     return readFileSync(this.server.environment.NODE_EXTRA_CA_CERTS, 'utf8');
   }
+}
+
+/** Of what it could not decrypt Baileys tells as well, sometimes with the part that it could. */
+function isReadable({ message, messageStubType }: WAMessage): boolean {
+  return Boolean(message) && !messageStubType;
 }
 
 function expectCode(code: number, expected: number): void {

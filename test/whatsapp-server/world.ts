@@ -12,7 +12,7 @@ import { Faults } from './faults.ts';
 import type { Group } from './groups.ts';
 import { historyMessage, type PastMessage } from './history.ts';
 import { MediaHost } from './media-host.ts';
-import { type BinaryNode, child, children, firstChild, node, serverJid } from './nodes.ts';
+import { type BinaryNode, child, children, damage, firstChild, node, serverJid } from './nodes.ts';
 import { Pairing } from './pairing.ts';
 import { Peer } from './peers.ts';
 import { type Answer, answer } from './queries.ts';
@@ -46,7 +46,7 @@ export class WhatsAppWorld {
   #notifications = 0;
 
   constructor(tls: { key: string; cert: string }, account: Person) {
-    this.media = new MediaHost(tls, this.faults);
+    this.media = new MediaHost(tls, this.faults, () => this.changed());
     const identity = newIdentity();
     this.owner = this.addPeer(account, identity);
     this.#pairing = new Pairing(account, identity, () => this.faults.now());
@@ -230,10 +230,16 @@ export class WhatsAppWorld {
     }
     if (this.faults.swallowedAcks > 0) this.faults.swallowedAcks -= 1;
     else sendAck({});
-    for (const [peer, parts] of this.#addressees(stanza, to)) void peer.receive(stanza, parts);
+    const addressees = this.#addressees(stanza);
+    if (this.faults.damaged > 0) {
+      this.faults.damaged -= 1;
+      for (const part of new Set([...addressees.values()].flat())) damage(part);
+    }
+    for (const [peer, parts] of addressees) void peer.receive(stanza, parts);
   }
 
-  #addressees(stanza: BinaryNode, to: string): Map<Peer, BinaryNode[]> {
+  #addressees(stanza: BinaryNode): Map<Peer, BinaryNode[]> {
+    const { to = '', participant } = stanza.attrs;
     const parts = new Map<Peer, BinaryNode[]>();
     const add = (peer: Peer | undefined, more: BinaryNode[]) => {
       if (peer && more.length > 0) parts.set(peer, [...(parts.get(peer) ?? []), ...more]);
@@ -244,8 +250,9 @@ export class WhatsAppWorld {
     }
     const shared = children(stanza, 'enc');
     const group = this.groups.get(to);
-    if (group) for (const member of group.members) add(member, shared);
-    else add(this.findPeer(stanza.attrs.participant ?? to), shared);
+    // One who asked for a message again gets it alone.
+    if (group && participant === undefined) for (const member of group.members) add(member, shared);
+    else add(this.findPeer(participant ?? to), shared);
     return parts;
   }
 
@@ -281,12 +288,16 @@ export class WhatsAppWorld {
     const part = Object.values(message ?? {}).find((value) => value?.mediaKey);
     const request = child(stanza, 'rmr');
     if (!part || !request || !this.faults.phoneUploadsAgain) return;
-    const file = this.#expired.get(part.directPath);
-    if (!file) return;
+    const file = this.faults.phoneDeletedMedia ? undefined : this.#expired.get(part.directPath);
+    const { NOT_FOUND, SUCCESS } = proto.MediaRetryNotification.ResultType;
+    const found = file
+      ? { directPath: this.media.put(file), result: SUCCESS }
+      : { result: NOT_FOUND };
     const iv = randomBytes(12);
     const key = hkdf(Buffer.from(part.mediaKey), 32, { info: 'WhatsApp Media Retry Notification' });
     const answer = proto.MediaRetryNotification.encode({
-      ...{ stanzaId: id, directPath: this.media.put(file), result: 1 },
+      stanzaId: id,
+      ...found,
     }).finish();
     const sealed = aesEncryptGCM(answer, Buffer.from(key), iv, Buffer.from(id));
     client.send(
