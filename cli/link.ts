@@ -164,7 +164,7 @@ class Linking {
 
   #whyNot(reason: string): string {
     if (!this.#isShown) return `WhatsApp cannot be reached: ${reason}.`;
-    return `Nobody ${this.#number ? 'entered' : 'scanned'} the code in time. To try again: npm run link`;
+    return `The code was not ${this.#number ? 'entered' : 'scanned'} in time (${reason}). To try again: npm run link`;
   }
 
   async #show(text: string, socket: WASocket): Promise<void> {

@@ -97,6 +97,31 @@ describe('in the direct chat', () => {
     expect(seen.receipts).toContainEqual({ id, type: 'read' });
   });
 
+  test('the host’s commands work from the phone, and stop an agent that loops', async () => {
+    const host = await LinkedHost.start();
+    host.model.on('loop').callTool('Bash', { command: 'while :; do :; done' });
+    await host.server.say(owner.number, 'loop');
+    await host.model.call('loop');
+    await host.server.say(owner.number, '/status');
+    const { text } = await host.server.hears(owner.number, { text: '^Here: working' });
+    expect(text).toMatch(/whatsapp \(connected\)/);
+    await host.server.say(owner.number, '/stop');
+    await host.server.hears(owner.number, { text: '^Stopped' });
+  });
+
+  test('typing is shown again as long as the agent works, and ends with the answer', async () => {
+    const host = await LinkedHost.start();
+    host.model.on('long').reply('done', { delayMs: 9000 });
+    await host.server.say(owner.number, 'long');
+    await host.server.hears(owner.number, { text: 'done' });
+    await host.logs('turn-done');
+    await host.server.waitState({ maxWaiting: 0 });
+    const { presences } = await host.server.do('seen', { by: owner.number });
+    const states = presences.map(({ state }) => state);
+    expect(states.filter((state) => state === 'composing').length).toBeGreaterThan(1);
+    expect(states.at(-1)).toBe('paused');
+  });
+
   test('goes on after a restart without another link, and what came meanwhile is answered', async () => {
     const host = await LinkedHost.start();
     await host.stop();
