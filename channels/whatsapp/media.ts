@@ -18,6 +18,8 @@ const uploadAgainMs = 30_000;
 /** Ends every file. */
 const macLength = 10;
 const whatsAppHosts = '.whatsapp.net';
+/** What is larger WhatsApp takes only as a document. */
+const shownBytesMax = 16 * 1024 * 1024;
 
 export function mediaAttachment(
   message: WAMessage,
@@ -121,7 +123,7 @@ export function outgoingContent(
   const media = { url: file.path };
   const caption = text ? { caption: text, mentions } : {};
   const unparsed = { jpegThumbnail: '' };
-  switch (file.mime) {
+  switch (file.sizeBytes > shownBytesMax ? '' : file.mime) {
     case 'image/jpeg':
     case 'image/png':
       return { image: media, mimetype: file.mime, ...unparsed, ...caption };
