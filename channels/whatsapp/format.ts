@@ -143,7 +143,7 @@ function withoutTags(html: string): string {
 
 function link(href: string, text: string): string {
   const plain = href.replace(/^mailto:/, '');
-  return text && text !== href && text !== plain ? `${text} (${plain})` : plain;
+  return text && text !== plain ? `${text} (${plain})` : plain;
 }
 
 function prefixed(prefix: string, text: string): string {
