@@ -32,7 +32,7 @@ export const inFileSchema = z.discriminatedUnion('kind', [
     uuid: z.uuid(),
     text: z.string(),
     /** To be shown; paths are relative to the group's folder. */
-    images: z.array(z.strictObject({ path: z.string(), mime: z.string() })),
+    images: z.array(z.string()),
   }),
   z.strictObject({
     kind: z.literal('response'),

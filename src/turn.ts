@@ -177,7 +177,7 @@ export class Turns {
         interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },
       });
       const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
-      const images = shown.map(({ path, mime }) => ({ path, mime }));
+      const images = shown.map(({ path }) => path);
       prompts.push({ kind: 'prompt', uuid, text, images });
     }
   }

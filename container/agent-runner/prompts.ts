@@ -8,7 +8,14 @@ import type { Prompt } from '../../src/protocol.ts';
 
 /** Checked by the protocol; the SDK wants a narrower type. */
 const uuidSchema = z.custom<UUID>();
-const imageMimeSchema = z.enum(['image/jpeg', 'image/png', 'image/gif', 'image/webp']);
+
+/** How images that the model sees begin. What a sender calls an image may be none, or move. */
+const signatures = [
+  [/^\x89PNG/, 'image/png'],
+  [/^\xFF\xD8\xFF/, 'image/jpeg'],
+  [/^GIF8/, 'image/gif'],
+  [/^RIFF.{4}WEBP(?!.*ANIM)/s, 'image/webp'],
+] as const;
 
 type Block = Exclude<SDKUserMessage['message']['content'], string>[number];
 
@@ -18,7 +25,7 @@ export async function* userMessages(
   groupDir: string,
 ): AsyncIterable<SDKUserMessage> {
   for await (const { uuid, text, images } of prompts) {
-    const blocks = await Promise.all(images.map((image) => imageBlock(image, groupDir)));
+    const blocks = await Promise.all(images.map((path) => imageBlock(path, groupDir)));
     yield {
       type: 'user',
       message: { role: 'user', content: [{ type: 'text', text }, ...blocks] },
@@ -28,10 +35,14 @@ export async function* userMessages(
   }
 }
 
-async function imageBlock({ path, mime }: Prompt['images'][number], dir: string): Promise<Block> {
+async function imageBlock(path: string, dir: string): Promise<Block> {
   try {
-    const media_type = imageMimeSchema.parse(mime);
-    const data = await readFile(join(dir, path), 'base64');
+    const bytes = await readFile(join(dir, path));
+    const start = bytes.toString('latin1', 0, 64);
+    const media_type = signatures.find(([signature]) => signature.test(start))?.[1];
+    // The API would refuse it, and with it the conversation for good.
+    if (!media_type) throw new Error('it is no PNG, JPEG, GIF or still WebP');
+    const data = bytes.toString('base64');
     return { type: 'image', source: { type: 'base64', media_type, data } };
   } catch (error) {
     return { type: 'text', text: `[The image ${path} could not be shown: ${error}]` };

@@ -116,7 +116,7 @@ export class AgentProcess {
   }
 
   /** Hands over a prompt and returns its uuid. */
-  prompt(text: string, images: { path: string; mime: string }[] = []): string {
+  prompt(text: string, images: string[] = []): string {
     const uuid = randomUUID();
     this.send({ kind: 'prompt', uuid, text, images });
     return uuid;
