@@ -110,7 +110,7 @@ export class WhatsAppServer {
 
   async close(): Promise<void> {
     rmSync(dirname(this.#caPath), { recursive: true, force: true });
-    if (this.#process.exitCode !== null) return;
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const exited = once(this.#process, 'exit');
     this.#process.kill('SIGKILL');
     await exited;

@@ -4,7 +4,8 @@
  */
 import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Agent } from 'node:https';
+import { Agent, get } from 'node:https';
+import { buffer as readBuffer } from 'node:stream/consumers';
 import {
   type AuthenticationCreds,
   addTransactionCapability,
@@ -218,6 +219,17 @@ export class PlainClient {
     );
     const options = { dispatcher: new Dispatcher({ connect: { ca: this.#ca() } }) };
     return downloadMediaMessage(message, 'buffer', { options });
+  }
+
+  /**
+   * The encrypted file as it comes over the wire; rejects when it ends too early. Without Baileys,
+   * in which a broken download is an uncaught exception (7.0.0-rc14).
+   */
+  async fetchFile({ message }: WAMessage): Promise<{ status: number; length: number }> {
+    const request = get(message?.imageMessage?.url ?? '', { ca: this.#ca() });
+    const [response] = await once(request, 'response');
+    const bytes = await readBuffer(response);
+    return { status: response.statusCode, length: bytes.length };
   }
 
   #see(seen: Seen): void {
