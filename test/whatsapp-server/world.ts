@@ -239,7 +239,7 @@ export class WhatsAppWorld {
   }
 
   #addressees(stanza: BinaryNode): Map<Peer, BinaryNode[]> {
-    const { to = '', participant } = stanza.attrs;
+    const { to = '' } = stanza.attrs;
     const parts = new Map<Peer, BinaryNode[]>();
     const add = (peer: Peer | undefined, more: BinaryNode[]) => {
       if (peer && more.length > 0) parts.set(peer, [...(parts.get(peer) ?? []), ...more]);
@@ -250,9 +250,8 @@ export class WhatsAppWorld {
     }
     const shared = children(stanza, 'enc');
     const group = this.groups.get(to);
-    // One who asked for a message again gets it alone.
-    if (group && participant === undefined) for (const member of group.members) add(member, shared);
-    else add(this.findPeer(participant ?? to), shared);
+    if (group) for (const member of group.members) add(member, shared);
+    else add(this.findPeer(to), shared);
     return parts;
   }
 
