@@ -2,6 +2,31 @@ import { describe, expect, test } from 'vitest';
 import { alice, bob, family, PlainClient } from './plain-client.ts';
 
 const aliceLid = `${alice.lid}@lid`;
+const garbled = { kind: 'text', text: 'garbled' } as const;
+
+describe('what the client cannot read', () => {
+  test('it asks for again, gets, and reads on with the new session', async () => {
+    const client = await PlainClient.start();
+    await client.message(await client.server.say(alice.number, 'before'));
+    const request = { by: alice.number, content: garbled, isCorrupt: true };
+    const id = await client.server.do('send', request);
+    expect((await client.message(id)).message?.conversation).toBe('garbled');
+    expect(await client.server.waitState({ maxWaiting: 0 })).toMatchObject({ retryReceipts: 1 });
+    const { retriesHeard } = await client.server.do('seen', { by: alice.number });
+    expect(retriesHeard).toBe(1);
+    const after = await client.message(await client.server.say(alice.number, 'after'));
+    expect(after.message?.conversation).toBe('after');
+  });
+
+  test('in a group comes again with its key', async () => {
+    const client = await PlainClient.start();
+    const request = { by: alice.number, group: family, content: garbled, isCorrupt: true };
+    const id = await client.server.do('send', request);
+    expect((await client.message(id)).message?.conversation).toBe('garbled');
+    await client.message(await client.server.sayInGroup(alice.number, family, 'after'));
+    expect(await client.server.waitState({ maxWaiting: 0 })).toMatchObject({ retryReceipts: 1 });
+  });
+});
 
 describe('what a phone cannot read', () => {
   test('it asks for again, and gets it', async () => {
