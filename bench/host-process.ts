@@ -9,6 +9,8 @@ import { projectDir } from './measure.ts';
 /** /proc counts CPU time in these (USER_HZ, the same on every Linux that Node supports). */
 const ticksPerSecond = 100;
 const startTimeoutMs = 60_000;
+const settlingRounds = 3;
+const settlingMs = 1000;
 
 export class MeasuredHost {
   readonly socketPath: string;
@@ -20,9 +22,16 @@ export class MeasuredHost {
   }
 
   /** Starts a service (no input) on a state folder; resolves when it says that it is up. */
-  static async start(homeDir: string, modelUrl: string): Promise<MeasuredHost> {
-    const child = spawn(process.execPath, [join(projectDir, 'scripts/start.mjs')], {
+  static async start(
+    homeDir: string,
+    modelUrl: string,
+    environment: Record<string, string> = {},
+  ): Promise<MeasuredHost> {
+    const programs = ['bench/collect-garbage.mjs', 'scripts/start.mjs'];
+    const [preload = '', start = ''] = programs.map((program) => join(projectDir, program));
+    const child = spawn(process.execPath, ['--import', preload, start], {
       env: {
+        ...environment,
         PATH: process.env.PATH,
         NANOCLAW_HOME: homeDir,
         ANTHROPIC_API_KEY: 'bench',
@@ -50,6 +59,15 @@ export class MeasuredHost {
   rssMb(): number {
     const kib = /^VmRSS:\s+(\d+) kB$/m.exec(this.#proc('status'))?.[1];
     return (Number(kib) * 1024) / 1e6;
+  }
+
+  /** The same, of what it keeps: once its garbage is collected, and what that set free as well. */
+  async settledRssMb(): Promise<number> {
+    for (let round = 0; round < settlingRounds; round += 1) {
+      this.#child.kill('SIGUSR2');
+      await sleep(settlingMs);
+    }
+    return this.rssMb();
   }
 
   /** Percent of one core that the process takes while nobody says anything. */

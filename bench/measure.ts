@@ -1,7 +1,6 @@
 /** What all measurements share: the clock, the median, and where the project lies. */
 import { dirname } from 'node:path';
 
-/** The parent of this file's folder, in bench/ as in dist/, into which it is bundled. */
 export const projectDir = dirname(import.meta.dirname);
 
 /** Milliseconds since the epoch with fractions; the same clock in every process. */

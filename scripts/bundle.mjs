@@ -14,7 +14,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { seccompFilter } from './seccomp.mjs';
 
 const sources = ['src', 'container', 'channels', 'runtimes', 'cli', 'demo'];
@@ -60,11 +60,23 @@ export async function build(projectDir) {
   writeWhole(join(projectDir, 'dist', stampFile), hash);
 }
 
-/** Builds the benchmark into dist/bench.js. */
+/** Builds the benchmark, with what it borrows from the tests, into dist/bench.js. */
 export async function buildBench(projectDir) {
   const bench = { entryPoints: ['bench/main.ts'], outfile: 'dist/bench.js', packages: 'external' };
-  await bundle(projectDir, [bench]);
+  await bundle(projectDir, [{ ...bench, plugins: [keepFolders] }]);
 }
+
+/** Parts of the tests start programs that lie beside them: in the bundle too each knows its place. */
+const keepFolders = {
+  name: 'keep-folders',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/(bench|test)\/.*\.ts$/ }, ({ path }) => {
+      const folder = JSON.stringify(dirname(path));
+      const contents = readFileSync(path, 'utf8').replaceAll('import.meta.dirname', folder);
+      return { contents, loader: 'ts' };
+    });
+  },
+};
 
 async function bundle(projectDir, programs) {
   const esbuild = await import('esbuild');

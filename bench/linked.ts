@@ -1,0 +1,100 @@
+/**
+ * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it, with people who
+ * may write to it, each in a chat of their own with an agent of its own, and one busy group.
+ * Measures nothing itself.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { saveGroup } from '../src/db/groups.ts';
+import { Store } from '../src/db.ts';
+import { HostProcess } from '../test/support/host-process.ts';
+import { WhatsAppServer } from '../test/whatsapp-server/client.ts';
+import { MeasuredHost } from './host-process.ts';
+
+export const account = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
+const owner = { number: '15551110001', lid: '900000000000011', name: 'Olivia' };
+const busyGroup = '120363000000000001';
+export const busyJid = `${busyGroup}@g.us`;
+export const busyChatId = `whatsapp:${busyJid}`;
+
+export interface LinkedOptions {
+  dir: string;
+  modelUrl: string;
+  /** Who writes, by the folder of their agent. */
+  folders: string[];
+}
+
+export class LinkedHost {
+  readonly homeDir: string;
+  readonly server: WhatsAppServer;
+  readonly host: MeasuredHost;
+
+  private constructor(homeDir: string, server: WhatsAppServer, host: MeasuredHost) {
+    this.homeDir = homeDir;
+    this.server = server;
+    this.host = host;
+  }
+
+  /** Resolves when it is connected. */
+  static async start({ dir, modelUrl, folders }: LinkedOptions): Promise<LinkedHost> {
+    const homeDir = join(dir, 'linked');
+    mkdirSync(homeDir);
+    const server = await startServer(folders.length);
+    const environment = server.environment;
+    await link(server, { ...environment, NANOCLAW_HOME: homeDir });
+    openChats(homeDir, folders);
+    const { logins } = await server.do('state', {});
+    const host = await MeasuredHost.start(homeDir, modelUrl, environment);
+    await server.waitState({ isReady: true, minLogins: logins + 1 });
+    return new LinkedHost(homeDir, server, host);
+  }
+
+  /** A store of the core's, to look into while the host writes. */
+  openStore(): Store {
+    return new Store(join(this.homeDir, 'store/nanoclaw.db'));
+  }
+
+  async stop(): Promise<void> {
+    await this.host.stop();
+    await this.server.close();
+  }
+}
+
+/** A server with the owner and as many writers, all of them in the group. */
+export async function startServer(writers: number): Promise<WhatsAppServer> {
+  const server = await WhatsAppServer.start(account);
+  const people = [owner, ...Array.from({ length: writers }, (_, index) => writer(index))];
+  for (const person of people) await server.do('addPeer', person);
+  const members = people.map(({ number }) => number);
+  await server.do('addGroup', { id: busyGroup, subject: 'Busy', members });
+  return server;
+}
+
+/** The writer of the folder at this place in the list. */
+export function writer(index: number) {
+  const digits = String(index).padStart(4, '0');
+  return { number: `1555222${digits}`, lid: `90000000001${digits}`, name: `Writer ${index}` };
+}
+
+async function link(server: WhatsAppServer, environment: Record<string, string>): Promise<void> {
+  const who = ['--mode', 'own', '--owner', `+${owner.number}`];
+  const args = ['link', '--code', `+${account.number}`, ...who];
+  const command = new HostProcess(environment, { args });
+  const [, left = '', right = ''] = await command.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
+  await server.do('enterCode', { code: left + right });
+  await command.exited;
+  if (command.child.exitCode !== 0) throw new Error(`not linked: ${command.output}`);
+}
+
+/** Before the host runs. The group's agent waits to be called, the others answer everything. */
+function openChats(homeDir: string, folders: string[]): void {
+  const store = new Store(join(homeDir, 'store/nanoclaw.db'));
+  const open = (folder: string, chatId: string, requiresTrigger: boolean) =>
+    saveGroup(store, {
+      ...{ folder, chatId, name: folder, isMain: false, requiresTrigger, triggeredBy: null },
+    });
+  open('busy', busyChatId, true);
+  for (const [index, folder] of folders.entries())
+    open(folder, `whatsapp:${writer(index).number}@s.whatsapp.net`, false);
+  store.close();
+}
