@@ -72,6 +72,8 @@ const heardSchema = z.strictObject({
   group: group.nullable().optional(),
   /** Passes over as many matches. */
   skip: count.optional(),
+  /** The same message came at least so often. */
+  minDeliveries: count.optional(),
   timeoutMs,
 });
 
@@ -279,7 +281,8 @@ function waitHeard(
   const matches = (heard: HeardMessage) =>
     (text === undefined || text.test(heard.text)) &&
     (kind === undefined || kind.test(heard.kind)) &&
-    (jid === undefined || heard.group === jid);
+    (jid === undefined || heard.group === jid) &&
+    heard.deliveries >= (request.minDeliveries ?? 1);
   return world.until(() => peer.heard.filter(matches)[skip], request.timeoutMs);
 }
 

@@ -33,6 +33,7 @@ export interface HeardFilter {
   kind?: string;
   group?: string | null;
   skip?: number;
+  minDeliveries?: number;
   timeoutMs?: number;
 }
 

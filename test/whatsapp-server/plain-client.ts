@@ -112,6 +112,7 @@ export class PlainClient {
     this.#socket = socket;
     socket.ev.on('creds.update', (changes) => Object.assign(this.#creds, changes));
     socket.ev.process((events) => {
+      if (this.#socket !== socket) return;
       for (const [name, data] of Object.entries(events)) this.#see({ name, data });
     });
     for (const tag of ['message', 'ack', 'ib', 'receipt', 'notification', 'chatstate'])
