@@ -1,17 +1,30 @@
 /**
  * What can be asked at the control port: one action for each thing that the people, the phone or
- * the network do, and for what they see. What comes in is checked by the schema beside it.
+ * the network do. What comes in is checked by the schema beside it. What they see: `observing.ts`.
  */
 import { z } from 'zod';
 import type { ClientConnection } from './connection.ts';
 import { type Content, contentSchema, isMedia, mediaMessage, plainMessage } from './contents.ts';
 import { groupNotification, participantNode } from './groups.ts';
 import { node } from './nodes.ts';
-import type { HeardMessage, Peer } from './peers.ts';
+import {
+  by,
+  count,
+  digits,
+  group,
+  heardSchema,
+  seenBy,
+  signSchema,
+  stateOf,
+  stateSchema,
+  waitHeard,
+  waitSeen,
+  waitState,
+} from './observing.ts';
+import type { Peer } from './peers.ts';
 import { Refusal } from './refusal.ts';
 import type { WhatsAppWorld } from './world.ts';
 
-const digits = z.string().regex(/^\d{5,20}$/);
 const code = z.union([
   z.literal(401),
   z.literal(403),
@@ -23,21 +36,6 @@ const code = z.union([
   z.literal(503),
   z.literal(515),
 ]);
-const count = z.int().min(0).max(100_000);
-const timeoutMs = z.int().min(1).max(600_000);
-/** A person is named by their number. */
-const by = digits;
-const group = z.string().endsWith('@g.us');
-/** A regular expression; a dot is any character. */
-const pattern = z.string().transform((source, { addIssue }) => {
-  try {
-    return new RegExp(source, 'su');
-  } catch (error) {
-    addIssue(String(error));
-    return z.NEVER;
-  }
-});
-
 const sendSchema = z.strictObject({
   by,
   /** Left out: the direct chat. */
@@ -65,18 +63,6 @@ const faultsSchema = z.strictObject({
   phoneDeletedMedia: z.boolean().optional(),
 });
 
-const heardSchema = z.strictObject({
-  by,
-  text: pattern.optional(),
-  kind: pattern.optional(),
-  group: group.nullable().optional(),
-  /** Passes over as many matches. */
-  skip: count.optional(),
-  /** The same message came at least so often. */
-  minDeliveries: count.optional(),
-  timeoutMs,
-});
-
 /** Each by its name: what it takes, and what it does. */
 export const actions = {
   addPeer: action(
@@ -89,7 +75,7 @@ export const actions = {
     z.strictObject({ id: digits, subject: z.string(), members: z.array(digits) }),
     (world, { id, subject, members }) => {
       const jid = `${id}@g.us`;
-      const people = members.map((number) => personOf(world, number));
+      const people = members.map((number) => world.person(number));
       world.groups.set(jid, { jid, subject, members: [...people, world.owner] });
       return jid;
     },
@@ -98,7 +84,7 @@ export const actions = {
   addHistory: action(
     z.strictObject({ by, text: z.string(), atSeconds: z.int().min(0) }),
     (world, { by: number, text, atSeconds }) => {
-      world.past.push({ by: personOf(world, number), text, atSeconds });
+      world.past.push({ by: world.person(number), text, atSeconds });
     },
   ),
   changeGroup: action(
@@ -137,11 +123,11 @@ export const actions = {
     z.strictObject({ by, group: group.optional(), isOver: z.boolean().optional() }),
     (world, request) => {
       const state = request.isOver ? 'paused' : 'composing';
-      personOf(world, request.by).showTyping(request.group ?? null, state);
+      world.person(request.by).showTyping(request.group ?? null, state);
     },
   ),
   read: action(z.strictObject({ by, messageId: z.string() }), (world, request) =>
-    personOf(world, request.by).read(request.messageId),
+    world.person(request.by).read(request.messageId),
   ),
   setFaults: action(faultsSchema, (world, changes) => {
     for (const [name, value] of Object.entries(changes))
@@ -159,35 +145,11 @@ export const actions = {
     else clientOf(world).endWith(code);
   }),
   waitHeard: action(heardSchema, waitHeard),
-  heard: action(z.strictObject({ by }), (world, request) => personOf(world, request.by).heard),
-  seen: action(z.strictObject({ by }), (world, request) => seenBy(personOf(world, request.by))),
-  /** Until the client has confirmed or read this person's message, or shown this state of typing. */
-  waitSeen: action(
-    z.strictObject({
-      by,
-      receipt: z.strictObject({ id: z.string(), type: z.string() }).optional(),
-      presence: z.string().optional(),
-      timeoutMs,
-    }),
-    waitSeen,
-  ),
+  heard: action(z.strictObject({ by }), (world, { by }) => world.person(by).heard),
+  seen: action(z.strictObject({ by }), (world, { by }) => seenBy(world.person(by))),
+  waitSeen: action(signSchema, waitSeen),
   state: action(z.strictObject({}), stateOf),
-  /** Until all that is named is so. */
-  waitState: action(
-    z.strictObject({
-      isConnected: z.boolean().optional(),
-      isReady: z.boolean().optional(),
-      isLinked: z.boolean().optional(),
-      isCodeRequested: z.boolean().optional(),
-      minAttempts: count.optional(),
-      minLogins: count.optional(),
-      minWrongCodes: count.optional(),
-      maxWaiting: count.optional(),
-      minStalledFiles: count.optional(),
-      timeoutMs,
-    }),
-    waitState,
-  ),
+  waitState: action(stateSchema, waitState),
 };
 
 export type Actions = typeof actions;
@@ -205,12 +167,6 @@ function action<Schema extends z.ZodType, Result>(
   return { schema, run };
 }
 
-function personOf(world: WhatsAppWorld, number: string): Peer {
-  const peer = world.peers.find((candidate) => candidate.number === number);
-  if (!peer) throw new Refusal(`nobody has the number ${number}`);
-  return peer;
-}
-
 /** A test that ends a connection which is not there would show nothing. */
 function clientOf({ client }: WhatsAppWorld): ClientConnection {
   if (!client?.isOpen) throw new Refusal('no client is connected');
@@ -219,7 +175,7 @@ function clientOf({ client }: WhatsAppWorld): ClientConnection {
 
 async function send(world: WhatsAppWorld, request: z.infer<typeof sendSchema>): Promise<string> {
   const { by: number, group: jid = null, content, wrap, ...options } = request;
-  const peer = personOf(world, number);
+  const peer = world.person(number);
   if (jid !== null && !world.groups.has(jid)) throw new Refusal(`there is no group ${jid}`);
   const message = await messageOf(peer, content, jid ?? peer.addresses.lid);
   const wrapped =
@@ -253,7 +209,7 @@ interface GroupChange {
 function changeGroup(world: WhatsAppWorld, change: GroupChange): void {
   const changed = world.groups.get(change.group);
   if (!changed) throw new Refusal(`there is no group ${change.group}`);
-  const author = personOf(world, change.by);
+  const author = world.person(change.by);
   const tell = (what: ReturnType<typeof node>) =>
     world.notify((ids) => groupNotification(changed, author, what, ids));
   if (change.subject !== undefined) {
@@ -261,97 +217,13 @@ function changeGroup(world: WhatsAppWorld, change: GroupChange): void {
     tell(node('subject', { subject: change.subject, s_t: world.faults.now() }));
   }
   if (change.add !== undefined) {
-    const member = personOf(world, change.add);
+    const member = world.person(change.add);
     changed.members.push(member);
     tell(node('add', {}, [participantNode(member)]));
   }
   if (change.remove !== undefined) {
-    const member = personOf(world, change.remove);
+    const member = world.person(change.remove);
     changed.members = changed.members.filter((each) => each !== member);
     tell(node('remove', {}, [participantNode(member)]));
   }
-}
-
-function waitHeard(
-  world: WhatsAppWorld,
-  request: z.infer<typeof heardSchema>,
-): Promise<HeardMessage> {
-  const { by: number, text, kind, group: jid, skip = 0 } = request;
-  const peer = personOf(world, number);
-  const matches = (heard: HeardMessage) =>
-    (text === undefined || text.test(heard.text)) &&
-    (kind === undefined || kind.test(heard.kind)) &&
-    (jid === undefined || heard.group === jid) &&
-    heard.deliveries >= (request.minDeliveries ?? 1);
-  return world.until(() => peer.heard.filter(matches)[skip], request.timeoutMs);
-}
-
-function seenBy({ receipts, presences, retriesAsked, retriesHeard }: Peer) {
-  return { receipts, presences, retriesAsked, retriesHeard };
-}
-
-interface WantedSign {
-  by: string;
-  receipt?: { id: string; type: string } | undefined;
-  presence?: string | undefined;
-  timeoutMs: number;
-}
-
-function waitSeen(world: WhatsAppWorld, { by: number, receipt, presence, timeoutMs }: WantedSign) {
-  const peer = personOf(world, number);
-  return world.until(() => {
-    const isReceived =
-      !receipt || peer.receipts.some(({ id, type }) => id === receipt.id && type === receipt.type);
-    const isShown =
-      presence === undefined || peer.presences.some(({ state }) => state === presence);
-    return isReceived && isShown ? seenBy(peer) : undefined;
-  }, timeoutMs);
-}
-
-function stateOf(world: WhatsAppWorld) {
-  const { companion, client, attempts, logins, wrongCodes, mailbox, retryReceipts, nacks } = world;
-  return {
-    isConnected: client?.isOpen ?? false,
-    isReady: client?.isReady ?? false,
-    isLinked: companion !== null && !companion.isRemoved,
-    isCodeRequested: world.isCodeRequested,
-    device: companion?.jid ?? null,
-    ...{ attempts, logins, wrongCodes, retryReceipts, nacks },
-    /** Stanzas that the client has not confirmed. */
-    waiting: mailbox.size,
-    /** Downloads that stopped in the middle. */
-    stalledFiles: world.media.stalledFiles,
-  };
-}
-
-interface WantedState {
-  isConnected?: boolean | undefined;
-  isReady?: boolean | undefined;
-  isLinked?: boolean | undefined;
-  isCodeRequested?: boolean | undefined;
-  minAttempts?: number | undefined;
-  minLogins?: number | undefined;
-  minWrongCodes?: number | undefined;
-  maxWaiting?: number | undefined;
-  minStalledFiles?: number | undefined;
-  timeoutMs: number;
-}
-
-function waitState(world: WhatsAppWorld, wanted: WantedState) {
-  return world.until(() => {
-    const state = stateOf(world);
-    const asWanted = (name: 'isConnected' | 'isReady' | 'isLinked' | 'isCodeRequested') =>
-      wanted[name] === undefined || wanted[name] === state[name];
-    const isSo =
-      asWanted('isConnected') &&
-      asWanted('isReady') &&
-      asWanted('isLinked') &&
-      asWanted('isCodeRequested') &&
-      state.attempts >= (wanted.minAttempts ?? 0) &&
-      state.logins >= (wanted.minLogins ?? 0) &&
-      state.wrongCodes >= (wanted.minWrongCodes ?? 0) &&
-      state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY) &&
-      state.stalledFiles >= (wanted.minStalledFiles ?? 0);
-    return isSo ? state : undefined;
-  }, wanted.timeoutMs);
 }

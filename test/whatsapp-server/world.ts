@@ -76,6 +76,13 @@ export class WhatsAppWorld {
     return this.peers.find((peer) => isAddressOf(peer, jid));
   }
 
+  /** By the number; throws a Refusal when nobody has it. */
+  person(number: string): Peer {
+    const peer = this.peers.find((candidate) => candidate.number === number);
+    if (!peer) throw new Refusal(`nobody has the number ${number}`);
+    return peer;
+  }
+
   isCompanion(jid: string): boolean {
     return (
       this.findPeer(jid) === this.owner && (jidDecode(jid)?.device ?? 0) === this.companion?.device

@@ -1,0 +1,122 @@
+/**
+ * What a test can see at the control port, at once or as soon as it is so: what people hear, which
+ * signs they get, and how the connection stands. It changes nothing.
+ */
+import { z } from 'zod';
+import type { HeardMessage, Peer } from './peers.ts';
+import type { WhatsAppWorld } from './world.ts';
+
+export const digits = z.string().regex(/^\d{5,20}$/);
+/** A person is named by their number. */
+export const by = digits;
+export const group = z.string().endsWith('@g.us');
+export const count = z.int().min(0).max(100_000);
+const timeoutMs = z.int().min(1).max(600_000);
+
+/** A regular expression; a dot is any character. */
+const pattern = z.string().transform((source, { addIssue }) => {
+  try {
+    return new RegExp(source, 'su');
+  } catch (error) {
+    addIssue(String(error));
+    return z.NEVER;
+  }
+});
+
+/** All that is named must match. */
+export const heardSchema = z.strictObject({
+  by,
+  text: pattern.optional(),
+  kind: pattern.optional(),
+  /** Null for the direct chat. */
+  group: group.nullable().optional(),
+  /** Passes over as many matches. */
+  skip: count.optional(),
+  /** The same message came at least so often. */
+  minDeliveries: count.optional(),
+  timeoutMs,
+});
+
+/** Until the client has confirmed or read this message, or shown this state of typing. */
+export const signSchema = z.strictObject({
+  by,
+  receipt: z.strictObject({ id: z.string(), type: z.string() }).optional(),
+  presence: z.string().optional(),
+  timeoutMs,
+});
+
+/** Until all that is named is so. */
+export const stateSchema = z.strictObject({
+  isConnected: z.boolean().optional(),
+  isReady: z.boolean().optional(),
+  isLinked: z.boolean().optional(),
+  isCodeRequested: z.boolean().optional(),
+  minAttempts: count.optional(),
+  minLogins: count.optional(),
+  minWrongCodes: count.optional(),
+  maxWaiting: count.optional(),
+  minStalledFiles: count.optional(),
+  timeoutMs,
+});
+
+export function waitHeard(
+  world: WhatsAppWorld,
+  wanted: z.infer<typeof heardSchema>,
+): Promise<HeardMessage> {
+  const { text, kind, skip = 0, minDeliveries = 1 } = wanted;
+  const peer = world.person(wanted.by);
+  const matches = (heard: HeardMessage) =>
+    (text === undefined || text.test(heard.text)) &&
+    (kind === undefined || kind.test(heard.kind)) &&
+    (wanted.group === undefined || heard.group === wanted.group) &&
+    heard.deliveries >= minDeliveries;
+  return world.until(() => peer.heard.filter(matches)[skip], wanted.timeoutMs);
+}
+
+export function seenBy({ receipts, presences, retriesAsked, retriesHeard }: Peer) {
+  return { receipts, presences, retriesAsked, retriesHeard };
+}
+
+export function waitSeen(world: WhatsAppWorld, wanted: z.infer<typeof signSchema>) {
+  const { receipt, presence } = wanted;
+  const peer = world.person(wanted.by);
+  return world.until(() => {
+    const isReceived =
+      !receipt || peer.receipts.some(({ id, type }) => id === receipt.id && type === receipt.type);
+    const isShown =
+      presence === undefined || peer.presences.some(({ state }) => state === presence);
+    return isReceived && isShown ? seenBy(peer) : undefined;
+  }, wanted.timeoutMs);
+}
+
+export function stateOf(world: WhatsAppWorld) {
+  const { companion, client, attempts, logins, wrongCodes, mailbox, retryReceipts, nacks } = world;
+  return {
+    isConnected: client?.isOpen ?? false,
+    isReady: client?.isReady ?? false,
+    isLinked: companion !== null && !companion.isRemoved,
+    isCodeRequested: world.isCodeRequested,
+    device: companion?.jid ?? null,
+    ...{ attempts, logins, wrongCodes, retryReceipts, nacks },
+    /** Stanzas that the client has not confirmed. */
+    waiting: mailbox.size,
+    /** Downloads that stopped in the middle. */
+    stalledFiles: world.media.stalledFiles,
+  };
+}
+
+export function waitState(world: WhatsAppWorld, wanted: z.infer<typeof stateSchema>) {
+  const isAsWanted = (state: ReturnType<typeof stateOf>) =>
+    (['isConnected', 'isReady', 'isLinked', 'isCodeRequested'] as const).every(
+      (name) => wanted[name] === undefined || wanted[name] === state[name],
+    ) &&
+    state.attempts >= (wanted.minAttempts ?? 0) &&
+    state.logins >= (wanted.minLogins ?? 0) &&
+    state.wrongCodes >= (wanted.minWrongCodes ?? 0) &&
+    state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY) &&
+    state.stalledFiles >= (wanted.minStalledFiles ?? 0);
+  return world.until(() => {
+    const state = stateOf(world);
+    return isAsWanted(state) ? state : undefined;
+  }, wanted.timeoutMs);
+}
