@@ -134,7 +134,7 @@ export const actions = {
       if (value !== undefined) Object.assign(world.faults, { [name]: value });
   }),
   expireMedia: action(z.strictObject({ messageId: z.string() }), (world, { messageId }) =>
-    world.expireMedia(messageId),
+    world.expiredMedia.expire(messageId),
   ),
   drop: action(z.strictObject({}), (world) => clientOf(world).drop()),
   stall: action(z.strictObject({}), (world) => {

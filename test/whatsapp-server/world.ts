@@ -3,11 +3,11 @@
  * under way between them. Speaks through `ClientConnection`s; who asks it to act is `control.ts`.
  */
 
-import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { aesEncryptGCM, hkdf, jidDecode, proto } from 'baileys';
+import { jidDecode, type proto } from 'baileys';
 import { type Companion, isAddressOf, newIdentity, type Person } from './account.ts';
 import type { ClientConnection, Login } from './connection.ts';
+import { ExpiredMedia } from './expired-media.ts';
 import { Faults } from './faults.ts';
 import type { Group } from './groups.ts';
 import { historyMessage, type PastMessage } from './history.ts';
@@ -23,6 +23,7 @@ export class WhatsAppWorld {
   readonly faults = new Faults();
   readonly mailbox = new Mailbox(this.faults);
   readonly media: MediaHost;
+  readonly expiredMedia: ExpiredMedia;
   /** The account's own phone. */
   readonly owner: Peer;
   readonly peers: Peer[] = [];
@@ -41,12 +42,11 @@ export class WhatsAppWorld {
   nacks = 0;
   readonly #pairing: Pairing;
   readonly #changes = new EventEmitter<{ change: [] }>().setMaxListeners(1000);
-  /** Files that only the phones have still, by the path where they were. */
-  readonly #expired = new Map<string, Buffer>();
   #notifications = 0;
 
   constructor(tls: { key: string; cert: string }, account: Person) {
     this.media = new MediaHost(tls, this.faults, () => this.changed());
+    this.expiredMedia = new ExpiredMedia(this.media, this.faults, (id) => this.#find(id));
     const identity = newIdentity();
     this.owner = this.addPeer(account, identity);
     this.#pairing = new Pairing(account, identity, () => this.faults.now());
@@ -272,7 +272,10 @@ export class WhatsAppWorld {
     peer?.receipts.push(...ids.map((each) => ({ id: each, type: type ?? 'delivery' })));
     const ack = { class: 'receipt', id, from: to, ...(type !== undefined && { type }) };
     client.send(node('ack', ack));
-    if (type === 'server-error') this.#uploadAgain(client, stanza);
+    if (type === 'server-error') {
+      const answer = this.expiredMedia.answer(stanza, this.owner.addresses.pn);
+      if (answer) client.send(answer);
+    }
     if (type !== 'retry') return;
     this.retryReceipts += 1;
     await peer?.repeat(id);
@@ -287,43 +290,8 @@ export class WhatsAppWorld {
       peer?.presences.push({ state, group: group?.jid ?? null, atMs: Date.now() });
   }
 
-  /** The phone uploads a file again, and tells the device, encrypted, where. */
-  #uploadAgain(client: ClientConnection, stanza: BinaryNode): void {
-    const { id = '' } = stanza.attrs;
-    const message = this.peers.map((peer) => peer.find(id)).find(Boolean);
-    const part = Object.values(message ?? {}).find((value) => value?.mediaKey);
-    const request = child(stanza, 'rmr');
-    if (!part || !request || !this.faults.phoneUploadsAgain) return;
-    const file = this.faults.phoneDeletedMedia ? undefined : this.#expired.get(part.directPath);
-    const { NOT_FOUND, SUCCESS } = proto.MediaRetryNotification.ResultType;
-    const found = file
-      ? { directPath: this.media.put(file), result: SUCCESS }
-      : { result: NOT_FOUND };
-    const iv = randomBytes(12);
-    const key = hkdf(Buffer.from(part.mediaKey), 32, { info: 'WhatsApp Media Retry Notification' });
-    const answer = proto.MediaRetryNotification.encode({
-      stanzaId: id,
-      ...found,
-    }).finish();
-    const sealed = aesEncryptGCM(answer, Buffer.from(key), iv, Buffer.from(id));
-    client.send(
-      node(
-        'notification',
-        { id, from: this.owner.addresses.pn, type: 'mediaretry', t: this.faults.now() },
-        [
-          node('encrypt', {}, [node('enc_p', {}, sealed), node('enc_iv', {}, iv)]),
-          node('rmr', request.attrs),
-        ],
-      ),
-    );
-  }
-
-  /** The media host forgets the file of a message; the phone has it still. */
-  expireMedia(id: string): void {
-    const message = this.peers.map((peer) => peer.find(id)).find(Boolean);
-    const part = Object.values(message ?? {}).find((value) => value?.directPath);
-    const file = this.media.expire(part?.directPath ?? '');
-    if (!file) throw new Refusal('no such message with a file');
-    this.#expired.set(part.directPath, file);
+  /** A message of anybody. */
+  #find(id: string): proto.IMessage | undefined {
+    return this.peers.map((peer) => peer.find(id)).find(Boolean);
   }
 }
