@@ -10,11 +10,12 @@ import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { text as readText } from 'node:stream/consumers';
-import { DEFAULT_CONNECTION_CONFIG, type SignalDataSet } from 'baileys';
+import { DEFAULT_CONNECTION_CONFIG, type SignalDataSet, type WASocket } from 'baileys';
 import { build } from 'esbuild';
 import { pino } from 'pino';
 import selfsigned from 'selfsigned';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { WebSocket } from 'ws';
 import { HeldClock } from '../../test/support/held-clock.ts';
 import { LinkedConnection } from '../../test/support/linked-connection.ts';
 import { alice, bob } from '../../test/support/linked-host.ts';
@@ -53,6 +54,28 @@ test('a burst in both directions at once loses nothing and asks for nothing agai
     const expected = sent[index]?.map((id) => [`echo of ${id}`, 1]);
     expect(heard.map(({ text, deliveries }) => [text, deliveries])).toEqual(expected);
   }
+  expect(await server.do('state', {})).toMatchObject({ retryReceipts: 0, nacks: 0 });
+});
+
+test('a session that begins while we are sending to the same person is not lost', async () => {
+  const linked = await LinkedConnection.start();
+  const { server, connection } = linked;
+  // She hears of neither, so that her phone begins a session of its own.
+  await server.faults({ rejections: [500, 500] });
+  await connection.send(lidOf(alice), { text: 'hello?' }, '3EB0A1');
+  const network = holdWrites(connection.socket);
+  const sent = connection.send(lidOf(alice), { text: 'are you there?' }, '3EB0A2');
+  await network.held;
+  const kept = new Promise<void>((resolve) => {
+    linked.kept = () => resolve();
+  });
+  const ids = [await server.say(alice.number, 'one')];
+  await kept;
+  network.release();
+  await sent;
+  ids.push(await server.say(alice.number, 'two'));
+  await server.waitState({ maxWaiting: 0 });
+  expect(linked.inboxIds()).toEqual(ids);
   expect(await server.do('state', {})).toMatchObject({ retryReceipts: 0, nacks: 0 });
 });
 
@@ -275,6 +298,24 @@ describe("the server's identity", () => {
     expect(DEFAULT_CONNECTION_CONFIG.waWebSocketUrl).toMatch(/^wss:\/\/[a-z.]+\.whatsapp\.com\//);
   });
 });
+
+/** From now on the network takes nothing of what is written, until it is released. */
+function holdWrites(socket: WASocket | null) {
+  const wire: WebSocket = Reflect.get(socket?.ws ?? {}, 'socket');
+  const write = wire.send.bind(wire);
+  const writes: (() => void)[] = [];
+  const held = new Promise<void>((resolve) => {
+    wire.send = (...args: unknown[]) => {
+      writes.push(() => Reflect.apply(write, wire, args));
+      resolve();
+    };
+  });
+  const release = () => {
+    wire.send = write;
+    for (const each of writes) each();
+  };
+  return { held, release };
+}
 
 /**
  * How many stanzas the server holds for us. This process stands still meanwhile, so that all that
