@@ -4,37 +4,13 @@
  * again, as phones do.
  */
 import { readFileSync, rmSync } from 'node:fs';
-import {
-  addTransactionCapability,
-  Curve,
-  DEFAULT_CONNECTION_CONFIG,
-  encodeWAMessage,
-  encryptedStream,
-  generateMessageIDV2,
-  generateSignalPubKey,
-  initAuthCreds,
-  type KeyPair,
-  type MediaType,
-  proto,
-  unpadRandomMax16,
-} from 'baileys';
-import { pino } from 'pino';
-import {
-  addressesOf,
-  type Companion,
-  identityNodes,
-  keyNode,
-  type Person,
-  signedKeyNode,
-  takeBundle,
-} from './account.ts';
+import { Curve, encryptedStream, generateMessageIDV2, type MediaType, type proto } from 'baileys';
+import { addressesOf, type Companion, type Person } from './account.ts';
 import { type Heard, hear, type MediaContent, stanzaType, type UploadedFile } from './contents.ts';
 import type { MediaHost } from './media-host.ts';
-import { memoryKeys } from './memory-keys.ts';
 import { type BinaryNode, bigEndian, child, damage, node } from './nodes.ts';
+import { PhoneKeys } from './phone-keys.ts';
 import { Refusal } from './refusal.ts';
-
-const silent = pino({ level: 'silent' });
 
 /** What a person needs of the server. */
 export interface Network {
@@ -79,7 +55,6 @@ export class Peer implements Person {
   readonly number: string;
   readonly lid: string;
   readonly name: string;
-  readonly identity: KeyPair;
   readonly heard: HeardMessage[] = [];
   readonly receipts: { id: string; type: string }[] = [];
   readonly presences: { state: string; group: string | null; atMs: number }[] = [];
@@ -88,12 +63,8 @@ export class Peer implements Person {
   /** Messages of this person that the client asked for again. */
   retriesHeard = 0;
   readonly #network: Network;
-  readonly #keys: ReturnType<typeof addTransactionCapability>;
-  readonly #signal: ReturnType<typeof DEFAULT_CONNECTION_CONFIG.makeSignalRepository>;
-  readonly #creds = initAuthCreds();
+  readonly #keys: PhoneKeys;
   readonly #said = new Map<string, Said>();
-  readonly #groupsKeyed = new Set<string>();
-  #nextPreKey = 1;
   /** One message at a time, as a phone does: the ratchet is one. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -102,22 +73,7 @@ export class Peer implements Person {
     this.number = number;
     this.lid = lid;
     this.name = name;
-    this.identity = identity;
-    const keyPair = Curve.generateKeyPair();
-    const signature = Curve.sign(identity.private, generateSignalPubKey(keyPair.public));
-    const { pn, lid: lidJid } = this.addresses;
-    const creds = Object.assign(this.#creds, {
-      signedIdentityKey: identity,
-      signedPreKey: { keyPair, keyId: 1, signature },
-      me: { id: pn, lid: lidJid },
-    });
-    const options = { maxCommitRetries: 1, delayBetweenTriesMs: 1 };
-    this.#keys = addTransactionCapability(memoryKeys(), silent, options);
-    this.#signal = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(
-      { creds, keys: this.#keys },
-      silent,
-      async () => [],
-    );
+    this.#keys = new PhoneKeys(this, identity);
   }
 
   get addresses(): { pn: string; lid: string } {
@@ -126,16 +82,7 @@ export class Peer implements Person {
 
   /** What the server hands to whoever wants to write to this phone first. */
   async bundle(jid: string): Promise<BinaryNode> {
-    const keyId = this.#nextPreKey;
-    this.#nextPreKey += 1;
-    const keyPair = Curve.generateKeyPair();
-    await this.#keys.set({ 'pre-key': { [keyId]: keyPair } });
-    const { signedPreKey, registrationId } = this.#creds;
-    return node('user', { jid, t: this.#network.now() }, [
-      ...identityNodes(registrationId, this.identity.public),
-      signedKeyNode(signedPreKey.keyId, signedPreKey.keyPair.public, signedPreKey.signature),
-      keyNode(keyId, keyPair.public),
-    ]);
+    return node('user', { jid, t: this.#network.now() }, await this.#keys.bundle());
   }
 
   /** Says it in the direct chat, or in a group. Resolves to the message's id. */
@@ -143,8 +90,8 @@ export class Peer implements Person {
     return this.#inTurn(async () => {
       const id = options.id ?? generateMessageIDV2(this.addresses.pn);
       this.#said.set(id, { message, group, options });
-      const parts = group ? await this.#forGroup(group, message) : [await this.#encrypt(message)];
-      if (options.isCorrupt) damage(parts.at(-1));
+      const parts = await this.#encrypt(message, group);
+      if (options.isCorrupt) for (const part of parts) damage(part);
       this.#network.deliver(this.#stanza(id, message, group, options, parts));
       return id;
     });
@@ -155,7 +102,8 @@ export class Peer implements Person {
     return this.#inTurn(async () => {
       const { pn, lid } = this.addresses;
       const id = generateMessageIDV2(pn);
-      const copy = await this.#encrypt({ deviceSentMessage: { destinationJid: to, message } });
+      const sent = { deviceSentMessage: { destinationJid: to, message } };
+      const copy = await this.#keys.encrypt(sent, this.#network.companion());
       const attrs = { id, from: lid, recipient: to, sender_pn: pn, notify: this.name };
       const type = stanzaType(message);
       this.#network.deliver(node('message', { ...attrs, type, t: this.#network.now() }, [copy]));
@@ -166,7 +114,7 @@ export class Peer implements Person {
   /** Device to device: history, say. Not kept. */
   async tellDevice(message: proto.IMessage): Promise<void> {
     const { pn, lid } = this.addresses;
-    const part = await this.#encrypt(message);
+    const part = await this.#keys.encrypt(message, this.#network.companion());
     const attrs = { id: generateMessageIDV2(pn), from: pn, sender_lid: lid, category: 'peer' };
     this.#network.push(node('message', { ...attrs, type: 'text', t: this.#network.now() }, [part]));
   }
@@ -203,7 +151,7 @@ export class Peer implements Person {
     this.retriesHeard += 1;
     const said = this.#said.get(id);
     if (!said) return;
-    await this.#forgetSession();
+    await this.#keys.forget(this.#network.companion());
     const { isCorrupt: _, ...options } = said.options;
     await this.say(said.message, said.group, { ...options, id });
   }
@@ -232,6 +180,12 @@ export class Peer implements Person {
     return result;
   }
 
+  async #encrypt(message: proto.IMessage, group: string | null): Promise<BinaryNode[]> {
+    const companion = this.#network.companion();
+    if (group) return this.#keys.encryptForGroup(message, group, companion);
+    return [await this.#keys.encrypt(message, companion)];
+  }
+
   #stanza(
     id: string,
     message: proto.IMessage,
@@ -251,54 +205,9 @@ export class Peer implements Person {
     return node('message', { ...attrs, ...sender, ...(edit !== undefined && { edit }) }, parts);
   }
 
-  async #encrypt(message: proto.IMessage): Promise<BinaryNode> {
-    const companion = this.#network.companion();
-    if (!(await this.#signal.validateSession(companion.lid)).exists)
-      await this.#signal.injectE2ESession({ jid: companion.lid, session: takeBundle(companion) });
-    const data = encodeWAMessage(message);
-    const { type, ciphertext } = await this.#signal.encryptMessage({ jid: companion.lid, data });
-    return node('enc', { v: '2', type }, ciphertext);
-  }
-
-  /** The first time with the key that the others need to read it. */
-  async #forGroup(group: string, message: proto.IMessage): Promise<BinaryNode[]> {
-    const { ciphertext, senderKeyDistributionMessage } = await this.#signal.encryptGroupMessage({
-      ...{ group, meId: this.addresses.lid, data: encodeWAMessage(message) },
-    });
-    const parts = [node('enc', { v: '2', type: 'skmsg' }, ciphertext)];
-    if (this.#groupsKeyed.has(group)) return parts;
-    this.#groupsKeyed.add(group);
-    const key = {
-      groupId: group,
-      axolotlSenderKeyDistributionMessage: senderKeyDistributionMessage,
-    };
-    return [await this.#encrypt({ senderKeyDistributionMessage: key }), ...parts];
-  }
-
-  async #forgetSession(): Promise<void> {
-    const address = this.#signal.jidToSignalProtocolAddress(this.#network.companion().lid);
-    await this.#keys.set({ session: { [address]: null } });
-    this.#groupsKeyed.clear();
-  }
-
   async #read(id: string, group: string | null, part: BinaryNode): Promise<void> {
-    const { lid: sender } = this.#network.companion();
-    const ciphertext = part.content;
-    if (!(ciphertext instanceof Uint8Array)) return;
-    const { type } = part.attrs;
-    const plain =
-      type === 'skmsg'
-        ? await this.#signal.decryptGroupMessage({
-            ...{ group: group ?? '', authorJid: sender, msg: ciphertext },
-          })
-        : await this.#signal.decryptMessage({
-            ...{ jid: sender, type: type === 'pkmsg' ? 'pkmsg' : 'msg', ciphertext },
-          });
-    const message = proto.Message.decode(unpadRandomMax16(plain));
-    const { senderKeyDistributionMessage: key, messageContextInfo: _, ...rest } = message;
-    if (key)
-      await this.#signal.processSenderKeyDistributionMessage({ authorJid: sender, item: key });
-    if (Object.values(rest).some((value) => value != null)) await this.#keep(id, group, message);
+    const message = await this.#keys.decrypt(part, group, this.#network.companion());
+    if (message) await this.#keep(id, group, message);
   }
 
   async #keep(id: string, group: string | null, message: proto.IMessage): Promise<void> {
@@ -330,7 +239,7 @@ export class Peer implements Person {
     const parts = ['type', 'identity', 'key', 'skey'].flatMap((tag) => child(keys, tag) ?? []);
     this.#receipt(id, group, 'retry', [
       node('retry', { count: '1', id, t: this.#network.now(), v: '1' }),
-      node('registration', {}, bigEndian(this.#creds.registrationId)),
+      node('registration', {}, bigEndian(this.#keys.registrationId)),
       node('keys', {}, parts),
     ]);
   }
