@@ -43,6 +43,8 @@ const stableMs = minute;
 const outdatedWaitMs = 60 * minute;
 /** From the start of a connection to the login. */
 const openTimeoutMs = minute;
+/** For a file on its way to WhatsApp's hosts. */
+const uploadTimeoutMs = 5 * minute;
 const closeWaitMs = 2 * second;
 /** For the server's word on a message. */
 const ackTimeoutMs = 20 * second;
@@ -134,23 +136,24 @@ export class Connection {
     const { store, log } = this.#deps;
     const socket = this.socket;
     if (!socket) throw new Error('WhatsApp is not connected');
+    const { message } = await generateWAMessage(jid, content, {
+      userJid: socket.user?.id ?? '',
+      upload: socket.waUploadToServer,
+      mediaUploadTimeoutMs: uploadTimeoutMs,
+      logger: loggerFor(log),
+      messageId: id,
+      getUrlInfo: async () => undefined,
+      ...(quoted && { quoted }),
+    });
+    if (!message) throw new Error('there is nothing to send');
+    // A phone that cannot read it asks for it again by its id, at once or in days.
+    store.saveSent(id, proto.Message.encode(message).finish(), this.#clock.now());
     const answer = deferred<Delivery | Error>();
     this.#unacknowledged.set(id, answer);
     const cancel = this.#clock.after(ackTimeoutMs, () =>
       answer.resolve(new Error('WhatsApp has not acknowledged the message')),
     );
     try {
-      const { message } = await generateWAMessage(jid, content, {
-        userJid: socket.user?.id ?? '',
-        upload: socket.waUploadToServer,
-        logger: loggerFor(log),
-        messageId: id,
-        getUrlInfo: async () => undefined,
-        ...(quoted && { quoted }),
-      });
-      if (!message) throw new Error('there is nothing to send');
-      // A phone that cannot read it asks for it again by its id, at once or in days.
-      store.saveSent(id, proto.Message.encode(message).finish(), this.#clock.now());
       await socket.relayMessage(jid, message, { messageId: id });
       const delivery = await answer.promise;
       if (delivery instanceof Error) throw delivery;
