@@ -13,6 +13,7 @@ import {
   digits,
   group,
   heardSchema,
+  personSchema,
   seenBy,
   signSchema,
   stateOf,
@@ -65,12 +66,9 @@ const faultsSchema = z.strictObject({
 
 /** Each by its name: what it takes, and what it does. */
 export const actions = {
-  addPeer: action(
-    z.strictObject({ number: digits, lid: digits, name: z.string() }),
-    (world, person) => {
-      world.addPeer(person);
-    },
-  ),
+  addPeer: action(personSchema, (world, person) => {
+    world.addPeer(person);
+  }),
   addGroup: action(
     z.strictObject({ id: digits, subject: z.string(), members: z.array(digits) }),
     (world, { id, subject, members }) => {

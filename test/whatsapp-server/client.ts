@@ -62,8 +62,10 @@ export class WhatsAppServer {
     const program = await bundle();
     const args = account ? ['--account', JSON.stringify(account)] : [];
     const child = spawn(process.execPath, ['--enable-source-maps', program, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      // The channel ends with this process, and the server with the channel.
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
+    if (!child.stdout) throw new Error('the stand-in server has no output');
     const lines = createInterface({ input: child.stdout });
     const [line] = await Promise.race([
       once(lines, 'line'),

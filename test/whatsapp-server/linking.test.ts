@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { alice, assistant, PlainClient } from './plain-client.ts';
+import { alice, assistant, family, PlainClient } from './plain-client.ts';
 
 describe('a client is linked', () => {
   test('by its QR code, and logs in again with its keys after the restart', async () => {
@@ -83,6 +83,20 @@ describe('a client is unlinked', () => {
     await client.socket.logout();
     await client.server.waitState({ isLinked: false });
   });
+});
+
+test('a device that is linked anew reads what is said next, in groups too', async () => {
+  const client = await PlainClient.start();
+  await client.message(await client.server.sayInGroup(alice.number, family, 'to the old one'));
+  await client.socket.logout();
+  await client.server.waitState({ isLinked: false });
+  const next = client.stranger();
+  await next.link();
+  const direct = await next.server.say(alice.number, 'to the new one');
+  const inGroup = await next.server.sayInGroup(alice.number, family, 'to the new one');
+  for (const id of [direct, inGroup])
+    expect((await next.message(id)).message?.conversation).toBe('to the new one');
+  expect(await next.server.do('state', {})).toMatchObject({ isLinked: true, retryReceipts: 0 });
 });
 
 test('the later of two with the same keys stays', async () => {

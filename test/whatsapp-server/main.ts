@@ -1,9 +1,10 @@
 /**
  * The stand-in server as a process: prints one line of JSON with its addresses and serves until
- * it is killed. `--account` is the JSON of the account that gets a linked device.
+ * it is killed, or until the process ends that started it with a channel (`stdio: 'ipc'`).
+ * `--account` is the JSON of the account that gets a linked device.
  */
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +15,7 @@ import { WebSocketServer } from 'ws';
 import { ClientConnection } from './connection.ts';
 import { createControl } from './control.ts';
 import { certificateChain, NoiseResponder } from './noise.ts';
+import { personSchema } from './observing.ts';
 import { WhatsAppWorld } from './world.ts';
 
 const defaultAccount = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
@@ -34,10 +36,8 @@ const { private: key, cert } = await selfsigned.generate(
     ],
   },
 );
-const world = new WhatsAppWorld(
-  { key, cert },
-  values.account ? JSON.parse(values.account) : defaultAccount,
-);
+const account = values.account ? personSchema.parse(JSON.parse(values.account)) : defaultAccount;
+const world = new WhatsAppWorld({ key, cert }, account);
 await world.media.listen();
 
 const [root, staticKey] = [Curve.generateKeyPair(), Curve.generateKeyPair()];
@@ -52,8 +52,11 @@ sockets.on('connection', (socket) => {
 const control = createControl(world).listen(0, '127.0.0.1');
 await Promise.all([once(sockets, 'listening'), once(control, 'listening')]);
 
-const caPath = join(mkdtempSync(join(tmpdir(), 'whatsapp-server-')), 'ca.pem');
+const dir = mkdtempSync(join(tmpdir(), 'whatsapp-server-'));
+const caPath = join(dir, 'ca.pem');
 writeFileSync(caPath, cert);
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+for (const end of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(end, () => process.exit());
 const portOf = (server: { address(): unknown }) => (server.address() as AddressInfo).port;
 process.stdout.write(
   `${JSON.stringify({

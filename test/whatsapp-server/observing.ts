@@ -9,6 +9,7 @@ import type { WhatsAppWorld } from './world.ts';
 export const digits = z.string().regex(/^\d{5,20}$/);
 /** A person is named by their number. */
 export const by = digits;
+export const personSchema = z.strictObject({ number: digits, lid: digits, name: z.string() });
 export const group = z.string().endsWith('@g.us');
 export const count = z.int().min(0).max(100_000);
 const timeoutMs = z.int().min(1).max(600_000);

@@ -88,6 +88,13 @@ export class PlainClient {
     return twin;
   }
 
+  /** A second client that is not linked yet. */
+  stranger(): PlainClient {
+    const stranger = new PlainClient(this.server);
+    onTestFinished(() => stranger.disconnect());
+    return stranger;
+  }
+
   get socket(): WASocket {
     if (!this.#socket) throw new Error('the client is not connected');
     return this.#socket;
