@@ -174,9 +174,11 @@ describe('a sender who names a place of their own', () => {
     const file = await sealed(megabyte);
     const host = await listen((_, response) => response.end(file.bytes));
     const theirs = await listen((_, response) => response.end(file.bytes));
-    const url = `https://${theirs.name}/file`;
-    const { open } = attachment({ ...file, url }, socketFor(host.name));
-    expect((await buffer(await open())).equals(megabyte)).toBe(true);
+    const places = [theirs.name, 'mmg.whatsapp.net.invalid', 'mmgwhatsapp.net', `${theirs.name}#`];
+    for (const place of places) {
+      const { open } = attachment({ ...file, url: `https://${place}/file` }, socketFor(host.name));
+      expect((await buffer(await open())).equals(megabyte)).toBe(true);
+    }
     expect(theirs.connections).toBe(0);
   });
 
