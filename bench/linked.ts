@@ -1,6 +1,6 @@
 /**
  * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it, with people who
- * may write to it, each in a chat of their own with an agent of its own, and one busy group.
+ * write to it, each in a direct chat that has an agent of its own, and a group of all of them.
  * Measures nothing itself.
  */
 import { mkdirSync } from 'node:fs';
@@ -13,15 +13,13 @@ import { MeasuredHost } from './host-process.ts';
 
 export const account = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
 const owner = { number: '15551110001', lid: '900000000000011', name: 'Olivia' };
-const busyGroup = '120363000000000001';
-export const busyJid = `${busyGroup}@g.us`;
-export const busyChatId = `whatsapp:${busyJid}`;
+const groupDigits = '120363000000000001';
+export const groupJid = `${groupDigits}@g.us`;
 
-export interface LinkedOptions {
-  dir: string;
-  modelUrl: string;
-  /** Who writes, by the folder of their agent. */
-  folders: string[];
+/** Whose agent waits to be called by name, and whose answers everything. */
+export interface Writers {
+  talking: number;
+  asking: number;
 }
 
 export class LinkedHost {
@@ -36,13 +34,13 @@ export class LinkedHost {
   }
 
   /** Resolves when it is connected. */
-  static async start({ dir, modelUrl, folders }: LinkedOptions): Promise<LinkedHost> {
+  static async start(dir: string, modelUrl: string, writers: Writers): Promise<LinkedHost> {
     const homeDir = join(dir, 'linked');
     mkdirSync(homeDir);
-    const server = await startServer(folders.length);
+    const server = await startServer(writers.talking + writers.asking);
     const environment = server.environment;
     await link(server, { ...environment, NANOCLAW_HOME: homeDir });
-    openChats(homeDir, folders);
+    openChats(homeDir, writers);
     const { logins } = await server.do('state', {});
     const host = await MeasuredHost.start(homeDir, modelUrl, environment);
     await server.waitState({ isReady: true, minLogins: logins + 1 });
@@ -66,11 +64,11 @@ export async function startServer(writers: number): Promise<WhatsAppServer> {
   const people = [owner, ...Array.from({ length: writers }, (_, index) => writer(index))];
   for (const person of people) await server.do('addPeer', person);
   const members = people.map(({ number }) => number);
-  await server.do('addGroup', { id: busyGroup, subject: 'Busy', members });
+  await server.do('addGroup', { id: groupDigits, subject: 'All', members });
   return server;
 }
 
-/** The writer of the folder at this place in the list. */
+/** Those who talk come first. */
 export function writer(index: number) {
   const digits = String(index).padStart(4, '0');
   return { number: `1555222${digits}`, lid: `90000000001${digits}`, name: `Writer ${index}` };
@@ -86,15 +84,21 @@ async function link(server: WhatsAppServer, environment: Record<string, string>)
   if (command.child.exitCode !== 0) throw new Error(`not linked: ${command.output}`);
 }
 
-/** Before the host runs. The group's agent waits to be called, the others answer everything. */
-function openChats(homeDir: string, folders: string[]): void {
+/** Before the host runs. */
+function openChats(homeDir: string, { talking, asking }: Writers): void {
   const store = new Store(join(homeDir, 'store/nanoclaw.db'));
-  const open = (folder: string, chatId: string, requiresTrigger: boolean) =>
+  const open = (folder: string, address: string, requiresTrigger: boolean) =>
     saveGroup(store, {
-      ...{ folder, chatId, name: folder, isMain: false, requiresTrigger, triggeredBy: null },
+      ...{ folder, chatId: `whatsapp:${address}`, name: folder },
+      ...{ isMain: false, requiresTrigger, triggeredBy: null },
     });
-  open('busy', busyChatId, true);
-  for (const [index, folder] of folders.entries())
-    open(folder, `whatsapp:${writer(index).number}@s.whatsapp.net`, false);
+  open('all', groupJid, true);
+  for (let index = 0; index < talking + asking; index += 1)
+    open(folderOf(index), `${writer(index).number}@s.whatsapp.net`, index < talking);
   store.close();
+}
+
+/** Of the writer's agent. */
+export function folderOf(index: number): string {
+  return `writer-${index}`;
 }

@@ -1,15 +1,15 @@
 /** The measurements with WhatsApp, all on one linked host. */
 import { startScriptedModel } from '../test/scripted-model/scripted-model.ts';
 import { LinkedHost } from './linked.ts';
-import { measureReceiving } from './receiving.ts';
+import { measureReceiving, talking } from './receiving.ts';
+
+const number = /\bnumber (\d+)\./;
 
 /** `dir` is a new folder for everybody's state. */
 export async function measureWhatsApp(dir: string) {
   const model = await startScriptedModel();
-  model
-    .on(/number \d+\.$/m)
-    .reply((_, { said }) => `Answer ${/number (\d+)\.\s*$/m.exec(said)?.[1]}.`);
-  const linked = await LinkedHost.start({ dir, modelUrl: model.url, folders: ['warm'] });
+  model.on(number).reply((_, { said }) => `Answer ${number.exec(said)?.[1]}.`);
+  const linked = await LinkedHost.start(dir, model.url, { talking, asking: 1 });
   try {
     return await measureReceiving(linked);
   } finally {
