@@ -81,7 +81,8 @@ export class Inbox {
     const { store, addresses } = this.#deps;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
-      const message = proto.WebMessageInfo.decode(bytes) as WAMessage;
+      const message = this.#decode(bytes, row.seq);
+      if (!message) continue;
       const chat = addresses.chatOf(message);
       const rows = chats.get(chat);
       if (rows) rows.push({ ...row, message });
@@ -89,6 +90,17 @@ export class Inbox {
     }
     for (const [chat, rows] of chats)
       if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
+  }
+
+  /** A message nested so deep that reading it again overflows the stack is given up. */
+  #decode(bytes: Uint8Array, seq: number): WAMessage | undefined {
+    try {
+      return proto.WebMessageInfo.decode(bytes) as WAMessage;
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'a message could not be read and is dropped');
+      this.#deps.store.removeFromInbox([seq]);
+      return undefined;
+    }
   }
 
   close(): void {
