@@ -144,6 +144,9 @@ export class Inbox {
       }
       done.push(row.seq);
     }
+    const last = rows.findLast(({ message }) => !message.key.fromMe);
+    if (last && !isGroupJid(chat))
+      host.noteChat(chatIdOf(chat), addresses.nameOf(chat), sentAt(last));
     await host.receive(batch);
     if (this.#closed) return 0;
     store.removeFromInbox(done);
@@ -152,7 +155,7 @@ export class Inbox {
   }
 
   #inbound(chat: string, row: InboxRow, incoming: IncomingOf<'message'>): InboundMessage {
-    const { store, addresses, host } = this.#deps;
+    const { store, addresses } = this.#deps;
     const { message } = row;
     const { id, text, isContext, media } = incoming;
     const sender = addresses.senderOf(message);
@@ -160,7 +163,6 @@ export class Inbox {
     addresses.learnName(sender, message.pushName);
     const senderName = isOwner ? (message.pushName ?? 'the owner') : addresses.nameOf(sender);
     const sentAtMs = sentAt(row);
-    if (!isGroupJid(chat) && !isOwner) host.noteChat(chatIdOf(chat), senderName, sentAtMs);
     const quote = this.#quote(chat, incoming);
     return {
       ...{ chatId: chatIdOf(chat), id, senderId: chatIdOf(sender), senderName, text, sentAtMs },
