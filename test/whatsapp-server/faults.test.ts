@@ -48,9 +48,12 @@ describe('the connection', () => {
     await client.server.do('stall', {});
     const id = await client.server.say(alice.number, 'into the void');
     expect(await client.server.do('state', {})).toMatchObject({ isConnected: true, waiting: 1 });
+    await client.socket.sendPresenceUpdate('composing', aliceLid);
     await client.open();
     await client.message(id);
     await works(client);
+    const { presences } = await client.server.do('seen', { by: alice.number });
+    expect(presences).toEqual([]);
   });
 
   test('falls silent for pings alone', async () => {
