@@ -61,6 +61,7 @@ export class LinkedHost {
 /** A server with the owner and as many writers, all of them in the group. */
 export async function startServer(writers: number): Promise<WhatsAppServer> {
   const server = await WhatsAppServer.start(account);
+  process.once('exit', () => void server.close());
   const people = [owner, ...Array.from({ length: writers }, (_, index) => writer(index))];
   for (const person of people) await server.do('addPeer', person);
   const members = people.map(({ number }) => number);

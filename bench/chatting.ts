@@ -1,0 +1,81 @@
+/**
+ * How long until the writer has the reply to a message by WhatsApp, beside a bare bot: plain
+ * Baileys and the bare SDK, in turns so that both meet the same machine. Both clocks run from the
+ * writer's phone to the writer's phone. The bot's echo shows what of it is WhatsApp alone.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WhatsAppServer } from '../test/whatsapp-server/client.ts';
+import type { BareBot } from './bot.ts';
+import { folderOf, type LinkedHost, writer } from './linked.ts';
+import { median, nowMs, rounded, say } from './measure.ts';
+
+/** Between messages: what `claude` does after an answer is not to count for the next one. */
+const pauseMs = 300;
+const containerEndPollMs = 20;
+
+/** `asking` is the first of the writers whose agents answer everything: one more than `cold`. */
+export async function measureChatting(
+  linked: LinkedHost,
+  bot: BareBot,
+  asking: number,
+  rounds: { cold: number; warm: number },
+) {
+  const cold = await inTurns(rounds.cold, 'cold', {
+    ours: (round) => askColdAgent(linked, asking + round),
+    bare: (round) => ask(bot.server, asking + round, `cold number ${round}.`),
+  });
+  const warm = await inTurns(rounds.warm, 'warm', {
+    ours: (round) => ask(linked.server, asking, `warm number ${round}.`),
+    bare: (round) => ask(bot.server, asking, `warm number ${round}.`),
+  });
+  const echoMs: number[] = [];
+  for (let round = 1; round <= rounds.warm; round += 1)
+    echoMs.push(await ask(bot.server, asking, `echo number ${round}.`));
+  return { cold, warm, echoMs: rounded(median(echoMs), 1) };
+}
+
+type Side = (round: number) => Promise<number>;
+
+/** Round 0 does not count: it opens the sessions. */
+async function inTurns(rounds: number, name: string, sides: { ours: Side; bare: Side }) {
+  say(`${name} by WhatsApp, ${rounds} rounds`);
+  const ms = { ours: [] as number[], bare: [] as number[] };
+  for (let round = 0; round <= rounds; round += 1) {
+    const order = ['ours', 'bare'] as const;
+    for (const side of round % 2 ? order : order.toReversed()) {
+      ms[side].push(await sides[side](round));
+      await sleep(pauseMs);
+    }
+  }
+  const [ours, bare] = [median(ms.ours.slice(1)), median(ms.bare.slice(1))];
+  const figures = { oursReplyMs: rounded(ours, 1), bareReplyMs: rounded(bare, 1) };
+  return { rounds, replyRatio: rounded(ours / bare), ...figures };
+}
+
+/** The model, as the echo, repeats the number. */
+async function ask(server: WhatsAppServer, index: number, text: string): Promise<number> {
+  const { number } = writer(index);
+  const heard = (await server.do('heard', { by: number })).length;
+  const startMs = nowMs();
+  await server.say(number, text);
+  const reply = await server.hears(number, { skip: heard });
+  const tookMs = nowMs() - startMs;
+  const [digits = ''] = /\d+\.$/.exec(text) ?? [];
+  if (!reply.text.endsWith(digits)) throw new Error(`instead of the answer came: ${reply.text}`);
+  return tookMs;
+}
+
+/** A new chat for each, and nothing else running: container, session and home are new. */
+async function askColdAgent({ homeDir, server }: LinkedHost, index: number): Promise<number> {
+  const tookMs = await ask(server, index, `cold number ${index}.`);
+  const { number } = writer(index);
+  const heard = (await server.do('heard', { by: number })).length;
+  await server.say(number, '/new');
+  await server.hears(number, { skip: heard });
+  const agentDir = join(homeDir, 'data/agents', folderOf(index));
+  const isRunning = () => readdirSync(agentDir).some((name) => name.startsWith('run-'));
+  while (existsSync(agentDir) && isRunning()) await sleep(containerEndPollMs);
+  return tookMs;
+}
