@@ -3,6 +3,7 @@
  * the tests hold, so that minutes and hours of waiting pass in no time.
  */
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { WebSocket } from 'ws';
 import { promisesSettled } from '../../test/support/held-clock.ts';
 import { LinkedConnection } from '../../test/support/linked-connection.ts';
 import { alice, bob } from '../../test/support/linked-host.ts';
@@ -141,6 +142,8 @@ describe('reconnecting', () => {
     linked.sockets.at(-1)?.ws.removeAllListeners('message');
     const late = await linked.next('waiting', () => linked.clock.advance(minute));
     expect(late.reason).toBe('no login within a minute');
+    await linked.next('connecting', () => linked.clock.advance(late.untilMs - linked.clock.now()));
+    expect(linked.liveMost).toBe(1);
   });
 });
 
@@ -278,11 +281,15 @@ describe('stopping', () => {
 
   test('does not wait for a server that is gone', async () => {
     const linked = await LinkedConnection.start();
-    await linked.server.do('stall', {});
+    const wire: WebSocket = Reflect.get(linked.connection.socket?.ws ?? {}, 'socket');
+    wire.pause();
     const stopped = linked.connection.stop();
     linked.clock.advance(2 * second);
     await stopped;
     expect(linked.connection.state).toMatchObject({ kind: 'ended', reason: 'stopped' });
+    // The other end has not answered.
+    expect(wire.readyState).toBe(wire.CLOSING);
+    wire.terminate();
   });
 });
 
