@@ -1,7 +1,8 @@
 /**
  * The benchmark: `npm run bench`, with `-- --json` for machines, `-- --rounds N` for more or
  * fewer. It measures and says which goals were missed; a missed goal is no failure of the run.
- * The only double is the model, which answers at once.
+ * The doubles are the model, which answers at once, and
+ * WhatsApp's server.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { measureContainers } from './containers.ts';
 import { measureConversation } from './conversation.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
 import { measureStoring } from './storing.ts';
+import { measureWhatsApp } from './whatsapp.ts';
 
 /** Cold rounds take ten times as long as warm ones, and vary less. */
 const coldShare = 0.25;
@@ -30,9 +32,10 @@ async function main(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-bench-'));
   try {
     const conversation = await measureConversation(dir, { cold, warm });
+    const whatsApp = await measureWhatsApp(dir, { cold, warm });
     const containers = await measureContainers();
     const store = await measureStoring(dir);
-    const figures: Figures = { ...conversation, containers, store };
+    const figures: Figures = { ...conversation, whatsApp, containers, store };
     const report = values.json
       ? JSON.stringify({ ...figures, missed: missedGoals(figures) })
       : reportOf(figures);

@@ -62,10 +62,8 @@ async function receive(
   }));
   const startMs = nowMs();
   const said = server.do('sendMany', { messages });
-  void said.then(() => say(`said ${count} in ${nowMs() - startMs}`));
   while (stored(store) < wanted) await sleep(storedPollMs);
   const tookMs = nowMs() - startMs;
-  say(`stored in ${tookMs}`);
   await said;
   return (count * 1000) / tookMs;
 }

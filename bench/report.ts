@@ -2,11 +2,15 @@
 import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
 import type { measureStoring } from './storing.ts';
+import type { measureWhatsApp } from './whatsapp.ts';
 
 export type Figures = Awaited<ReturnType<typeof measureConversation>> & {
+  whatsApp: WhatsAppFigures;
   containers: Awaited<ReturnType<typeof measureContainers>>;
   store: Awaited<ReturnType<typeof measureStoring>>;
 };
+
+type WhatsAppFigures = Awaited<ReturnType<typeof measureWhatsApp>>;
 
 interface Row {
   name: string;
@@ -44,7 +48,7 @@ function goalOf({ goal, isMet }: Row): string {
   return goal === undefined ? '' : `${isMet ? 'met' : 'MISSED'} (${goal})`;
 }
 
-function rowsOf({ warm, cold, host, containers, store }: Figures): Row[] {
+function rowsOf({ warm, cold, host, whatsApp, containers, store }: Figures): Row[] {
   const beside = (ours: number, bare: number) => `${ours} ms, bare SDK ${bare} ms`;
   const costs = Object.entries(store.costPerMessageUs).map(([size, us]) => `${size}: ${us} us`);
   return [
@@ -69,6 +73,7 @@ function rowsOf({ warm, cold, host, containers, store }: Figures): Row[] {
     atMost('host, memory when started', host.rssMb, ' MB', 90),
     { name: 'host, memory after talking', value: `${host.rssAfterMb} MB` },
     atMost('host, CPU when idle', host.idleCpuPercent, ' %', 0.5),
+    ...whatsAppRowsOf(whatsApp),
     {
       name: 'containers a second',
       value: String(containers.perSecond),
@@ -83,6 +88,35 @@ function rowsOf({ warm, cold, host, containers, store }: Figures): Row[] {
     {
       ...atMost('cost of a message as the store grows', store.costRatio, ' x', 1.5),
       detail: costs.join(', '),
+    },
+  ];
+}
+
+function whatsAppRowsOf(figures: WhatsAppFigures): Row[] {
+  const { warm, cold, echoMs, rssAfterMb } = figures;
+  const beside = ({ oursReplyMs, bareReplyMs }: typeof warm) =>
+    `${oursReplyMs} ms, bare bot ${bareReplyMs} ms`;
+  const memory = Object.entries(rssAfterMb).map(([count, mb]) => `${count}: ${mb} MB`);
+  return [
+    {
+      name: 'WhatsApp, warm, to the reply',
+      value: `${warm.replyRatio} x`,
+      detail: `${beside(warm)}, its echo ${echoMs} ms`,
+    },
+    {
+      name: 'WhatsApp, cold, to the reply',
+      value: `${cold.replyRatio} x`,
+      detail: beside(cold),
+    },
+    atMost('WhatsApp, memory when idle', figures.rssMb, ' MB', 140),
+    {
+      ...atMost('WhatsApp, memory over 10,000 messages', figures.rssRatio, ' x', 1.1),
+      detail: memory.join(', '),
+    },
+    {
+      name: 'WhatsApp, messages received a second',
+      value: String(figures.messagesPerSecond),
+      detail: `${figures.groupMessagesPerSecond} of a group`,
     },
   ];
 }
