@@ -1,4 +1,7 @@
-/** Every message here goes through its bytes first, as those of WhatsApp do. */
+/**
+ * What is read from messages of every kind, and from bytes of no kind at all. Every message here
+ * goes through its bytes first, as those of WhatsApp do.
+ */
 import { generateWAMessageContent, proto, type WAMessage } from 'baileys';
 import { describe, expect, test } from 'vitest';
 import { type Incoming, type Names, readMessage } from './content.ts';
@@ -180,6 +183,7 @@ describe('what is no text and no file', () => {
     ['[location: Rome, Via 1, 1,2]', { locationMessage: { ...place('Rome'), address: 'Via 1' } }],
     ['[location: 0,0]', { locationMessage: {} }],
     ['[location: on my way, 1,2] (live)', { liveLocationMessage: place('', 'on my way') }],
+    ['[location: at the gate, 1,2]', { locationMessage: { ...place(''), comment: 'at the gate' } }],
     ['[contact: Maria, +49 170 1, m@x.org]', { contactMessage: card('Maria', '+49 170 1') }],
     [
       '[contact: Al, 1, m@x.org]\n[contact: Bo, 2, m@x.org]',
@@ -239,6 +243,7 @@ describe('what is no text and no file', () => {
     [/kept/, { keepInChatMessage: {} }],
     [/event/, { encEventResponseMessage: {} }],
     [/reacted/, { encReactionMessage: {} }],
+    [/changed/, { secretEncryptedMessage: {} }],
     [/album/, { albumMessage: { expectedImageCount: 2 } }],
   ])('and is a deed (%s) wakes nobody', (words, message) => {
     expect(read(message)).toMatchObject({

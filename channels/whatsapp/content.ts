@@ -57,6 +57,7 @@ const deeds: { [Type in keyof Content]?: string } = {
   keepInChatMessage: '[kept a message from disappearing, or no longer]',
   pinInChatMessage: '[pinned or unpinned a message]',
   pollUpdateMessage: '[voted in a poll]',
+  secretEncryptedMessage: '[changed a message in a way that only the phone shows]',
 };
 
 /** `message` as decoded from its bytes. */

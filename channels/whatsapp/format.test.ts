@@ -1,3 +1,7 @@
+/**
+ * What WhatsApp shows of the model's Markdown, case by case, and that no text is lost, grows or
+ * fails: by the result alone, never by a clock.
+ */
 import { describe, expect, test } from 'vitest';
 import { toWhatsApp } from './format.ts';
 
@@ -22,6 +26,7 @@ describe('Markdown becomes WhatsApp’s own formatting', () => {
     ['many empty lines', 'a\n\n\n\n\nb', 'a\n\nb'],
     ['line ends', 'a\nb  \nc\\\nd', 'a\nb\nc\nd'],
     ['entities', 'a &lt; b &amp;&amp; c', 'a < b && c'],
+    ['entities for quotes', '&quot;a&quot; &gt; b&#39;s', '"a" > b\'s'],
     ['escapes', '1\\. a \\# b', '1. a # b'],
   ])('%s', (_, markdown, expected) => expect(toWhatsApp(markdown, null)).toBe(expected));
 

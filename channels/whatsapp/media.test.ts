@@ -1,4 +1,9 @@
+/**
+ * Files both ways: with the real Baileys through the stand-in server, and byte by byte against a
+ * server that cuts, damages and redirects. No host outside this machine is asked or looked up.
+ */
 import { createCipheriv, createHmac, randomBytes } from 'node:crypto';
+import dns from 'node:dns';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -182,6 +187,27 @@ describe('a sender who names a place of their own', () => {
     expect(theirs.connections).toBe(0);
   });
 
+  test('is believed only where that is a host of WhatsApp', async () => {
+    const file = await sealed(megabyte);
+    const first = await listen((_, response) => response.end(file.bytes));
+    const second = await listen((_, response) => response.end(file.bytes));
+    const socket = socketFor([first.name, second.name]);
+    const openAt = (url: string) => attachment({ ...file, url }, socket).open();
+    await openAt(`https://${second.name}/x`).then(buffer);
+    expect([first.requests.length, second.requests.length]).toEqual([0, 1]);
+
+    const lookup = vi.spyOn(dns, 'lookup').mockImplementation(() => {
+      throw new Error('nobody is looked up here');
+    });
+    onTestFinished(() => lookup.mockRestore());
+    await expect(openAt('https://media-1.whatsapp.net/x')).rejects.toThrow();
+    expect(lookup.mock.calls.map(([name]) => name)).toEqual(['media-1.whatsapp.net']);
+    for (const name of ['evilwhatsapp.net', 'whatsapp.net.evil.org', 'a.whatsapp.net:444'])
+      await openAt(`https://${name}/x`).then(buffer);
+    expect(first.requests).toHaveLength(3);
+    expect(lookup).toHaveBeenCalledOnce();
+  });
+
   test('in the path is refused', async () => {
     const file = await sealed(megabyte);
     const host = await listen((_, response) => response.end(file.bytes));
@@ -221,6 +247,8 @@ describe('a file that the agent sends', () => {
       ['a.jpg', 'image/jpeg', 'image'],
       ['a.mp4', 'video/mp4', 'video'],
       ['a.mp3', 'audio/mpeg', 'audio'],
+      ['a.m4a', 'audio/mp4', 'audio'],
+      ['a.aac', 'audio/aac', 'audio'],
       ['a.ogg', 'audio/ogg', 'audio', { mime: 'audio/ogg; codecs=opus', isVoice: true }],
       ['a.gif', 'image/gif', 'document', { name: 'a.gif' }],
       ['a.webp', 'image/webp', 'document', { name: 'a.webp' }],
@@ -326,12 +354,14 @@ function nextCut(cut: number, end: number): number {
 
 /** As much of Baileys as fetching a file needs: where WhatsApp's media hosts are, and the phone. */
 function socketFor(
-  hostname: string,
+  hostnames: string | string[],
   updateMediaMessage: (message: WAMessage) => Promise<WAMessage> = async () => {
     throw new Error('nobody was to be asked');
   },
 ): WASocket {
-  const refreshMediaConn = async () => ({ hosts: [{ hostname }] });
+  const refreshMediaConn = async () => ({
+    hosts: [hostnames].flat().map((hostname) => ({ hostname })),
+  });
   return { refreshMediaConn, updateMediaMessage } as unknown as WASocket;
 }
 
