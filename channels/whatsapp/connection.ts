@@ -26,7 +26,8 @@ export type ConnectionState =
 
 type EndReason = 'logged out' | 'replaced' | 'forbidden' | 'stopped';
 
-export interface ConnectionDependencies extends Omit<SocketDependencies, 'version'> {
+export interface ConnectionDependencies
+  extends Omit<SocketDependencies, 'version' | 'storeFailed'> {
   stateChanged(state: ConnectionState): void;
   /** Of a new socket, before anything has come: to listen to its events. */
   socketMade?(socket: WASocket): void;
@@ -98,7 +99,10 @@ export class Connection {
   start(): void {
     silenceLibsignal(console);
     this.#enter({ kind: 'connecting' });
-    const socket = openSocket({ ...this.#deps, version: this.#version });
+    const storeFailed = (error: Error) => {
+      if (socket === this.#socket) void this.#lost(error);
+    };
+    const socket = openSocket({ ...this.#deps, version: this.#version, storeFailed });
     this.#socket = socket;
     this.#deps.socketMade?.(socket);
     socket.ws.on('CB:ack,class:message', (node: BinaryNode) => this.#acknowledged(node));

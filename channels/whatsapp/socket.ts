@@ -37,6 +37,8 @@ export interface SocketDependencies {
   version: WAVersion | null;
   /** Whether the message may be kept. */
   isKept(message: WAMessage): boolean;
+  /** Keys and messages cannot be written: what comes must stay at the server. */
+  storeFailed(error: Error): void;
   /** A message was committed to the inbox. */
   kept(message: WAMessage): void;
 }
@@ -110,7 +112,17 @@ function journallingRepository(
   stanzas: WeakMap<object, BinaryNode>,
 ): MakeRepository {
   return (signalAuth, logger, numberToLid) => {
-    const keys = addTransactionCapability(openAuth(deps.store).keys, logger, transactionOptions);
+    const { get, set } = openAuth(deps.store).keys;
+    const strictSet: typeof set = async (changes) => {
+      try {
+        await set(changes);
+      } catch (error) {
+        // Baileys would confirm the message as one that it cannot read, and the server forget it.
+        deps.storeFailed(error instanceof Error ? error : new Error(String(error)));
+        throw error;
+      }
+    };
+    const keys = addTransactionCapability({ get, set: strictSet }, logger, transactionOptions);
     const repository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(
       { creds: signalAuth.creds, keys },
       logger,

@@ -41,13 +41,12 @@ describe('people', () => {
     expect(store.jidsOf(lid)).toEqual({ lid, number });
   });
 
-  test('stay who they are when their addresses are seen together only later', () => {
+  test('become one when they were first seen apart: the one of the number', () => {
     const store = open();
     store.personOf(lid);
     store.personOf(number);
-    store.personOf(lid, number);
-    expect(store.personOf(lid)).toBe(lid);
-    expect(store.personOf(number)).toBe(number);
+    expect(store.personOf(lid, number)).toBe(number);
+    expect(store.personOf(lid)).toBe(number);
   });
 
   test('are the same on all their devices', () => {

@@ -135,11 +135,18 @@ export class WhatsAppStore {
    */
   personOf(jid: string, alternativeJid?: string | null): string {
     const jids = [jid, alternativeJid].flatMap((given) => (given ? [withoutDevice(given)] : []));
-    const known = jids.flatMap((given) => this.#findPerson(given) ?? [])[0];
-    const person = known ?? jids.find(isNumber) ?? jids[0] ?? jid;
+    // Two that were first seen apart become one: the number is how the owner was named.
+    const byNumber = jids.toSorted(
+      (left, right) => Number(isNumber(right)) - Number(isNumber(left)),
+    );
+    const known = byNumber.flatMap((given) => this.#findPerson(given) ?? [])[0];
+    const person = known ?? byNumber[0] ?? jid;
     for (const given of jids)
-      if (this.#findPerson(given) === undefined)
-        this.#db.run('INSERT INTO people VALUES (?, ?)', given, person);
+      if (this.#findPerson(given) !== person)
+        this.#db.run(
+          'INSERT INTO people VALUES (?, ?) ON CONFLICT DO UPDATE SET person = excluded.person',
+          ...[given, person],
+        );
     return person;
   }
 

@@ -203,6 +203,20 @@ describe('a message', () => {
   });
 });
 
+test('while the disk is full a message stays at the server', async () => {
+  const host = await LinkedHost.start();
+  await talks(host, 'hello');
+  host.onWhatsAppStore(
+    `CREATE TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
+  );
+  const { attempts } = await host.server.do('state', {});
+  host.model.on('kept').reply('kept indeed');
+  await host.server.say(owner.number, 'kept?');
+  await host.server.waitState({ minAttempts: attempts + 2 });
+  host.onWhatsAppStore('DROP TRIGGER full');
+  await host.server.hears(owner.number, { text: 'kept indeed' });
+});
+
 describe('a file', () => {
   test('that has expired is uploaded again by the phone', async () => {
     const host = await LinkedHost.start();

@@ -154,6 +154,13 @@ export class LinkedHost {
     throw new Error(`the log has no "${message}"`);
   }
 
+  /** Changes the channel's store under the host. */
+  onWhatsAppStore(sql: string): void {
+    const store = new Store(join(this.home, 'store', 'whatsapp.db'), ['']);
+    store.run(sql);
+    store.close();
+  }
+
   /** All that the WhatsApp store holds of the device's private keys. */
   secrets(): Buffer[] {
     const store = new Store(join(this.home, 'store', 'whatsapp.db'), ['']);
