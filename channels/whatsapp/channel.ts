@@ -56,9 +56,9 @@ export class WhatsAppChannel implements Channel {
     this.#connection = new Connection({
       ...{ store: this.#store, log, clock, webSocketUrl: config.whatsAppUrl },
       isKept: (message) => this.#isKept(message),
-      kept: ({ key }) => {
-        this.#unreadable.arrived(key.id ?? '');
-        this.#inbox.pump();
+      kept: (message) => {
+        this.#unreadable.arrived(message.key.id ?? '');
+        this.#inbox.pump(message);
       },
       stateChanged: (state) => this.#stateChanged(state),
       socketMade: (socket) => this.#listen(socket),

@@ -13,6 +13,8 @@ import type { StoredRow, WhatsAppStore } from './store.ts';
 /** Rows that are looked at together. */
 const rowsMax = 500;
 const retryMs = 5000;
+/** What follows closely is handed over together: every time costs commits of its own. */
+const batchMs = 50;
 /** A server that does not say that it has handed over all is not waited for any longer. */
 const holdMaxMs = 30_000;
 const quietMs = 300;
@@ -74,11 +76,13 @@ export class Inbox {
     this.#cancelHold = this.#deps.clock.after(delayMs, () => this.release());
   }
 
-  /** Takes up what lies there; chats do not wait for each other. */
-  pump(): void {
+  /** Takes up what lies there, if only because this one came; chats do not wait for each other. */
+  pump(arrived?: WAMessage): void {
     if (this.#hold === 'ending') this.#releaseAfter(quietMs);
     if (this.#closed || this.#hold !== 'no') return;
     const { store, addresses } = this.#deps;
+    // It is in its chat's next batch.
+    if (arrived && this.#busy.has(addresses.chatOf(arrived))) return;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
       const message = this.#decode(bytes, row.seq);
@@ -116,7 +120,7 @@ export class Inbox {
     };
     this.#busy.add(chat);
     try {
-      if ((await this.#handOver(chat, rows)) > 0) goOn();
+      if ((await this.#handOver(chat, rows)) > 0) clock.after(batchMs, goOn);
       // A connection must come first; it pumps.
       else this.#busy.delete(chat);
     } catch (error) {
