@@ -8,7 +8,6 @@ import { type Content, contentSchema, isMedia, mediaMessage, plainMessage } from
 import { groupNotification, participantNode } from './groups.ts';
 import { node } from './nodes.ts';
 import {
-  by,
   count,
   digits,
   group,
@@ -38,7 +37,7 @@ const code = z.union([
   z.literal(515),
 ]);
 const sendSchema = z.strictObject({
-  by,
+  by: digits,
   /** Left out: the direct chat. */
   group: group.optional(),
   content: contentSchema,
@@ -80,7 +79,7 @@ export const actions = {
   ),
   /** Something said in the direct chat before the device is linked: it comes as history. */
   addHistory: action(
-    z.strictObject({ by, text: z.string(), atSeconds: z.int().min(0) }),
+    z.strictObject({ by: digits, text: z.string(), atSeconds: z.int().min(0) }),
     (world, { by: number, text, atSeconds }) => {
       world.past.push({ by: world.person(number), text, atSeconds });
     },
@@ -88,7 +87,7 @@ export const actions = {
   changeGroup: action(
     z.strictObject({
       group,
-      by,
+      by: digits,
       subject: z.string().optional(),
       add: digits.optional(),
       remove: digits.optional(),
@@ -118,13 +117,13 @@ export const actions = {
   ),
   /** Starts to type, or stops. */
   type: action(
-    z.strictObject({ by, group: group.optional(), isOver: z.boolean().optional() }),
+    z.strictObject({ by: digits, group: group.optional(), isOver: z.boolean().optional() }),
     (world, request) => {
       const state = request.isOver ? 'paused' : 'composing';
       world.person(request.by).showTyping(request.group ?? null, state);
     },
   ),
-  read: action(z.strictObject({ by, messageId: z.string() }), (world, request) =>
+  read: action(z.strictObject({ by: digits, messageId: z.string() }), (world, request) =>
     world.person(request.by).read(request.messageId),
   ),
   setFaults: action(faultsSchema, (world, changes) => {
@@ -143,8 +142,8 @@ export const actions = {
     else clientOf(world).endWith(code);
   }),
   waitHeard: action(heardSchema, waitHeard),
-  heard: action(z.strictObject({ by }), (world, { by }) => world.person(by).heard),
-  seen: action(z.strictObject({ by }), (world, { by }) => seenBy(world.person(by))),
+  heard: action(z.strictObject({ by: digits }), (world, { by }) => world.person(by).heard),
+  seen: action(z.strictObject({ by: digits }), (world, { by }) => seenBy(world.person(by))),
   waitSeen: action(signSchema, waitSeen),
   state: action(z.strictObject({}), stateOf),
   waitState: action(stateSchema, waitState),

@@ -6,9 +6,8 @@ import { z } from 'zod';
 import type { HeardMessage, Peer } from './peers.ts';
 import type { WhatsAppWorld } from './world.ts';
 
+/** A number or a LID. People are named by their number. */
 export const digits = z.string().regex(/^\d{5,20}$/);
-/** A person is named by their number. */
-export const by = digits;
 export const personSchema = z.strictObject({ number: digits, lid: digits, name: z.string() });
 export const group = z.string().endsWith('@g.us');
 export const count = z.int().min(0).max(100_000);
@@ -26,7 +25,7 @@ const pattern = z.string().transform((source, { addIssue }) => {
 
 /** All that is named must match. */
 export const heardSchema = z.strictObject({
-  by,
+  by: digits,
   text: pattern.optional(),
   kind: pattern.optional(),
   /** Null for the direct chat. */
@@ -40,7 +39,7 @@ export const heardSchema = z.strictObject({
 
 /** Until the client has confirmed or read this message, or shown this state of typing. */
 export const signSchema = z.strictObject({
-  by,
+  by: digits,
   receipt: z.strictObject({ id: z.string(), type: z.string() }).optional(),
   presence: z.string().optional(),
   timeoutMs,
