@@ -29,6 +29,8 @@ export interface LinkOptions {
 }
 
 const logoutMs = 20_000;
+/** From the scan to the login. */
+const pairedMs = 60_000;
 
 /** Resolves to the exit status. Throws UserError when it cannot be linked. */
 export async function link(config: Config, options: LinkOptions): Promise<number> {
@@ -37,7 +39,8 @@ export async function link(config: Config, options: LinkOptions): Promise<number
   return withStores(config, async (core, store) => {
     if (store.isLinked)
       throw new UserError(`Linked already, as ${spoken(store.own())}. First: npm run unlink`);
-    // Of a link that was broken off.
+    // A link that was broken off.
+    if (store.isPaired) await leave(config, store);
     store.unlink();
     const linking = new Linking(config, store, number);
     try {
@@ -56,7 +59,7 @@ export async function link(config: Config, options: LinkOptions): Promise<number
       );
       return 0;
     } catch (error) {
-      await linking.logOut();
+      if (store.isPaired && !(await linking.logOut())) say(stillListed);
       store.unlink();
       throw error;
     } finally {
@@ -68,24 +71,37 @@ export async function link(config: Config, options: LinkOptions): Promise<number
 /** Logs out at WhatsApp, if it can be reached, and removes the keys in any case. */
 export async function unlink(config: Config): Promise<number> {
   return withStores(config, async (core, store) => {
-    if (!store.isLinked) throw new UserError('Not linked. To link: npm run link');
+    if (!store.isPaired) throw new UserError('Not linked. To link: npm run link');
     const own = spoken(store.own());
-    const linking = new Linking(config, store, null);
-    const isOut = await linking.opened().then(
-      () => linking.logOut(),
-      () => false,
-    );
-    await linking.stop();
-    store.unlink();
+    await leave(config, store);
     moveMain(core, mainGroup.chatId);
     say(`Unlinked from ${own}: the keys are removed. Messages, groups and files stay.`);
-    if (!isOut)
-      say(
-        'WhatsApp could not be told. If the phone still lists this device under "Linked devices", remove it there.',
-      );
     return 0;
   });
 }
+
+const stillListed =
+  'WhatsApp could not be told. If the phone still lists this device under "Linked devices", remove it there.';
+
+/** Logs out, as far as WhatsApp can be reached, and removes the keys; Ctrl-C leaves all as it is. */
+async function leave(config: Config, store: WhatsAppStore): Promise<void> {
+  const linking = new Linking(config, store, null);
+  try {
+    const isOut = await linking.opened().then(
+      () => linking.logOut(),
+      (error) => {
+        if (error === brokenOff) throw error;
+        return false;
+      },
+    );
+    if (!isOut) say(stillListed);
+  } finally {
+    await linking.stop();
+  }
+  store.unlink();
+}
+
+const brokenOff = new UserError('Broken off.');
 
 /** No host may run: it would use the same link at the same time. */
 async function withStores(
@@ -115,19 +131,26 @@ class Linking {
   readonly #opened = deferred<WASocket | UserError>();
   readonly #number: string | null;
   #isShown = false;
+  #isPaired = false;
 
   constructor(config: Config, store: WhatsAppStore, number: string | null) {
     this.#number = number;
     this.#connection = new Connection({
       ...{ store, log: pino({ level: 'silent' }), clock: systemClock },
       webSocketUrl: config.whatsAppUrl,
-      isKept: () => false,
+      // The host takes it up, and keeps of it what it may.
+      isKept: () => true,
       kept() {},
       stateChanged: (state) => this.#changed(state),
+      socketMade: ({ ev }) =>
+        ev.on('connection.update', ({ isNewLogin }) => {
+          if (isNewLogin) this.#paired();
+        }),
       qr: (text, socket) => void this.#show(text, socket),
     });
     this.#connection.start();
-    process.once('SIGINT', () => this.#opened.resolve(new UserError('Broken off.')));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+      process.on(signal, () => this.#opened.resolve(brokenOff));
   }
 
   async opened(): Promise<WASocket> {
@@ -157,9 +180,17 @@ class Linking {
   #changed(state: ConnectionState): void {
     const { socket } = this.#connection;
     if (state.kind === 'open' && socket) this.#opened.resolve(socket);
-    if (state.kind === 'waiting') this.#opened.resolve(new UserError(this.#whyNot(state.reason)));
+    // Once paired it tries again, for a while.
+    if (state.kind === 'waiting' && !this.#isPaired)
+      this.#opened.resolve(new UserError(this.#whyNot(state.reason)));
     if (state.kind === 'ended')
       this.#opened.resolve(new UserError(`WhatsApp does not let us in: ${state.reason}.`));
+  }
+
+  #paired(): void {
+    this.#isPaired = true;
+    const late = new UserError('Paired, but WhatsApp could not be reached afterwards.');
+    setTimeout(() => this.#opened.resolve(late), pairedMs).unref();
   }
 
   #whyNot(reason: string): string {
@@ -235,6 +266,8 @@ async function findOwner(
     try {
       const number = readNumber(given ?? (await ask('Your own number, with which you write: ')));
       const [found] = (await socket.onWhatsApp(number)) ?? [];
+      if (found?.exists && store.personOf(found.jid) === store.own())
+        throw new UserError(`+${number} is the number that was linked. To share it: --mode shared`);
       if (found?.exists) return store.personOf(found.jid);
       throw new UserError(`+${number} is not on WhatsApp.`);
     } catch (error) {
@@ -251,7 +284,7 @@ async function ask(question: string): Promise<string> {
   try {
     return await reader.question(question, { signal: stop.signal });
   } catch (error) {
-    throw new UserError('Broken off.', { cause: error });
+    throw error instanceof Error && error.name === 'AbortError' ? brokenOff : error;
   } finally {
     reader.close();
   }

@@ -11,7 +11,7 @@ import { command, prepare, projectDir } from './setup.mjs';
 /** The core, and the adapters to messengers and container engines: cl100k tokens. */
 const budgets = [
   { dirs: ['src', 'container'], promised: 40_000, max: 45_000 },
-  { dirs: ['channels', 'runtimes'], promised: 24_000, max: 26_000 },
+  { dirs: ['channels', 'runtimes'], promised: 24_000, max: 27_000 },
 ];
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;

@@ -1,4 +1,5 @@
 /** The store: SQLite, migrated, with transactions. The queries stand in db/, by subject. */
+import { chmodSync } from 'node:fs';
 import {
   DatabaseSync,
   type DatabaseSyncInstance,
@@ -18,6 +19,8 @@ export class Store {
   /** Every commit is on the disk when it returns. Throws UserError for a newer version's store. */
   constructor(path: string, migrations = coreMigrations) {
     this.#db = enhance(new DatabaseSync(path));
+    // The folder is closed to others; a copy of the file may lie in one that is not.
+    chmodSync(path, 0o600);
     this.#db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`);
     this.transaction(() => this.#migrate(migrations));

@@ -73,10 +73,12 @@ export function registerGroup(
 ): string {
   const { chat_id: chatId, name, requires_trigger: requiresTrigger } = args;
   if (!agent.group.isMain) throw new UserError('Only the main chat may register groups.');
-  if (!findChat(store, chatId) && !findGroupByChat(store, chatId))
+  const known = findGroupByChat(store, chatId);
+  if (!known && !findChat(store, chatId))
     throw new UserError('No such chat is known. list_groups shows those that wrote.');
-  const folder = args.folder ?? folderFor(name);
-  const group = openGroup(store, { chatId, folder, name });
+  if (known?.isMain) throw new UserError('The main chat is always answered: nothing to register.');
+  const folder = args.folder ?? freeFolder(store, name);
+  const group = known ?? openGroup(store, { chatId, folder, name });
   const settings = {
     name,
     requiresTrigger: requiresTrigger ?? group.requiresTrigger,
@@ -86,23 +88,27 @@ export function registerGroup(
   return `Registered: ${JSON.stringify({ chat_id: chatId, folder: group.folder, ...settings })}`;
 }
 
-/** The main group talks in `chatId` from now on; what waits in its chat goes along. */
+/**
+ * The main group talks in `chatId` from now on; what waits in its chat goes along. A group that
+ * had this chat keeps its folder and has none.
+ */
 export function moveMain(store: Store, chatId: ChatId): void {
   store.transaction(() => {
     const main = findMainGroup(store);
+    const other = findGroupByChat(store, chatId);
+    if (other && !other.isMain) saveGroup(store, { ...other, chatId: `none:${other.folder}` });
     saveGroup(store, { ...mainGroup, ...main, chatId });
     if (main) moveOpen(store, main.chatId, chatId);
   });
 }
 
-function folderFor(name: string): string {
+function freeFolder(store: Store, name: string): string {
   const plain = name.normalize('NFKD').toLowerCase().replace(/\p{M}/gu, '');
-  return (
-    plain
-      .replace(/[^a-z0-9]+/g, '-')
-      .replace(/^-+|-+$/g, '')
-      .slice(0, 40) || 'group'
-  );
+  const words = plain.replace(/[^a-z0-9]+/g, '-').slice(0, 35);
+  const base = words.replace(/^-+|-+$/g, '') || 'group';
+  let folder = base;
+  for (let number = 2; findGroup(store, folder); number += 1) folder = `${base}-${number}`;
+  return folder;
 }
 
 /** Throws when there is no such agent. */
@@ -112,13 +118,14 @@ export function loadAgent(store: Store, id: string): Agent {
   return { id, group };
 }
 
-/** Whether everything that was said in the chat is answered and delivered. */
+/** Whether everything that was said in the chat is answered and, unless `isMirror`, delivered. */
 export function settledState(
   store: Store,
   chatId: ChatId,
-  isBusy: (agentId: string) => boolean,
+  { isBusy, isMirror }: { isBusy: (agentId: string) => boolean; isMirror: boolean },
 ): Settled {
   const group = findGroupByChat(store, chatId);
-  if (findNextPending(store, chatId) || (group && isBusy(group.folder))) return 'open';
+  if (!isMirror && findNextPending(store, chatId)) return 'open';
+  if (group && isBusy(group.folder)) return 'open';
   return group && hasUnclaimed(store, chatId) ? 'failed' : 'settled';
 }

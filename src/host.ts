@@ -204,7 +204,10 @@ export class Host {
       tellOwner: (text) => this.#tellOwner(text),
       available: (chatId) => (chatId ? this.#outbox.flush(chatId) : this.#outbox.flushAll()),
       openGroup: (request) => findGroup(store, request.folder) ?? openGroup(store, request),
-      settled: (chatId) => settledState(store, chatId, (agentId) => this.#queue.isBusy(agentId)),
+      settled: (chatId, isMirror) => {
+        const isBusy = (agentId: string) => this.#queue.isBusy(agentId);
+        return settledState(store, chatId, { isBusy, isMirror });
+      },
       onSettled: (listener) => void this.#events.on('settled', listener),
     };
   }

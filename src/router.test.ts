@@ -189,6 +189,29 @@ describe('registering a group', () => {
     expect(findGroup(store, 'elsewhere')).toBeUndefined();
   });
 
+  test('does not touch the main chat, and nothing shuts its people out', async () => {
+    const { store, say, woken } = openRouter([bob]);
+    const family = findGroup(store, 'family');
+    if (family) saveGroup(store, { ...family, isMain: true });
+    const args = { chat_id: chatId, name: 'x', triggered_by: [bob] };
+    expect(() => registerGroup(store, agentOf(true), args)).toThrow(/main chat is always answered/);
+    await say('hello');
+    expect(woken).toEqual(['family']);
+  });
+
+  test('finds a folder for every name', async () => {
+    const { store, say } = openRouter();
+    for (const [id, name] of [
+      ['a@g.us', 'Семья'],
+      ['b@g.us', '家族'],
+    ] as const) {
+      await say('hello', { chatId: `whatsapp:${id}` });
+      registerGroup(store, agentOf(true), { chat_id: `whatsapp:${id}`, name });
+    }
+    expect(findGroup(store, 'group')?.name).toBe('Семья');
+    expect(findGroup(store, 'group-2')?.name).toBe('家族');
+  });
+
   test('cannot take the folder of another group, or a name that is no folder', async () => {
     const { store, say } = openRouter();
     await say('hello', { chatId: work.chat_id });

@@ -93,7 +93,9 @@ export async function amend(deps: RouterDependencies, amendment: Amendment): Pro
     const call = { isAddressed: message.wakes, isContext: !message.wakes };
     await receive(deps, [{ ...edited, ...call, text: `[edited] ${text}`, attachments: [] }]);
   } else {
-    const wakes = message.wakes || isCall(deps, { senderId: message.senderId, text }, group);
+    const isLate = clock.now() - sentAtMs > deps.limits.staleMessageMs;
+    const calls = !isLate && isCall(deps, { senderId: message.senderId, text }, group);
+    const wakes = message.wakes || calls;
     editMessage(store, message.seq, cutText(text, deps.limits.messageTextMax), wakes);
     if (wakes) deps.wake(group.folder);
   }
@@ -104,12 +106,13 @@ type Caller = Pick<InboundMessage, 'senderId' | 'text' | 'isAddressed' | 'isCont
 /** Whether the message wakes the group's agent: by whom it is from and what it says. */
 function isCall({ config }: RouterDependencies, message: Caller, group: Group): boolean {
   if (message.isContext || !mayTrigger(message, group)) return false;
-  if (!group.requiresTrigger || message.isAddressed) return true;
+  if (group.isMain || !group.requiresTrigger || message.isAddressed) return true;
   return mentions(message.text, config.assistantName);
 }
 
-function mayTrigger({ senderId }: Caller, { triggeredBy }: Group): boolean {
-  return triggeredBy === null || triggeredBy.includes(senderId);
+/** Nothing shuts the owner out of the main chat. */
+function mayTrigger({ senderId }: Caller, { isMain, triggeredBy }: Group): boolean {
+  return isMain || triggeredBy === null || triggeredBy.includes(senderId);
 }
 
 function tellStale({ limits, tellOwner }: RouterDependencies, arrivals: Arrival[]): void {

@@ -127,7 +127,8 @@ export interface ChannelHost {
   available(chatId?: ChatId): void;
   /** The folder's group, in whatever chat; on first use registered for this one. Throws UserError. */
   openGroup(request: Pick<Group, 'folder' | 'chatId' | 'name'>): Group;
-  settled(chatId: ChatId): Settled;
+  /** `isMirror`: for who sees what leaves, whether or not it is delivered. */
+  settled(chatId: ChatId, isMirror: boolean): Settled;
   /** Calls `listener` whenever `settled` may have changed. */
   onSettled(listener: (chatId: ChatId) => void): void;
 }

@@ -14,6 +14,7 @@ import {
   type Delivery,
   type IncomingAttachment,
   type OutboundMessage,
+  type Settled,
   UserError,
 } from '../../src/types.ts';
 import {
@@ -51,7 +52,7 @@ export class TerminalChannel implements Channel {
   async connect(): Promise<void> {
     const { host } = this.#context;
     host.onSettled((chatId) => {
-      this.#tell(chatId, { kind: 'state', state: host.settled(chatId) });
+      this.#tell(chatId, { kind: 'state', state: this.#settled(chatId) });
     });
     this.#connected.resolve();
   }
@@ -69,7 +70,7 @@ export class TerminalChannel implements Channel {
 
   /** A terminal attached to the group of another channel shows what leaves there. */
   mirror(message: OutboundMessage): void {
-    if (!message.chatId.startsWith(`${this.name}:`)) this.#show(message);
+    if (this.#isForeign(message.chatId)) this.#show(message);
   }
 
   showActivity(chatId: ChatId, text: string | null): void {
@@ -84,6 +85,15 @@ export class TerminalChannel implements Channel {
     for (const socket of this.#sockets) socket.end();
     // Closing removes the socket file as well.
     await new Promise((resolve) => this.#context.socket.close(resolve));
+  }
+
+  #settled(chatId: ChatId): Settled {
+    return this.#context.host.settled(chatId, this.#isForeign(chatId));
+  }
+
+  /** The chat of another channel's group. */
+  #isForeign(chatId: ChatId): boolean {
+    return !chatId.startsWith(`${this.name}:`);
   }
 
   #of(chatId: ChatId): Terminal[] {
@@ -132,7 +142,7 @@ export class TerminalChannel implements Channel {
     this.#terminals.add(terminal);
     const { assistantName } = host;
     sendLine(socket, { kind: 'welcome', assistantName, needsTrigger: requiresTrigger });
-    sendLine(socket, { kind: 'state', state: host.settled(chatId) });
+    sendLine(socket, { kind: 'state', state: this.#settled(chatId) });
     host.available(chatId);
     return terminal;
   }
@@ -146,7 +156,7 @@ export class TerminalChannel implements Channel {
     const sentAtMs = Date.now();
     await host.receive([{ chatId, id, senderId, senderName, text, sentAtMs, attachments }]);
     sendLine(socket, { kind: 'stored', id });
-    sendLine(socket, { kind: 'state', state: host.settled(chatId) });
+    sendLine(socket, { kind: 'state', state: this.#settled(chatId) });
     this.#tell(chatId, { kind: 'said', senderName, text }, terminal);
   }
 

@@ -60,7 +60,7 @@ export class Addresses {
   }
 
   nameOf(jid: string): string {
-    const person = this.#store.personOf(jidNormalizedUser(jid));
+    const person = this.#store.lookUp(jidNormalizedUser(jid));
     if (person === this.#store.own()) return this.#ownName;
     const user = person.slice(0, person.indexOf('@'));
     return this.#store.get(`name:${person}`) ?? (isPnUser(person) ? `+${user}` : user);

@@ -172,7 +172,7 @@ export class WhatsAppChannel implements Channel {
 
   #listen({ ev }: WASocket): void {
     ev.on('presence.update', ({ id, presences }) => {
-      const chat = isGroupJid(id) ? id : this.#store.personOf(id);
+      const chat = isGroupJid(id) ? id : this.#store.lookUp(id);
       const isWriting = Object.values(presences).some(
         ({ lastKnownPresence: state }) => state === 'composing' || state === 'recording',
       );
@@ -210,12 +210,16 @@ export class WhatsAppChannel implements Channel {
     const text = `WhatsApp is not connected (${state.reason}). ${state.remedy} Nothing is lost: messages wait.`;
     log.error({ state }, text);
     process.stderr.write(`${text}\n`);
+    if (this.#store.get('told') === state.reason) return;
+    this.#store.set('told', state.reason);
     // Shown by a terminal that is attached to the main chat, and in WhatsApp when it is back.
     host.tellOwner(`${new Date(clock.now()).toLocaleString()}: ${text}`);
   }
 
   #opened(): void {
     const { host } = this.#context;
+    this.#store.set('told', null);
+    if (this.#watched.size === 0) process.stderr.write('WhatsApp is connected.\n');
     this.#reportGap();
     this.#noteOnline();
     this.#watched.clear();

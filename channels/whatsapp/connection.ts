@@ -50,15 +50,13 @@ const closeWaitMs = 2 * second;
 /** For the server's word on a message. */
 const ackTimeoutMs = 20 * second;
 
+const loggedOut = {
+  reason: 'logged out' as const,
+  remedy: 'Stop me, run "npm run unlink" and "npm run link", and start me again.',
+};
 const remedies: Partial<Record<number, { reason: EndReason; remedy: string }>> = {
-  [DisconnectReason.loggedOut]: {
-    reason: 'logged out',
-    remedy: 'Stop me, run "npm run unlink" and "npm run link", and start me again.',
-  },
-  [DisconnectReason.multideviceMismatch]: {
-    reason: 'logged out',
-    remedy: 'Stop me, run "npm run unlink" and "npm run link", and start me again.',
-  },
+  [DisconnectReason.loggedOut]: loggedOut,
+  [DisconnectReason.multideviceMismatch]: loggedOut,
   [DisconnectReason.forbidden]: {
     reason: 'forbidden',
     remedy: 'WhatsApp has restricted the account: look at the phone, then start me again.',

@@ -141,7 +141,7 @@ describe('unlinking', () => {
       readdirSync(dir).some((name) => readFileSync(join(dir, name)).includes(text));
     store.set('mode', 'own');
     store.set('own', number);
-    store.writeKey('creds', '', '{"key":"planted-creds"}');
+    store.writeKey('creds', '', '{"key":"planted-creds","account":{}}');
     for (let id = 0; id < 200; id += 1)
       store.writeKey('session', String(id), `planted-session ${'s'.repeat(1000)}`);
     // Overwritten and removed keys are keys as well.
@@ -170,7 +170,10 @@ describe('unlinking', () => {
 test('a device is linked only when it has keys and the main chat is chosen', () => {
   const store = open();
   store.writeKey('creds', '', '{}');
-  expect(store.isLinked).toBe(false);
   store.set('mode', 'own');
-  expect(store.isLinked).toBe(true);
+  expect([store.isPaired, store.isLinked]).toEqual([false, false]);
+  store.writeKey('creds', '', '{"account":{}}');
+  expect([store.isPaired, store.isLinked]).toEqual([true, true]);
+  store.set('mode', null);
+  expect([store.isPaired, store.isLinked]).toEqual([true, false]);
 });

@@ -64,8 +64,15 @@ export class WhatsAppStore {
     this.#db.get('PRAGMA secure_delete = ON');
   }
 
+  /** Keys, and a main chat. */
   get isLinked(): boolean {
-    return this.get('mode') !== null && this.readKey('creds', '') !== null;
+    return this.get('mode') !== null && this.isPaired;
+  }
+
+  /** WhatsApp may know this device: an unfinished link counts. */
+  get isPaired(): boolean {
+    const creds: unknown = JSON.parse(this.readKey('creds', '') ?? 'null');
+    return typeof creds === 'object' && creds !== null && 'account' in creds;
   }
 
   /** Joins the transaction that is open, if any. */
@@ -148,6 +155,11 @@ export class WhatsAppStore {
           ...[given, person],
         );
     return person;
+  }
+
+  /** As `personOf` of one address, but keeps nothing of an account that is not known. */
+  lookUp(jid: string): string {
+    return this.#findPerson(withoutDevice(jid)) ?? withoutDevice(jid);
   }
 
   jidsOf(person: string): { lid: string | null; number: string | null } {

@@ -50,6 +50,31 @@ describe('linking', () => {
     await host.server.waitState({ isLinked: false });
   });
 
+  test('of the number itself as its owner is refused, and undone', async () => {
+    const host = await LinkedHost.prepare();
+    const owner = ['--mode', 'own', '--owner', `+${assistant.number}`];
+    const link = host.command('link', '--code', `+${assistant.number}`, ...owner);
+    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
+    await host.server.do('enterCode', { code: left + right });
+    await link.exited;
+    expect(link.output).toMatch(/is the number that was linked/);
+    await host.server.waitState({ isLinked: false });
+  });
+
+  test('that was killed in the middle is undone by the next', async () => {
+    const host = await LinkedHost.prepare();
+    const args = ['link', '--code', `+${assistant.number}`, '--mode', 'shared'];
+    const link = host.command(...args);
+    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
+    await host.server.do('enterCode', { code: left + right });
+    await host.server.waitState({ isLinked: true, isConnected: false });
+    await link.kill();
+    const unlink = host.command('unlink');
+    await unlink.exited;
+    expect(unlink.output).not.toMatch(/could not be told/);
+    await host.server.waitState({ isLinked: false });
+  });
+
   test('twice is refused, beside a host as well; unlink takes the keys and leaves the rest', async () => {
     const host = await LinkedHost.start();
     host.model.on('hello').reply('Hello.');
@@ -129,6 +154,14 @@ describe('in the direct chat', () => {
     await host.server.say(owner.number, 'still there?');
     await host.run();
     await host.server.hears(owner.number, { text: 'Of course' });
+  });
+
+  test('an owner whose typing is seen before their first message is known all the same', async () => {
+    const host = await LinkedHost.start();
+    await host.server.do('type', { by: owner.number });
+    host.model.on('hello').reply('Hello.');
+    await host.server.say(owner.number, 'hello');
+    await host.server.hears(owner.number, { text: 'Hello' });
   });
 
   test('an image reaches the model, and a file and an image come back', async () => {
