@@ -78,7 +78,8 @@ export class TerminalChannel implements Channel {
   }
 
   describe(): string {
-    return `terminal (${this.#terminals.size} attached)`;
+    const { size } = this.#terminals;
+    return size > 0 ? `terminal (${size} attached)` : this.name;
   }
 
   async disconnect(): Promise<void> {
