@@ -12,11 +12,11 @@ import {
   type SignalDataTypeMap,
   type SignalKeyStore,
 } from 'baileys';
-import type { StoredRow, WhatsAppStore } from './store.ts';
+import type { Arrival, WhatsAppStore } from './store.ts';
 
 /**
  * A type of key that Baileys does not know: what is set under it goes to the inbox, in the
- * transaction of the keys that are set with it.
+ * transaction of the keys that are set with it. Its id is that of the stanza.
  */
 export const inboxType = 'nanoclaw-inbox';
 
@@ -45,7 +45,7 @@ function openKeys(store: WhatsAppStore): SignalKeyStore {
       store.transaction(() => {
         for (const [type, values] of Object.entries(byType))
           for (const [id, value] of Object.entries(values))
-            if (type === inboxType) store.addToInbox(value as Omit<StoredRow, 'seq'>);
+            if (type === inboxType) store.addToInbox(value as Arrival, id);
             else store.writeKey(type, id, value == null ? null : stringify(value));
       });
     },

@@ -26,7 +26,7 @@ import type { Log } from '../../src/log.ts';
 import type { Clock } from '../../src/types.ts';
 import { inboxType, openAuth } from './auth.ts';
 import { loggerFor } from './quiet.ts';
-import type { StoredRow, WhatsAppStore } from './store.ts';
+import type { Arrival, WhatsAppStore } from './store.ts';
 
 export interface SocketDependencies {
   store: WhatsAppStore;
@@ -46,6 +46,8 @@ export interface SocketDependencies {
 /** A ping unanswered for this long, and five seconds more, ends the connection. */
 const keepAliveMs = 25_000;
 const groupsCachedMax = 200;
+/** Nothing but one byte of padding. */
+const emptyMessage = Uint8Array.of(1);
 const transactionOptions = { maxCommitRetries: 3, delayBetweenTriesMs: 50 };
 
 export function openSocket(deps: SocketDependencies): WASocket {
@@ -53,8 +55,8 @@ export function openSocket(deps: SocketDependencies): WASocket {
   const logger = loggerFor(log);
   const auth = openAuth(store);
   const stanzas = new WeakMap<object, BinaryNode>();
-  const groups = new GroupCache((jid) => socket.groupMetadata(jid));
-  const socket = makeWASocket({
+  const groups = new Map<string, Promise<GroupMetadata>>();
+  const socket: WASocket = makeWASocket({
     auth,
     logger,
     ...(webSocketUrl && { waWebSocketUrl: webSocketUrl }),
@@ -75,7 +77,13 @@ export function openSocket(deps: SocketDependencies): WASocket {
       return sent && proto.Message.decode(sent);
     },
     // Otherwise the server is asked for the members at every message to a group.
-    cachedGroupMetadata: (jid) => groups.get(jid),
+    cachedGroupMetadata: (jid) => {
+      const group = groups.get(jid) ?? socket.groupMetadata(jid);
+      if (groups.size >= groupsCachedMax) groups.clear();
+      groups.set(jid, group);
+      group.catch(() => groups.delete(jid));
+      return group;
+    },
     makeSignalRepository: journallingRepository(deps, auth.creds, stanzas),
   });
   // Before Baileys' own listener, which decrypts.
@@ -88,9 +96,9 @@ export function openSocket(deps: SocketDependencies): WASocket {
     auth.save();
   });
   socket.ev.on('groups.update', (changes) => {
-    for (const { id } of changes) groups.forget(id);
+    for (const { id } of changes) groups.delete(id ?? '');
   });
-  socket.ev.on('group-participants.update', ({ id }) => groups.forget(id));
+  socket.ev.on('group-participants.update', ({ id }) => groups.delete(id));
   return socket;
 }
 
@@ -104,15 +112,17 @@ type MakeRepository = SocketConfig['makeSignalRepository'];
  *   by the other party. Can go when sending and receiving share a lock.
  * - Baileys sends the delivery receipt before anybody has the message. So the message joins the
  *   transaction that moves the session's ratchet: a crash keeps both or neither, and the server
- *   sends again what has no receipt. Can go when there is a hook before the receipt.
+ *   sends again what has no receipt. That cannot be decrypted a second time and counts as empty,
+ *   so that it gets its receipt now. Can go when there is a hook before the receipt.
  */
 function journallingRepository(
   deps: SocketDependencies,
   creds: { me?: { id: string; lid?: string } },
   stanzas: WeakMap<object, BinaryNode>,
 ): MakeRepository {
+  const { store } = deps;
   return (signalAuth, logger, numberToLid) => {
-    const { get, set } = openAuth(deps.store).keys;
+    const { get, set } = openAuth(store).keys;
     const strictSet: typeof set = async (changes) => {
       try {
         await set(changes);
@@ -128,17 +138,17 @@ function journallingRepository(
       logger,
       numberToLid,
     );
-    const journal = async (plain: Uint8Array, ciphertext: Uint8Array) => {
-      const stanza = stanzas.get(ciphertext);
+    const wasReceived = (stanza: BinaryNode) => store.wasReceived(nameOf(stanza));
+    const journal = async (plain: Uint8Array, stanza: BinaryNode) => {
       const me = creds.me;
-      const message = stanza && me && messageOf(stanza, plain, me.id, me.lid ?? '');
-      if (!stanza || !message || !deps.isKept(message)) return undefined;
-      const row: Omit<StoredRow, 'seq'> = {
+      const message = me && messageOf(stanza, plain, me.id, me.lid ?? '');
+      if (!message || !deps.isKept(message)) return undefined;
+      const row: Arrival = {
         message: proto.WebMessageInfo.encode(message).finish(),
         wasOffline: stanza.attrs.offline !== undefined,
         receivedAtMs: deps.clock.now(),
       };
-      await keys.set({ [inboxType]: { [stanza.attrs.id ?? '']: row } } as SignalDataSet);
+      await keys.set({ [inboxType]: { [nameOf(stanza)]: row } } as SignalDataSet);
       return message;
     };
     const journalled = async (
@@ -146,12 +156,17 @@ function journallingRepository(
       ciphertext: Uint8Array,
       lock: string,
     ) => {
+      const stanza = stanzas.get(ciphertext);
       let message: WAMessage | undefined;
-      const plain = await keys.transaction(async () => {
+      const work = async () => {
         const plain = await decrypt();
-        message = await journal(plain, ciphertext);
+        message = stanza && (await journal(plain, stanza));
         return plain;
-      }, lock);
+      };
+      const plain = await keys.transaction(work, lock).catch((error) => {
+        if (stanza && wasReceived(stanza)) return emptyMessage;
+        throw error;
+      });
       if (message) deps.kept(message);
       return plain;
     };
@@ -163,6 +178,10 @@ function journallingRepository(
         journalled(() => repository.decryptGroupMessage(options), options.msg, options.group),
     };
   };
+}
+
+function nameOf({ attrs: { from, participant, id } }: BinaryNode): string {
+  return [from, participant, id].join();
 }
 
 /** Undefined for what devices say to each other: keys, history, settings. */
@@ -185,25 +204,4 @@ function isForPeople(message: proto.IMessage): boolean {
   if (change) return change.type === REVOKE || change.type === MESSAGE_EDIT;
   // What has a name that we do not know is for people all the same.
   return !message.senderKeyDistributionMessage || getContentType(message) !== undefined;
-}
-
-class GroupCache {
-  readonly #groups = new Map<string, GroupMetadata>();
-  readonly #fetch: (jid: string) => Promise<GroupMetadata>;
-
-  constructor(fetch: (jid: string) => Promise<GroupMetadata>) {
-    this.#fetch = fetch;
-  }
-
-  async get(jid: string): Promise<GroupMetadata> {
-    const group = this.#groups.get(jid) ?? (await this.#fetch(jid));
-    const oldest = this.#groups.keys().next().value;
-    if (oldest && this.#groups.size >= groupsCachedMax) this.forget(oldest);
-    this.#groups.set(jid, group);
-    return group;
-  }
-
-  forget(jid: string | undefined): void {
-    this.#groups.delete(jid ?? '');
-  }
 }

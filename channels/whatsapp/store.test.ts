@@ -92,6 +92,21 @@ describe('what was sent', () => {
   });
 });
 
+test('what was received is known for thirty days, each message by itself', () => {
+  const dir = temporaryFolder();
+  const first = new WhatsAppStore(join(dir, 'whatsapp.db'));
+  const receive = (name: string, receivedAtMs: number) =>
+    first.addToInbox({ message: Buffer.from(name), wasOffline: false, receivedAtMs }, name);
+  receive('old', 0);
+  receive('new', 30 * dayMs);
+  expect(first.wasReceived('old')).toBe(true);
+  receive('newer', 30 * dayMs + 1);
+  first.close();
+  const store = open(dir);
+  const known = ['old', 'new', 'newer', 'none'].map((name) => store.wasReceived(name));
+  expect(known).toEqual([false, true, true, false]);
+});
+
 describe('the inbox', () => {
   test('is in the order of arrival, also after some were removed and it was opened again', () => {
     const dir = temporaryFolder();

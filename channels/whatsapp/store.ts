@@ -22,6 +22,13 @@ const migrations = [
     received_at INTEGER NOT NULL
   ) STRICT;
 
+  -- what went into the inbox, since the server sends again what it has no receipt for
+  CREATE TABLE received (
+    stanza TEXT PRIMARY KEY,
+    received_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX received_by_time ON received (received_at);
+
   CREATE TABLE sent (
     id TEXT PRIMARY KEY,
     message BLOB NOT NULL,
@@ -43,16 +50,19 @@ const migrations = [
   `,
 ];
 
-/** Phones ask for a message again within days; later it is only known to be ours. */
-const sentKeptMs = 30 * 24 * 60 * 60_000;
+/** Phones and the server ask for a message, or send it, again within days. */
+const keptMs = 30 * 24 * 60 * 60_000;
 
-export interface StoredRow {
-  seq: number;
+export interface Arrival {
   /** A WebMessageInfo of WhatsApp's protocol buffers. */
   message: Uint8Array;
   /** It waited at the server while we were away. */
   wasOffline: boolean;
   receivedAtMs: number;
+}
+
+export interface StoredRow extends Arrival {
+  seq: number;
 }
 
 export class WhatsAppStore {
@@ -88,18 +98,21 @@ export class WhatsAppStore {
   /** Null removes it. */
   writeKey(type: string, id: string, value: string | null): void {
     if (value === null) this.#db.run('DELETE FROM keys WHERE type = ? AND id = ?', type, id);
-    else
-      this.#db.run(
-        `INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`,
-        ...[type, id, value],
-      );
+    else this.#db.run('INSERT OR REPLACE INTO keys VALUES (?, ?, ?)', type, id, value);
   }
 
-  addToInbox({ message, wasOffline, receivedAtMs }: Omit<StoredRow, 'seq'>): void {
+  /** `stanza` names it among all that the server sends. */
+  addToInbox({ message, wasOffline, receivedAtMs }: Arrival, stanza = ''): void {
     this.#db.run(
       'INSERT INTO inbox (message, was_offline, received_at) VALUES (?, ?, ?)',
       ...[message, Number(wasOffline), receivedAtMs],
     );
+    this.#db.run('INSERT OR REPLACE INTO received VALUES (?, ?)', stanza, receivedAtMs);
+    this.#db.run('DELETE FROM received WHERE received_at < ?', receivedAtMs - keptMs);
+  }
+
+  wasReceived(stanza: string): boolean {
+    return this.#db.get('SELECT 1 FROM received WHERE stanza = ?', stanza) !== undefined;
   }
 
   /** The oldest. */
@@ -119,11 +132,8 @@ export class WhatsAppStore {
   }
 
   saveSent(id: string, message: Uint8Array, nowMs: number): void {
-    this.#db.run(
-      `INSERT INTO sent VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET message = excluded.message`,
-      ...[id, message, nowMs],
-    );
-    this.#db.run('DELETE FROM sent WHERE sent_at < ?', nowMs - sentKeptMs);
+    this.#db.run('INSERT OR REPLACE INTO sent VALUES (?, ?, ?)', id, message, nowMs);
+    this.#db.run('DELETE FROM sent WHERE sent_at < ?', nowMs - keptMs);
   }
 
   findSent(id: string): Uint8Array | undefined {
@@ -188,11 +198,7 @@ export class WhatsAppStore {
 
   set(key: string, value: string | null): void {
     if (value === null) this.#db.run('DELETE FROM meta WHERE key = ?', key);
-    else
-      this.#db.run(
-        'INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
-        ...[key, value],
-      );
+    else this.#db.run('INSERT OR REPLACE INTO meta VALUES (?, ?)', key, value);
   }
 
   /** Removes the keys, and overwrites them on the disk. What has arrived stays. */
