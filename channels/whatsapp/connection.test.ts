@@ -53,6 +53,26 @@ describe('reconnecting', () => {
     expect(linked.liveMost).toBe(1);
   });
 
+  test('is not done at once for ever when WhatsApp asks for nothing else', async () => {
+    const linked = await LinkedConnection.start();
+    await linked.server.faults({ loginFailure: 515 });
+    let wait = await linked.next('waiting', () => linked.server.do('endStream', { code: 515 }));
+    const { length } = linked.sockets;
+    expect(length).toBeLessThanOrEqual(5);
+    for (const attempts of [1, 2, 3, 4]) {
+      expect(wait.attempts).toBe(attempts);
+      wait = await passed(linked, wait);
+    }
+    expect(linked.sockets).toHaveLength(length + 4);
+    await linked.server.faults({ loginFailure: null });
+    await linked.next('open', () => linked.clock.advance(wait.untilMs - linked.clock.now()));
+    // A connection that lasted is restarted at once again.
+    linked.clock.advance(minute);
+    const waits = linked.count('waiting');
+    await linked.next('open', () => linked.server.do('endStream', { code: 515 }));
+    expect(linked.count('waiting')).toBe(waits);
+  });
+
   test.each([408, 428, 500, 503] as const)('waits a moment after %d', async (code) => {
     const linked = await LinkedConnection.start();
     const wait = await linked.next('waiting', () => linked.server.do('endStream', { code }));

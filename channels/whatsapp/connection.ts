@@ -46,6 +46,8 @@ const outdatedWaitMs = 60 * minute;
 const openTimeoutMs = minute;
 /** For a file on its way to WhatsApp's hosts. */
 const uploadTimeoutMs = 5 * minute;
+/** In a row; a server that asks for one at every login is waited for like any other. */
+const restartsMax = 3;
 const closeWaitMs = 2 * second;
 /** For the server's word on a message. */
 const ackTimeoutMs = 20 * second;
@@ -76,6 +78,7 @@ export class Connection {
   #socket: WASocket | null = null;
   #version: WAVersion | null = null;
   #attempts = 0;
+  #restarts = 0;
   #openedAtMs = Number.POSITIVE_INFINITY;
   #cancelTimer = () => {};
   readonly #unacknowledged = new Map<string, Deferred<Delivery | Error>>();
@@ -160,6 +163,9 @@ export class Connection {
       const delivery = await answer.promise;
       if (delivery instanceof Error) throw delivery;
       return delivery;
+    } catch (error) {
+      if (!isFinal(error)) throw error;
+      return { kind: 'refused', reason: `WhatsApp refused it (${error.message}).` };
     } finally {
       cancel();
       this.#unacknowledged.delete(id);
@@ -189,11 +195,15 @@ export class Connection {
   async #lost(error: Error | undefined): Promise<void> {
     const code = codeOf(error);
     void this.#drop();
-    if (this.#clock.now() - this.#openedAtMs >= stableMs) this.#attempts = 0;
+    if (this.#clock.now() - this.#openedAtMs >= stableMs) {
+      this.#attempts = 0;
+      this.#restarts = 0;
+    }
     this.#openedAtMs = Number.POSITIVE_INFINITY;
     const end = remedies[code];
     if (end) this.#enter({ kind: 'ended', ...end });
-    else if (code === DisconnectReason.restartRequired) this.start();
+    else if (code === DisconnectReason.restartRequired && this.#restarts++ < restartsMax)
+      this.start();
     else if (code === versionRefused) await this.#renewVersion();
     else this.#wait(error?.message ?? 'the connection was lost', this.#nextWaitMs());
   }
@@ -242,6 +252,12 @@ export class Connection {
     this.#state = state;
     this.#deps.stateChanged(state);
   }
+}
+
+/** Asked for its members, the server says that the group is gone, or that we are not in it. */
+function isFinal(error: unknown): error is Error {
+  if (!(error instanceof Error && 'data' in error)) return false;
+  return [401, 403, 404, 410].includes(Number(error.data));
 }
 
 /** Of a Boom error: the status that Baileys gave it. */
