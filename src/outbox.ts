@@ -74,7 +74,7 @@ export class Outbox {
     for (let failures = 0; !this.#closed; ) {
       const message = findNextPending(this.#deps.store, chatId);
       if (!message) break;
-      failures = (await this.#deliver(message)) ? 0 : failures + 1;
+      failures = (await this.#deliver(message, failures)) ? 0 : failures + 1;
       if (failures > 0) await this.#wait(chatId, failures);
     }
     // At once after the look that found nothing: no flush falls in between.
@@ -82,7 +82,7 @@ export class Outbox {
   }
 
   /** False while the channel is down. */
-  async #deliver(message: OutboundMessage): Promise<boolean> {
+  async #deliver(message: OutboundMessage, failures: number): Promise<boolean> {
     const { store, log, clock, channelOf, delivered, refused } = this.#deps;
     const { chatId, id } = message;
     try {
@@ -95,7 +95,9 @@ export class Outbox {
       delivered(chatId);
       return true;
     } catch (error) {
-      log.debug({ chatId, id, err: error }, 'delivery failed, the message is kept');
+      // Told now and then, ever less often, when it lasts.
+      const level = failures > 2 && Number.isInteger(Math.log2(failures)) ? 'warn' : 'debug';
+      log[level]({ chatId, id, failures, err: error }, 'delivery failed, the message is kept');
       return false;
     }
   }

@@ -69,7 +69,7 @@ export class WhatsAppChannel implements Channel {
       heard: (chat) => this.#watch(chat),
       mayChange: (chat, sender) => this.#isAdmin(chat, sender),
     });
-    this.#unreadable = new Unreadable(clock, (message) => this.#keepUnread(message));
+    this.#unreadable = new Unreadable(clock, (message) => this.#keep(message));
   }
 
   async connect(): Promise<void> {
@@ -183,10 +183,17 @@ export class WhatsAppChannel implements Channel {
     ev.on('connection.update', ({ receivedPendingNotifications }) => {
       if (receivedPendingNotifications) this.#inbox.endHold();
     });
-    ev.on('messages.upsert', ({ messages }) => this.#unreadable.note(messages));
+    ev.on('messages.upsert', ({ messages, requestId }) => {
+      if (!requestId) return this.#unreadable.note(messages);
+      // What came without content, the account's own phone has sent when asked.
+      for (const message of messages) {
+        this.#unreadable.arrived(message.key.id ?? '');
+        this.#keep(message);
+      }
+    });
   }
 
-  #keepUnread(message: WAMessage): void {
+  #keep(message: WAMessage): void {
     if (!this.#isKept(message)) return;
     const bytes = proto.WebMessageInfo.encode(message).finish();
     const receivedAtMs = this.#context.clock.now();
