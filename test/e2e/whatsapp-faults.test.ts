@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { HostProcess } from '../support/host-process.ts';
 import { alice, family, LinkedHost, owner } from '../support/linked-host.ts';
 
 const picture = Buffer.from('a picture that expires').toString('base64');
@@ -135,6 +136,20 @@ describe('where trying again would do harm the host stays up, says so, and keeps
     await host.server.hears(owner.number, { text: 'said meanwhile' });
     await talks(host, 'all is well');
   }
+});
+
+test('piped input is answered, and ends, while WhatsApp is away', async () => {
+  const host = await LinkedHost.start();
+  await host.stop();
+  await host.server.faults({ refusesConnections: true });
+  host.model.on('hello').reply('hello to you');
+  const piped = new HostProcess(host.environment, { input: '/status\nhello\n' });
+  await piped.exited;
+  expect(piped.child.exitCode).toBe(0);
+  expect(piped.output).toMatch(/whatsapp \((connecting|not connected: .*)\).*hello to you/s);
+  await host.server.faults({ refusesConnections: false });
+  await host.run();
+  await host.server.hears(owner.number, { text: 'hello to you' });
 });
 
 describe('a message', () => {

@@ -11,10 +11,10 @@ export class HostProcess {
   output = '';
   readonly #said = new EventEmitter();
 
-  /** A service, or a command: no terminal, no input. `killAt` names a step at which it dies. */
+  /** A service, or a command: no terminal. `killAt` names a step at which it dies. */
   constructor(
     environment: Record<string, string>,
-    { killAt, args = [] }: { killAt?: string; args?: string[] } = {},
+    { killAt, args = [], input }: { killAt?: string; args?: string[]; input?: string } = {},
   ) {
     const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
     this.child = spawn(
@@ -22,9 +22,10 @@ export class HostProcess {
       [...preload, join(projectDir, 'scripts/start.mjs'), ...args],
       {
         env: { PATH: process.env.PATH, ...environment, ...(killAt && { KILL_AT: killAt }) },
-        stdio: ['ignore', 'pipe', 'pipe'],
+        stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       },
     );
+    this.child.stdin?.end(input);
     this.exited = once(this.child, 'exit');
     for (const stream of [this.child.stdout, this.child.stderr])
       stream?.on('data', (bytes) => {
