@@ -2,7 +2,6 @@
  * `npm run link` and `npm run unlink`: joins this machine to a WhatsApp account as a linked
  * device, and takes it out again. A link that was not finished leaves nothing behind.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { WASocket } from 'baileys';
@@ -109,7 +108,6 @@ async function withStores(
   work: (core: Store, store: WhatsAppStore) => Promise<number>,
 ): Promise<number> {
   prepareState(config);
-  mkdirSync(config.storeDir, { recursive: true });
   const core = new Store(join(config.storeDir, 'nanoclaw.db'));
   const socket = await claimSocket(config.socketPath, core).catch((error) => {
     core.close();
@@ -266,10 +264,10 @@ async function findOwner(
     try {
       const number = readNumber(given ?? (await ask('Your own number, with which you write: ')));
       const [found] = (await socket.onWhatsApp(number)) ?? [];
-      if (found?.exists && store.personOf(found.jid) === store.own())
-        throw new UserError(`+${number} is the number that was linked. To share it: --mode shared`);
-      if (found?.exists) return store.personOf(found.jid);
-      throw new UserError(`+${number} is not on WhatsApp.`);
+      if (!found?.exists) throw new UserError(`+${number} is not on WhatsApp.`);
+      const person = store.personOf(found.jid);
+      if (person !== store.own()) return person;
+      throw new UserError(`+${number} is the number that was linked. To share it: --mode shared`);
     } catch (error) {
       if (!(error instanceof UserError) || !process.stdin.isTTY) throw error;
       say(error.message);

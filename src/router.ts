@@ -93,8 +93,8 @@ export async function amend(deps: RouterDependencies, amendment: Amendment): Pro
     const call = { isAddressed: message.wakes, isContext: !message.wakes };
     await receive(deps, [{ ...edited, ...call, text: `[edited] ${text}`, attachments: [] }]);
   } else {
-    const isLate = clock.now() - sentAtMs > deps.limits.staleMessageMs;
-    const calls = !isLate && isCall(deps, { senderId: message.senderId, text }, group);
+    const calls =
+      !isLate(deps, sentAtMs) && isCall(deps, { senderId: message.senderId, text }, group);
     const wakes = message.wakes || calls;
     editMessage(store, message.seq, cutText(text, deps.limits.messageTextMax), wakes);
     if (wakes) deps.wake(group.folder);
@@ -115,6 +115,11 @@ function mayTrigger({ senderId }: Caller, { isMain, triggeredBy }: Group): boole
   return isMain || triggeredBy === null || triggeredBy.includes(senderId);
 }
 
+/** Too late for an answer. */
+function isLate({ clock, limits }: RouterDependencies, sentAtMs: number): boolean {
+  return clock.now() - sentAtMs > limits.staleMessageMs;
+}
+
 function tellStale({ limits, tellOwner }: RouterDependencies, arrivals: Arrival[]): void {
   const stale = arrivals.filter(({ isStale }) => isStale);
   for (const group of new Set(stale.map(({ group }) => group))) {
@@ -130,8 +135,8 @@ async function prepare(
   message: InboundMessage,
   group: Group,
 ): Promise<Arrival> {
-  const { limits, clock } = deps;
-  const isStale = clock.now() - message.sentAtMs > limits.staleMessageMs;
+  const { limits } = deps;
+  const isStale = isLate(deps, message.sentAtMs);
   const isMute = isStale || message.isContext || !mayTrigger(message, group);
   const command = isMute ? undefined : deps.findCommand(message.text);
   const calls = !command && isCall(deps, message, group);

@@ -37,6 +37,8 @@ export class WhatsAppChannel implements Channel {
   readonly #context: ChannelContext;
   readonly #store: WhatsAppStore;
   readonly #addresses: Addresses;
+  /** Stands before what the assistant says from its owner's number. */
+  readonly #signature: string | null;
   readonly #connection: Connection;
   readonly #inbox: Inbox;
   readonly #unreadable: Unreadable;
@@ -52,6 +54,7 @@ export class WhatsAppChannel implements Channel {
     this.#context = context;
     this.#store = new WhatsAppStore(storePath(config));
     const isShared = this.#store.get('mode') === 'shared';
+    this.#signature = isShared ? host.assistantName : null;
     this.#addresses = new Addresses(this.#store, isShared ? 'the owner' : host.assistantName);
     this.#connection = new Connection({
       ...{ store: this.#store, log, clock, webSocketUrl: config.whatsAppUrl },
@@ -124,9 +127,7 @@ export class WhatsAppChannel implements Channel {
 
   #content(message: OutboundMessage, about: WAMessage | null): AnyMessageContent {
     if (message.isReaction && about) return { react: { text: message.text, key: about.key } };
-    const isShared = this.#store.get('mode') === 'shared';
-    const prefix = isShared ? this.#context.host.assistantName : null;
-    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, prefix));
+    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, this.#signature));
     return outgoingContent(message, text, jids);
   }
 
@@ -162,6 +163,7 @@ export class WhatsAppChannel implements Channel {
     const { host, clock } = this.#context;
     const chat = this.#addresses.chatOf(message);
     if (host.listRegistered().includes(chatIdOf(chat))) {
+      // Learned now: the stored message keeps only one address of its sender.
       this.#addresses.senderOf(message);
       return !this.#store.isOwn(message.key.id ?? '');
     }

@@ -210,11 +210,10 @@ export class Connection {
 
   /** The version that WhatsApp's own page names now; once that is refused too, an update must come. */
   async #renewVersion(): Promise<void> {
-    if (this.#version) return this.#wait('this version is refused: update me', outdatedWaitMs);
-    const { version, isLatest } = await fetchLatestWaWebVersion();
+    const latest = this.#version ? undefined : await fetchLatestWaWebVersion();
     if (this.#state.kind === 'ended') return;
-    if (!isLatest) return this.#wait('this version is refused: update me', outdatedWaitMs);
-    this.#version = version;
+    if (!latest?.isLatest) return this.#wait('this version is refused: update me', outdatedWaitMs);
+    this.#version = latest.version;
     this.start();
   }
 

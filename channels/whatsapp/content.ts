@@ -60,6 +60,16 @@ const deeds: { [Type in keyof Content]?: string } = {
   secretEncryptedMessage: '[changed a message in a way that only the phone shows]',
 };
 
+/** The fields that hold a file, what it is for the host, and its type where none is given. */
+const fileFields = [
+  ['imageMessage', 'image', 'image/jpeg'],
+  ['stickerMessage', 'image', 'image/webp'],
+  ['videoMessage', 'video', 'video/mp4'],
+  ['ptvMessage', 'video', 'video/mp4'],
+  ['audioMessage', 'audio', 'audio/ogg'],
+  ['documentMessage', 'document', 'application/octet-stream'],
+] as const;
+
 /** `message` as decoded from its bytes. */
 export function readMessage(message: WAMessage, names: Names): Incoming {
   const id = message.key.id ?? '';
@@ -100,16 +110,8 @@ function deedOf(content: Content): string | undefined {
   return type && deeds[type];
 }
 
-function plain(id: string, text: string, more: { isContext?: boolean } = {}) {
-  return {
-    kind: 'message' as const,
-    id,
-    text,
-    quote: null,
-    media: null,
-    isContext: false,
-    ...more,
-  };
+function plain(id: string, text: string) {
+  return { kind: 'message' as const, id, text, quote: null, media: null, isContext: false };
 }
 
 function readChange(id: string, change: proto.Message.IProtocolMessage, names: Names): Incoming {
@@ -221,22 +223,22 @@ function placeholderFor(content: Content): string {
 }
 
 function mediaOf(content: Content, id: string): MediaPart | null {
-  const { imageMessage, videoMessage, ptvMessage, audioMessage, documentMessage, stickerMessage } =
-    content;
-  const part = (kind: MediaPart['kind'], mime: string, name?: string | null): MediaPart => ({
-    kind,
-    mime: mime.slice(0, nameMax),
-    // The end holds the extension.
-    name: name?.slice(-nameMax) || `${kind}-${id.slice(-8)}.${mimes.getExtension(mime) ?? 'bin'}`,
-  });
-  if (imageMessage) return part('image', imageMessage.mimetype || 'image/jpeg');
-  if (stickerMessage) return part('image', stickerMessage.mimetype || 'image/webp');
-  const video = videoMessage ?? ptvMessage;
-  if (video) return part('video', video.mimetype || 'video/mp4');
-  if (audioMessage) return part('audio', audioMessage.mimetype || 'audio/ogg');
-  if (!documentMessage) return null;
-  const { mimetype, fileName, title } = documentMessage;
-  return part('document', mimetype || 'application/octet-stream', fileName || title);
+  const found = fileOf(content);
+  if (!found) return null;
+  const { kind, mime } = found;
+  const { fileName, title } = (kind === 'document' && content.documentMessage) || {};
+  // The end holds the extension.
+  const given = (fileName || title)?.slice(-nameMax);
+  const name = given || `${kind}-${id.slice(-8)}.${mimes.getExtension(mime) ?? 'bin'}`;
+  return { kind, name, mime: mime.slice(0, nameMax) };
+}
+
+function fileOf(content: Content) {
+  for (const [field, kind, usualMime] of fileFields) {
+    const file = content[field];
+    if (file) return { file, kind, mime: file.mimetype || usualMime };
+  }
+  return null;
 }
 
 function contextOf(content: Content): ContextInfo | null {
@@ -272,14 +274,6 @@ export function mediaSource({ message }: WAMessage): {
   directPath: string;
   mediaKey: Uint8Array | null;
 } {
-  const content = unwrap(message) ?? {};
-  const media =
-    content.imageMessage ??
-    content.videoMessage ??
-    content.ptvMessage ??
-    content.audioMessage ??
-    content.documentMessage ??
-    content.stickerMessage;
-  const { url, directPath, mediaKey } = media ?? {};
+  const { url, directPath, mediaKey } = fileOf(unwrap(message) ?? {})?.file ?? {};
   return { url: url ?? '', directPath: directPath ?? '', mediaKey: mediaKey ?? null };
 }

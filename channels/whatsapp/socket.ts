@@ -3,6 +3,7 @@
  * is wrong in Baileys 7.0.0-rc14 and when it can go. Knows nothing of reconnecting.
  */
 import {
+  type AuthenticationState,
   addTransactionCapability,
   type BinaryNode,
   Browsers,
@@ -84,7 +85,7 @@ export function openSocket(deps: SocketDependencies): WASocket {
       group.catch(() => groups.delete(jid));
       return group;
     },
-    makeSignalRepository: journallingRepository(deps, auth.creds, stanzas),
+    makeSignalRepository: journallingRepository(deps, auth, stanzas),
   });
   // Before Baileys' own listener, which decrypts.
   socket.ws.prependListener('CB:message', (stanza: BinaryNode) => {
@@ -117,12 +118,11 @@ type MakeRepository = SocketConfig['makeSignalRepository'];
  */
 function journallingRepository(
   deps: SocketDependencies,
-  creds: { me?: { id: string; lid?: string } },
+  { creds, keys: { get, set } }: AuthenticationState,
   stanzas: WeakMap<object, BinaryNode>,
 ): MakeRepository {
   const { store } = deps;
   return (signalAuth, logger, numberToLid) => {
-    const { get, set } = openAuth(store).keys;
     const strictSet: typeof set = async (changes) => {
       try {
         await set(changes);

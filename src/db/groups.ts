@@ -21,18 +21,15 @@ export interface Chat {
   lastMessageAtMs: number;
 }
 
+const selectChats = 'SELECT id, name, last_message_at AS lastMessageAtMs FROM chats';
+
 /** Those with the latest messages. */
 export function listChats(store: Store, most: number): Chat[] {
-  return store.all(
-    `SELECT id, name, last_message_at AS lastMessageAtMs FROM chats
-     ORDER BY last_message_at DESC LIMIT ?`,
-    most,
-  );
+  return store.all(`${selectChats} ORDER BY last_message_at DESC LIMIT ?`, most);
 }
 
 export function findChat(store: Store, chatId: ChatId): Chat | undefined {
-  const sql = 'SELECT id, name, last_message_at AS lastMessageAtMs FROM chats WHERE id = ?';
-  return store.get(sql, chatId);
+  return store.get(`${selectChats} WHERE id = ?`, chatId);
 }
 
 export function listGroups(store: Store): Group[] {
