@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { saveGroup } from '../src/db/groups.ts';
 import { Store } from '../src/db.ts';
-import { HostProcess } from '../test/support/host-process.ts';
+import { linkByCode } from '../test/support/pairing-code.ts';
 import { WhatsAppServer } from '../test/whatsapp-server/client.ts';
 import { MeasuredHost } from './host-process.ts';
 
@@ -39,7 +39,9 @@ export class LinkedHost {
     mkdirSync(homeDir);
     const server = await startServer(writers.talking + writers.asking);
     const environment = server.environment;
-    await link(server, { ...environment, NANOCLAW_HOME: homeDir });
+    const who = ['--mode', 'own', '--owner', `+${owner.number}`];
+    const linking = { ...environment, NANOCLAW_HOME: homeDir };
+    await linkByCode(linking, server, account.number, who);
     openChats(homeDir, writers);
     const { logins } = await server.do('state', {});
     const host = await MeasuredHost.start(homeDir, modelUrl, environment);
@@ -73,16 +75,6 @@ export async function startServer(writers: number): Promise<WhatsAppServer> {
 export function writer(index: number) {
   const digits = String(index).padStart(4, '0');
   return { number: `1555222${digits}`, lid: `90000000001${digits}`, name: `Writer ${index}` };
-}
-
-async function link(server: WhatsAppServer, environment: Record<string, string>): Promise<void> {
-  const who = ['--mode', 'own', '--owner', `+${owner.number}`];
-  const args = ['link', '--code', `+${account.number}`, ...who];
-  const command = new HostProcess(environment, { args });
-  const [, left = '', right = ''] = await command.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
-  await server.do('enterCode', { code: left + right });
-  await command.exited;
-  if (command.child.exitCode !== 0) throw new Error(`not linked: ${command.output}`);
 }
 
 /** Before the host runs. */

@@ -18,6 +18,7 @@ import { HeldClock } from '../test/support/held-clock.ts';
 import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
 import { defaultLimits, loadConfig } from './config.ts';
 import { listOpenRuns, saveRun } from './db/runs.ts';
+import { mainGroup } from './groups.ts';
 import { OutReader, type Speaker } from './ipc.ts';
 import { type InFile, numberedFileName, type OutFile, protocolFileBytesMax } from './protocol.ts';
 
@@ -38,15 +39,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
     runId,
     agent: {
       id: 'main',
-      group: {
-        folder: 'main',
-        chatId: 'terminal:main',
-        name: 'main',
-        isMain: true,
-        requiresTrigger: false,
-        triggeredBy: null,
-        uid: 0,
-      },
+      group: { ...mainGroup, uid: 0 },
     },
     send: (file) => void answers.push(file),
     kill: () => {},

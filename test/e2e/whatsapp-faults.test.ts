@@ -6,14 +6,6 @@ import { alice, family, LinkedHost, owner } from '../support/linked-host.ts';
 
 const picture = Buffer.from('a picture that expires').toString('base64');
 
-/** Nothing is lost: what is said from now on is answered, once. */
-async function talks(host: LinkedHost, words: string): Promise<void> {
-  host.model.on(words).reply(`answer to ${words}`);
-  await host.server.say(owner.number, words);
-  const { deliveries } = await host.server.hears(owner.number, { text: `answer to ${words}` });
-  expect(deliveries).toBe(1);
-}
-
 async function status(host: LinkedHost): Promise<string> {
   const terminal = await host.attach();
   await terminal.say('/status');
@@ -29,7 +21,7 @@ describe('a connection that breaks comes back by itself', () => {
     const { logins } = await host.server.do('state', {});
     await host.server.do('endStream', { code });
     await host.server.waitState({ isReady: true, minLogins: logins + 1 });
-    await talks(host, 'hello');
+    await host.talks('hello');
   });
 
   test('after the network is cut, with what came meanwhile answered in order, in one turn', async () => {
@@ -134,7 +126,7 @@ describe('where trying again would do harm the host stays up, says so, and keeps
     await mend();
     await host.run();
     await host.server.hears(owner.number, { text: 'said meanwhile' });
-    await talks(host, 'all is well');
+    await host.talks('all is well');
   }
 });
 
@@ -162,14 +154,14 @@ describe('a message', () => {
     expect(told.text).toMatch(/A message to whatsapp:.*@g.us was refused: .*error 463/);
     const heard = await host.server.do('heard', { by: alice.number });
     expect(heard.filter(({ text }) => text.includes('refused words'))).toEqual([]);
-    await talks(host, 'and now?');
+    await host.talks('and now?');
   });
 
   test('that comes twice is answered once', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ duplicates: 1 });
-    await talks(host, 'only once');
-    await talks(host, 'next');
+    await host.talks('only once');
+    await host.talks('next');
     expect(host.rows('SELECT text FROM messages ORDER BY seq')).toEqual([
       { text: 'only once' },
       { text: 'next' },
@@ -178,7 +170,7 @@ describe('a message', () => {
 
   test('that cannot be decrypted is asked for again', async () => {
     const host = await LinkedHost.start();
-    await talks(host, 'hello');
+    await host.talks('hello');
     host.model.on('garbled').reply('understood');
     const content = { kind: 'text', text: 'garbled' } as const;
     await host.server.do('send', { by: owner.number, content, isCorrupt: true });
@@ -201,7 +193,7 @@ describe('a message', () => {
   test('is answered under a clock that is two days off', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ clockSkewSeconds: -2 * 24 * 3600 });
-    await talks(host, 'what time is it');
+    await host.talks('what time is it');
   });
 
   test('that waited at the server for more than half a day becomes context, and the owner is told', async () => {
@@ -220,7 +212,7 @@ describe('a message', () => {
 
 test('while the disk is full a message stays at the server', async () => {
   const host = await LinkedHost.start();
-  await talks(host, 'hello');
+  await host.talks('hello');
   host.onWhatsAppStore(
     `CREATE TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
   );
@@ -259,18 +251,18 @@ describe('a file', () => {
     });
     const { text } = await host.server.hears(owner.number);
     expect(text).toMatch(/\[document x.txt is missing: .*\]/);
-    await talks(host, 'go on');
+    await host.talks('go on');
   });
 });
 
 test('no key of the linked device stands in any log or output', async () => {
   const host = await LinkedHost.start({ withGroup: true });
-  await talks(host, 'hello');
+  await host.talks('hello');
   await host.server.faults({ duplicates: 2 });
   await host.server.sayInGroup(alice.number, family, 'hello all');
   const content = { kind: 'text', text: 'garbled' } as const;
   await host.server.do('send', { by: owner.number, content, isCorrupt: true });
-  await talks(host, 'go on');
+  await host.talks('go on');
   await host.stop();
   const dir = join(host.home, 'data', 'logs');
   const logs = readdirSync(dir).map((name) => readFileSync(join(dir, name), 'utf8'));

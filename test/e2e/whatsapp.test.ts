@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import type jsQr from 'jsqr';
 import { describe, expect, test } from 'vitest';
 import { alice, assistant, bob, family, LinkedHost, owner } from '../support/linked-host.ts';
+import { enterShownCode } from '../support/pairing-code.ts';
 import type { Content } from '../whatsapp-server/contents.ts';
 
 const pixel =
@@ -19,9 +20,7 @@ describe('linking', () => {
     await link.exited;
     expect(link.child.exitCode).toBe(0);
     await host.run();
-    host.model.on('hello').reply('Hello.');
-    await host.server.say(owner.number, 'hello');
-    await host.server.hears(owner.number, { text: 'Hello' });
+    await host.talks('hello');
   });
 
   test('says what is wrong with a number, and what is missing without a terminal', async () => {
@@ -43,8 +42,7 @@ describe('linking', () => {
     const host = await LinkedHost.prepare();
     const options = ['--mode', 'own', '--owner', '+15559999999'];
     const link = host.command('link', '--code', `+${assistant.number}`, ...options);
-    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
-    await host.server.do('enterCode', { code: left + right });
+    await enterShownCode(link, host.server);
     await link.exited;
     expect(link.output).toMatch(/\+15559999999 is not on WhatsApp/);
     await host.server.waitState({ isLinked: false });
@@ -54,8 +52,7 @@ describe('linking', () => {
     const host = await LinkedHost.prepare();
     const owner = ['--mode', 'own', '--owner', `+${assistant.number}`];
     const link = host.command('link', '--code', `+${assistant.number}`, ...owner);
-    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
-    await host.server.do('enterCode', { code: left + right });
+    await enterShownCode(link, host.server);
     await link.exited;
     expect(link.output).toMatch(/is the number that was linked/);
     await host.server.waitState({ isLinked: false });
@@ -65,8 +62,7 @@ describe('linking', () => {
     const host = await LinkedHost.prepare();
     const args = ['link', '--code', `+${assistant.number}`, '--mode', 'shared'];
     const link = host.command(...args);
-    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
-    await host.server.do('enterCode', { code: left + right });
+    await enterShownCode(link, host.server);
     await host.server.waitState({ isLinked: true, isConnected: false });
     await link.kill();
     const unlink = host.command('unlink');
@@ -77,9 +73,7 @@ describe('linking', () => {
 
   test('twice is refused, beside a host as well; unlink takes the keys and leaves the rest', async () => {
     const host = await LinkedHost.start();
-    host.model.on('hello').reply('Hello.');
-    await host.server.say(owner.number, 'hello');
-    await host.server.hears(owner.number);
+    await host.talks('hello');
     const beside = host.command('unlink');
     await beside.exited;
     expect(beside.output).toMatch(/already runs/);
@@ -94,9 +88,7 @@ describe('linking', () => {
     expect(host.rows('SELECT text FROM messages')).toEqual([{ text: 'hello' }]);
     await host.linkByCode();
     await host.run();
-    host.model.on('again').reply('Back.');
-    await host.server.say(owner.number, 'again');
-    await host.server.hears(owner.number, { text: 'Back' });
+    await host.talks('again');
   });
 
   test('leaves the memory of a host without WhatsApp alone', async () => {
@@ -159,9 +151,7 @@ describe('in the direct chat', () => {
   test('an owner whose typing is seen before their first message is known all the same', async () => {
     const host = await LinkedHost.start();
     await host.server.do('type', { by: owner.number });
-    host.model.on('hello').reply('Hello.');
-    await host.server.say(owner.number, 'hello');
-    await host.server.hears(owner.number, { text: 'Hello' });
+    await host.talks('hello');
   });
 
   test('an image reaches the model, and a file and an image come back', async () => {

@@ -6,12 +6,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { WhatsAppServer } from '../whatsapp-server/client.ts';
 import { HostProcess } from './host-process.ts';
+import { linkByCode } from './pairing-code.ts';
 import { TestTerminal } from './terminal.ts';
 
 export const assistant = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
@@ -81,11 +82,8 @@ export class LinkedHost {
 
   async linkByCode(mode: 'own' | 'shared' = 'own'): Promise<void> {
     const who = mode === 'own' ? ['--owner', `+${owner.number}`] : [];
-    const link = this.command('link', '--code', `+${assistant.number}`, '--mode', mode, ...who);
-    const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
-    await this.server.do('enterCode', { code: left + right });
-    await link.exited;
-    if (link.child.exitCode !== 0) throw new Error(`not linked: ${link.output}`);
+    const { environment, server } = this;
+    await linkByCode(environment, server, assistant.number, ['--mode', mode, ...who]);
   }
 
   /** Starts the host; resolves when it is connected, unless it is to die at a step. */
@@ -122,6 +120,14 @@ export class LinkedHost {
       .thenReply((result) => `I did: ${result}`);
     await this.server.say(owner.number, 'register the family, please');
     await this.server.hears(owner.number, { text: '^I did: Registered' });
+  }
+
+  /** Nothing is lost: what the owner says now is answered, once. */
+  async talks(words: string): Promise<void> {
+    this.model.on(words).reply(`answer to ${words}`);
+    await this.server.say(owner.number, words);
+    const answer = await this.server.hears(owner.number, { text: `answer to ${words}` });
+    expect(answer.deliveries).toBe(1);
   }
 
   attach(group = 'main'): Promise<TestTerminal> {
