@@ -36,7 +36,7 @@ const migrations = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX sent_by_time ON sent (sent_at);
 
-  -- the addresses of one account lead to one person, which never changes
+  -- the addresses of one account lead to one person
   CREATE TABLE people (
     jid TEXT PRIMARY KEY,
     person TEXT NOT NULL
