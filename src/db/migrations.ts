@@ -95,4 +95,36 @@ export const migrations: readonly string[] = [
   ALTER TABLE outbox ADD COLUMN about TEXT;
   ALTER TABLE outbox ADD COLUMN is_reaction INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- Of groups that have left the default. hosts: a JSON list
+  CREATE TABLE web_policies (
+    folder TEXT PRIMARY KEY,
+    mode TEXT NOT NULL CHECK (mode IN ('open', 'listed', 'none')),
+    hosts TEXT NOT NULL
+  ) STRICT;
+
+  -- What agents reached outside. day: the host's own date; turn_id 0: outside of any turn
+  CREATE TABLE ledger (
+    day TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    turn_id INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    allowed INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    bytes_up INTEGER NOT NULL,
+    bytes_down INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    PRIMARY KEY (day, folder, turn_id, host, allowed)
+  ) STRICT;
+
+  -- Folders of the host that the owner has granted; name: below /workspace/extra
+  CREATE TABLE extra_mounts (
+    folder TEXT NOT NULL,
+    name TEXT NOT NULL,
+    source TEXT NOT NULL,
+    read_only INTEGER NOT NULL,
+    PRIMARY KEY (folder, name)
+  ) STRICT;
+  `,
 ];
