@@ -29,6 +29,8 @@ const sharedPaths = [
   ...['/etc/ld.so.cache', '/etc/alternatives', '/etc/localtime', '/etc/ssl/certs'],
   ...['/etc/ca-certificates', '/etc/pki/ca-trust/extracted', '/etc/pki/tls/certs'],
 ];
+/** Of the kernel, which has them for all: writing them is not for agents. */
+const kernelSettings = ['/proc/sys', '/proc/pressure'];
 /** Settings of the host's own programs, such as an npmrc with a token. */
 const maskedPaths = ['/usr/local/etc'];
 
@@ -136,7 +138,8 @@ function sealedArguments(host: BubblewrapHost, spec: ContainerSpec, mounts: Moun
     ...['--new-session', '--hostname', 'nanoclaw', '--clearenv'],
     ...env.flatMap(([name, value]) => ['--setenv', name, value]),
     ...host.system,
-    ...['--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys', '--dev', '/dev'],
+    ...['--proc', '/proc', '--dev', '/dev'],
+    ...kernelSettings.flatMap((path) => ['--ro-bind-try', path, path]),
     ...['--size', String(spec.limits.shmBytesMax), '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
     ...['--size', String(spec.limits.tmpBytesMax), '--tmpfs', '/tmp'],
     ...mounts.flatMap(bind),

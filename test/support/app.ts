@@ -19,6 +19,8 @@ export interface AppOptions {
   home?: string;
   model?: ScriptedModel;
   environment?: Record<string, string>;
+  /** What cleans up when it is over; by default the end of the test in which it starts. */
+  atEnd?: (clean: () => Promise<void>) => void;
 }
 
 export class App {
@@ -45,7 +47,7 @@ export class App {
     };
     const config = loadConfig(environment, dirname(dirname(import.meta.dirname)));
     const app = new App(config, model, { ...defaultLimits, ...options.limits });
-    onTestFinished(async () => {
+    (options.atEnd ?? onTestFinished)(async () => {
       await app.stop();
       await model.close();
       rmSync(home, { recursive: true, force: true, maxRetries: 5 });

@@ -1,0 +1,84 @@
+/**
+ * Runs checks: the scripted model makes the real agent of a real host run each program in its
+ * container, in one turn per group. Each check is a test of its own, and a row of the report.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { toolUse } from '../../demo/messages-server.ts';
+import { App, type AppOptions } from '../support/app.ts';
+import {
+  type Check,
+  commandFor,
+  type Evidence,
+  judge,
+  sentenceFor,
+  type Verdict,
+} from './check.ts';
+import { appendVerdicts } from './report.ts';
+import { World } from './world.ts';
+
+const suiteTimeoutMs = 300_000;
+
+/** Runs all checks in one host, then makes each a test named by its sentence. */
+export function hostileSuite(title: string, checks: Check[], options: AppOptions = {}): void {
+  describe(title, () => {
+    const found = new Map<string, Verdict>();
+
+    beforeAll(async () => {
+      const cleanups: (() => Promise<void>)[] = [];
+      const world = await World.create();
+      const app = await App.start({ ...options, atEnd: (clean) => cleanups.push(clean) });
+      try {
+        await world.plantIn(app);
+        const parties = {
+          mallory: checks.filter(({ inMain }) => !inMain),
+          main: checks.filter(({ inMain }) => inMain),
+        };
+        const verdicts: Verdict[] = [];
+        for (const [group, theirs] of Object.entries(parties))
+          verdicts.push(...(await attack(app, world, group, theirs)));
+        for (const verdict of verdicts) found.set(verdict.check.id, verdict);
+      } finally {
+        for (const clean of cleanups) await clean();
+        await world.remove();
+      }
+    }, suiteTimeoutMs);
+
+    test.each(checks.map((check) => [check.says, check] as const))(
+      'an agent cannot %s',
+      (_, check) => {
+        const verdict = found.get(check.id);
+        if (!verdict) throw new Error('it was not run');
+        const { evidence, isHeld } = verdict;
+        expect(evidence, 'the program did not end by itself').toMatchObject({ finished: true });
+        if (!isHeld && sentenceFor(check) === undefined) expect.fail(describeEvidence(evidence));
+      },
+    );
+
+    afterAll(() => appendVerdicts([...found.values()]));
+  });
+}
+
+function describeEvidence({ output, breaches }: Evidence): string {
+  return [...breaches.map((breach) => `the host saw: ${breach}`), output].join('\n');
+}
+
+/** One turn of one group's agent, in which it runs one program after the other. */
+async function attack(app: App, world: World, group: string, checks: Check[]): Promise<Verdict[]> {
+  if (checks.length === 0) return [];
+  const verdicts: Verdict[] = [];
+  const signal = `attack from ${group}`;
+  const script = app.model.on(signal);
+  for (const [index, check] of [...checks, undefined].entries())
+    script.answer(async ({ toolResults }) => {
+      const before = checks[index - 1];
+      if (before) verdicts.push(judge(before, toolResults.at(-1) ?? '', await world.take(), world));
+      if (!check) return { kind: 'text', text: 'that was all' };
+      const command = commandFor(check, world.facts);
+      return { kind: 'blocks', blocks: [toolUse('Bash', { command })] };
+    });
+  const person = await app.attach(group, 'Mallory');
+  await person.say(`@Andy ${signal}`);
+  await person.until(() => person.delivered[0], 'the last program', suiteTimeoutMs);
+  person.leave();
+  return verdicts;
+}
