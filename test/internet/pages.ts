@@ -1,0 +1,71 @@
+/** What hosts of the test internet answer: pages, files, redirects, much, later or never. */
+import { createReadStream, statSync } from 'node:fs';
+import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+
+export function page(text: string, contentType = 'text/plain'): RequestListener {
+  return (_, response) => {
+    const length = Buffer.byteLength(text);
+    response.writeHead(200, { 'content-type': contentType, 'content-length': length }).end(text);
+  };
+}
+
+/** Sends whoever asks elsewhere, be it to http://169.254.169.254/. */
+export function redirect(location: string, status = 302): RequestListener {
+  return (_, response) => {
+    response.writeHead(status, { location }).end();
+  };
+}
+
+/** So many zeros, made as they are taken; whoever asks may leave early. */
+export function zeros(bytes: number): RequestListener {
+  return async (_, response) => {
+    response.writeHead(200, { 'content-length': bytes });
+    await pipeline(Readable.from(chunks(bytes)), response).catch(() => {});
+  };
+}
+
+function* chunks(bytes: number): Generator<Buffer> {
+  const full = Buffer.alloc(65_536);
+  for (let left = bytes; left > 0; left -= full.length) yield full.subarray(0, left);
+}
+
+/** Takes what is sent, all of it, and says how many bytes it was. */
+export function sink(): RequestListener {
+  return async (request, response) => {
+    let bytes = 0;
+    try {
+      for await (const chunk of request) bytes += chunk.length;
+      response.end(`${bytes} bytes\n`);
+    } catch {
+      // whoever sent it left before the end
+    }
+  };
+}
+
+/** Sends the head at once, and the rest when it is there: a slow answer. */
+export function slow(until: Promise<string>): RequestListener {
+  return async (_, response) => {
+    response.writeHead(200).flushHeaders();
+    response.end(await until);
+  };
+}
+
+/** Takes the request, and never answers. */
+export function silence(): RequestListener {
+  return () => {};
+}
+
+/** The files of a folder, for a site's `/folder/*`; `under` is that folder, such as `/files`. */
+export function files(folder: string, under = ''): RequestListener {
+  return (request, response) => {
+    const path = new URL(request.url ?? '/', 'http://host').pathname.slice(under.length);
+    const file = join(folder, decodeURIComponent(path));
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (!found?.isFile()) return void response.writeHead(404).end('nothing here\n');
+    response.writeHead(200, { 'content-length': found.size });
+    createReadStream(file).pipe(response);
+  };
+}
