@@ -20,6 +20,13 @@ export function countTests(report, exitCode) {
   return counts;
 }
 
+/** How many were skipped of those whose `meta.needs` is `need`. */
+export function countSkippedFor(need, report) {
+  return (report?.testResults ?? [])
+    .flatMap((file) => file.assertionResults)
+    .filter(({ status, meta }) => status === 'skipped' && meta?.needs === need).length;
+}
+
 /** `12 passed, 0 failed`, with the skipped ones where there are any. */
 export function describeCounts({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;

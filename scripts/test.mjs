@@ -8,22 +8,32 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countTests, describeCounts } from './counts.mjs';
+import { countSkippedFor, countTests, describeCounts } from './counts.mjs';
+import { ensureIp, internetComplaint } from './own-internet.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
 await command(async () => {
   await prepare();
+  await ensureIp();
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-test-'));
   const reportFile = join(dir, 'report.json');
   try {
     const code = await runVitest(reportFile, process.argv.slice(2));
-    const counts = countTests(readReport(reportFile), code);
+    const report = readReport(reportFile);
+    const counts = countTests(report, code);
+    await tellOfSkipped(countSkippedFor('internet', report));
     console.log(describeCounts(counts));
     return code || (counts.failed > 0 ? 1 : 0);
   } finally {
     rmSync(dir, { recursive: true });
   }
 });
+
+async function tellOfSkipped(count) {
+  if (count === 0) return;
+  const reason = await internetComplaint();
+  console.log(`${count} skipped for want of an internet of their own: ${reason}`);
+}
 
 async function runVitest(reportFile, args) {
   const vitest = join(projectDir, 'node_modules', 'vitest', 'vitest.mjs');

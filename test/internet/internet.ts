@@ -21,7 +21,7 @@ declare module 'vitest' {
 /** For `test(name, needsInternet, ...)` and `describe`: skipped where no namespace can be had. */
 export const needsInternet = {
   skip: process.env.NANOCLAW_TEST_INTERNET === undefined,
-  meta: { needs: 'an internet of its own' },
+  meta: { needs: 'internet' },
 };
 
 export interface HostOptions {

@@ -1,0 +1,47 @@
+/**
+ * Whether tests can have an internet of their own, which own-internet.sh gives a process, and what
+ * that needs. Where it cannot be had the tests run without, and those that need it are skipped and
+ * told. Never touches the machine's own network.
+ */
+import { join } from 'node:path';
+import { run, say } from './run.mjs';
+import { findProgram } from './runtime.mjs';
+
+/** Starts node, that of NANOCLAW_TEST_NODE, in a network namespace. */
+export const launcher = join(import.meta.dirname, 'own-internet.sh');
+const probeTimeoutMs = 15_000;
+const aptTimeoutMs = 10 * 60_000;
+
+/** Listens on two such addresses, on a port that is root's elsewhere. */
+const probe = `
+  for (const address of ['11.0.0.1', '2600:11::1'])
+    require('net').createServer().listen(80, address, function () { this.close(); });`;
+
+/** Installs `ip`, which the slimmest images lack, where that needs nobody's leave. */
+export async function ensureIp() {
+  if (process.platform !== 'linux' || findProgram('ip')) return;
+  if (process.getuid() !== 0 || !findProgram('apt-get')) return;
+  say('installing iproute2, for tests that need an internet of their own (apt-get) ...');
+  const apt = (...args) =>
+    run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
+      env: { DEBIAN_FRONTEND: 'noninteractive' },
+      timeoutMs: aptTimeoutMs,
+    });
+  const install = () => apt('install', '-y', '--no-install-recommends', 'iproute2');
+  const first = await install();
+  if (first.code !== 0 && (await apt('update')).code === 0) await install();
+}
+
+/** Why tests cannot have an internet of their own here; undefined when they can. */
+export async function internetComplaint(
+  platform = process.platform,
+  searchPath = process.env.PATH,
+) {
+  if (platform !== 'linux') return 'only Linux has network namespaces';
+  if (!findProgram('ip', searchPath)) return 'ip is missing (the package iproute2)';
+  const { code, output } = await run(launcher, ['-e', probe], {
+    env: { NANOCLAW_TEST_NODE: process.execPath, PATH: searchPath },
+    timeoutMs: probeTimeoutMs,
+  });
+  return code === 0 ? undefined : output.split('\n').at(-1);
+}
