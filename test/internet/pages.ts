@@ -6,9 +6,13 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 export function page(text: string, contentType = 'text/plain'): RequestListener {
+  return bytes(Buffer.from(text), contentType);
+}
+
+export function bytes(content: Buffer, contentType = 'application/octet-stream'): RequestListener {
+  const headers = { 'content-type': contentType, 'content-length': content.length };
   return (_, response) => {
-    const length = Buffer.byteLength(text);
-    response.writeHead(200, { 'content-type': contentType, 'content-length': length }).end(text);
+    response.writeHead(200, headers).end(content);
   };
 }
 

@@ -60,10 +60,15 @@ export class WebHost {
       };
     const inTls = createServer(seen('https'));
     this.#plain = createServer(seen('http'));
-    this.#secure = createTlsServer(credentials, (socket) => inTls.emit('connection', socket));
+    this.#secure = createTlsServer(credentials, (socket) => {
+      // No farewell of TLS to who has left: it would be counted, and may reach nobody.
+      socket.once('end', () => socket.destroy());
+      inTls.emit('connection', socket);
+    });
     this.#secure.on('tlsClientError', () => {}); // who connects may well not trust us
   }
 
+  /** So far. */
   get traffic(): Traffic {
     const sum = (bytes: (socket: Socket) => number) =>
       this.#sockets.reduce((total, socket) => total + bytes(socket), 0);
@@ -73,6 +78,13 @@ export class WebHost {
       bytesUp: sum((socket) => socket.bytesRead),
       bytesDown: sum((socket) => socket.bytesWritten),
     };
+  }
+
+  /** The traffic when no connection is open any more; until then bytes may be on their way. */
+  async settledTraffic(): Promise<Traffic> {
+    const open = this.#sockets.filter((socket) => !socket.closed);
+    await Promise.all(open.map((socket) => new Promise((close) => socket.once('close', close))));
+    return this.traffic;
   }
 
   async start(otherPorts: number[]): Promise<void> {
