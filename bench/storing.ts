@@ -129,6 +129,12 @@ function openRouter(base: Base): RouterDependencies {
     settled: never,
   });
   const { assistantName } = base.config;
-  const findCommand = createCommands({ assistantName, turns, queue, describeHost: never });
+  const findCommand = createCommands({
+    assistantName,
+    turns,
+    queue,
+    describeHost: never,
+    more: [],
+  });
   return { ...base, outbox, findCommand, wake: never, tellOwner: never };
 }

@@ -1,6 +1,6 @@
 /**
- * Bundles the two programs into dist/: the host, and what runs inside the containers; beside
- * them lies the containers' system call filter.
+ * Bundles the programs into dist/: the host, and what runs inside the containers; beside them
+ * lies the containers' system call filter.
  * Rebuilds only when a source changed; writes each file whole, so that a start beside it
  * never reads half a file. It checks no types: that is `npm run check`.
  */
@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { seccompFilter } from './seccomp.mjs';
 
-const sources = ['src', 'container', 'channels', 'runtimes', 'cli', 'demo'];
+const sources = ['src', 'container', 'channels', 'runtimes', 'egress', 'cli', 'demo'];
 const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
 const stampFile = 'sources.sha256';
 
@@ -41,10 +41,23 @@ const agentRunner = {
   },
 };
 
+/** What Node programs of the agent load first; `--require` takes CommonJS. */
+const nodeProxy = {
+  entryPoints: ['container/node-proxy.ts'],
+  outfile: 'dist/node-proxy.cjs',
+  format: 'cjs',
+  minify: true,
+  sourcemap: false,
+};
+
 /** Whether dist/ was made from the sources as they are now. Takes a few milliseconds. */
 export function isBuilt(projectDir) {
   const stamp = join(projectDir, 'dist', stampFile);
-  if (![hostFile, agentRunner.outfile].every((file) => existsSync(join(projectDir, file)))) {
+  if (
+    ![hostFile, agentRunner.outfile, nodeProxy.outfile].every((file) =>
+      existsSync(join(projectDir, file)),
+    )
+  ) {
     return false;
   }
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hashSources(projectDir);
@@ -53,7 +66,7 @@ export function isBuilt(projectDir) {
 /** Builds both programs. Throws esbuild's error, whose message names file and line. */
 export async function build(projectDir) {
   const hash = hashSources(projectDir);
-  const written = await bundle(projectDir, [host, agentRunner]);
+  const written = await bundle(projectDir, [host, agentRunner, nodeProxy]);
   removeOldChunks(join(projectDir, 'dist'), written);
   const filter = seccompFilter(process.arch);
   if (filter) writeWhole(join(projectDir, 'dist/seccomp.bpf'), filter);
@@ -85,13 +98,13 @@ async function bundle(projectDir, programs) {
   try {
     for (const program of programs) {
       const { outputFiles } = await esbuild.build({
-        ...program,
         absWorkingDir: projectDir,
         bundle: true,
         platform: 'node',
         format: 'esm',
         target: 'node20',
         sourcemap: true,
+        ...program,
         write: false,
         logLevel: 'silent',
       });

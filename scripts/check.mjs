@@ -8,10 +8,11 @@ import { listFiles } from './bundle.mjs';
 import { run } from './run.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
-/** The core, and the adapters to messengers and container engines: cl100k tokens. */
+/** The core, the messengers, and the seal (engines and the way out): cl100k tokens. */
 const budgets = [
   { dirs: ['src', 'container'], promised: 40_000, max: 45_000 },
-  { dirs: ['channels', 'runtimes'], promised: 24_000, max: 27_000 },
+  { dirs: ['channels'], promised: 21_000, max: 23_000 },
+  { dirs: ['runtimes', 'egress'], promised: 9_000, max: 11_000 },
 ];
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;

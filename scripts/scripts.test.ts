@@ -255,7 +255,8 @@ function makeProject() {
   cpSync(join(realProject, 'scripts'), join(dir, 'scripts'), { recursive: true });
   writeLocks({}, {});
   symlinkSync(join(realProject, 'node_modules/esbuild'), join(dir, 'node_modules/esbuild'));
-  for (const folder of ['src', 'channels', 'runtimes', 'cli', 'demo']) mkdirSync(join(dir, folder));
+  for (const folder of ['src', 'channels', 'runtimes', 'egress', 'cli', 'demo'])
+    mkdirSync(join(dir, folder));
   mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
   writeFileSync(

@@ -4,7 +4,7 @@
  */
 import type { GroupQueue } from './group-queue.ts';
 import type { Turns } from './turn.ts';
-import type { Group } from './types.ts';
+import { type Group, UserError } from './types.ts';
 
 interface CommandDependencies {
   assistantName: string;
@@ -12,17 +12,37 @@ interface CommandDependencies {
   queue: GroupQueue;
   /** Lines about the whole host: runtime, model, channels. */
   describeHost(): string[];
+  /** Those of other parts. */
+  more: Command[];
+}
+
+export interface Call {
+  group: Group;
+  /** What follows the command's name. */
+  words: string[];
+  /** Of the message to which it is a reply. */
+  quoted: string | undefined;
 }
 
 export interface Command {
   name: string;
+  /** The words that may follow; none unless said. */
+  takes?: string;
   help: string;
-  /** Carries it out in the group and returns the answer. */
-  run(group: Group): string;
+  /** Refused in every other chat. */
+  mainOnly?: boolean;
+  /** Carries it out and returns the answer. Throws UserError. */
+  run(call: Call): string;
 }
 
-/** The command that a message consists of, with or without the assistant's name before it. */
-export type FindCommand = (text: string) => Command | undefined;
+/**
+ * The command that a message consists of, with or without the assistant's name before it; to be
+ * carried out in a group, it returns the answer.
+ */
+export type FindCommand = (message: {
+  text: string;
+  quote?: { text: string };
+}) => ((group: Group) => string) | undefined;
 
 export function createCommands(deps: CommandDependencies): FindCommand {
   const { turns, queue } = deps;
@@ -31,15 +51,17 @@ export function createCommands(deps: CommandDependencies): FindCommand {
     {
       name: '/help',
       help: 'this list',
-      run: () => {
-        const lines = table.map(({ name, help }) => `${name}: ${help}`);
+      run: ({ group }) => {
+        const lines = table
+          .filter(({ mainOnly }) => group.isMain || !mainOnly)
+          .map(({ name, takes, help }) => `${[name, takes].filter(Boolean).join(' ')}: ${help}`);
         return [...lines, 'Anything else goes to the assistant.'].join('\n');
       },
     },
     {
       name: '/stop',
       help: 'stop what the assistant is doing here, at once',
-      run: ({ folder }) => {
+      run: ({ group: { folder } }) => {
         const wasBusy = turns.stop(folder);
         queue.cancel(folder);
         return wasBusy ? 'Stopped.' : 'There is nothing to stop.';
@@ -48,7 +70,7 @@ export function createCommands(deps: CommandDependencies): FindCommand {
     {
       name: '/new',
       help: 'start a fresh conversation; notes and files are kept',
-      run: ({ folder }) => {
+      run: ({ group: { folder } }) => {
         turns.renew(folder);
         queue.cancel(folder);
         return 'A fresh conversation. My notes and files are kept.';
@@ -57,7 +79,7 @@ export function createCommands(deps: CommandDependencies): FindCommand {
     {
       name: '/status',
       help: 'what runs, and on what',
-      run: ({ folder }) => {
+      run: ({ group: { folder } }) => {
         const here = turns.isActive(folder) ? 'working' : queue.isBusy(folder) ? 'waiting' : 'idle';
         return [
           `Here: ${here}.`,
@@ -66,9 +88,21 @@ export function createCommands(deps: CommandDependencies): FindCommand {
         ].join('\n');
       },
     },
+    ...deps.more,
   ];
-  return (text) => {
-    const word = text.trim().replace(mention, '').trim().toLowerCase();
-    return table.find(({ name }) => word === name);
+  return ({ text, quote }) => {
+    const [first, ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
+    const command = table.find(({ name }) => name === first?.toLowerCase());
+    if (!command || (words.length > 0 && command.takes === undefined)) return undefined;
+    return (group) => {
+      try {
+        if (command.mainOnly && !group.isMain)
+          throw new UserError(`${command.name} works in the main chat only.`);
+        return command.run({ group, words, quoted: quote?.text });
+      } catch (error) {
+        if (error instanceof UserError) return error.message;
+        throw error;
+      }
+    };
   };
 }

@@ -6,12 +6,15 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Ledger } from '../egress/ledger.ts';
+import type { ModelApi } from '../egress/model-api.ts';
+import type { Web } from '../egress/web.ts';
+import { serveWire } from '../egress/wire.ts';
 import type { Config, Credential } from './config.ts';
 import { spawnLaunch } from './container-runtime.ts';
 import type { ContainerSpec, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
-import { type ModelApi, serveWire } from './egress.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
@@ -21,6 +24,8 @@ import type { Agent, RunEnd, RunEndReason } from './types.ts';
 export interface RunnerDependencies extends IpcDependencies {
   runtime: Runtime;
   model: ModelApi;
+  web: Web;
+  ledger: Ledger;
   instance: string;
 }
 
@@ -119,10 +124,13 @@ export class Run implements Speaker {
   }
 
   #spawn(): ChildProcessWithoutNullStreams {
-    const { runtime, model, limits, log, clock } = this.#deps;
+    const { runtime, model, web, ledger, limits, log, clock } = this.#deps;
     const child = spawnLaunch(runtime.launch(this.#spec()));
     this.#reader.start();
-    const wire = serveWire({ input: child.stdout, output: child.stdin }, { model, log });
+    const { id, group } = this.agent;
+    const caller = { group, account: ledger.account(id, group.folder) };
+    const io = { input: child.stdout, output: child.stdin };
+    const wire = serveWire(io, { model, web, caller, log });
     // It breaks when the process dies, too; the exit tells more, a moment later.
     void wire.broken.then(({ message }) =>
       clock.after(exitGraceMs, () => this.kill('wire-broken', message)),

@@ -6,6 +6,10 @@ import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
 import { startDemoModel } from '../demo/demo-model.ts';
+import { webCommands } from '../egress/commands.ts';
+import { Ledger } from '../egress/ledger.ts';
+import { openModelApi } from '../egress/model-api.ts';
+import { Web } from '../egress/web.ts';
 import { channelOf, loadChannels } from './channels.ts';
 import { createCommands } from './commands.ts';
 import { type Config, defaultLimits, type Limits } from './config.ts';
@@ -21,7 +25,6 @@ import {
 } from './db/groups.ts';
 import { Store } from './db.ts';
 import { type EffectDependencies, effectOf } from './effects.ts';
-import { openModelApi } from './egress.ts';
 import { GroupQueue } from './group-queue.ts';
 import { loadAgent, mainGroup, openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
@@ -83,6 +86,7 @@ export class Host {
   readonly #base: Foundation;
   readonly #runner: RunnerDependencies;
   readonly #outbox: Outbox;
+  readonly #ledger: Ledger;
   readonly #turns: Turns;
   readonly #queue: GroupQueue;
   readonly #router: RouterDependencies;
@@ -115,7 +119,13 @@ export class Host {
       ...shared,
       turnEnded: (turn, end) => this.#turns.end(turn, end),
     };
-    this.#runner = { ...base, effectOf: (speaker, file) => effectOf(effects, speaker, file) };
+    this.#ledger = new Ledger(base);
+    const way = { web: new Web(shared), ledger: this.#ledger };
+    this.#runner = {
+      ...base,
+      ...way,
+      effectOf: (speaker, file) => effectOf(effects, speaker, file),
+    };
     this.#turns = new Turns({
       ...shared,
       loadAgent: (agentId) => loadAgent(store, agentId),
@@ -139,6 +149,7 @@ export class Host {
       turns: this.#turns,
       queue: this.#queue,
       describeHost: () => this.describe(),
+      more: webCommands({ ...base, ...way }),
     });
     this.#router = {
       ...shared,
@@ -167,6 +178,7 @@ export class Host {
     this.#queue.close();
     await this.#turns.shutdown();
     this.#outbox.close();
+    this.#ledger.close();
     for (const channel of this.#channels) await channel.disconnect();
     await model.close?.();
     store.close();

@@ -22,6 +22,7 @@ const projectNames = [
     'container',
     'channels',
     'runtimes',
+    'egress',
     'docs',
     'scripts',
     'test',
@@ -41,7 +42,12 @@ export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
   const mount = (source: string, target: string, readOnly = true) => ({ source, target, readOnly });
   // The SDK's native program, for either C library; npm installs the one that runs here.
   const claude = `node_modules/@anthropic-ai/claude-agent-sdk-linux-${process.arch}`;
-  const programs = ['dist/agent-runner.js', `${claude}/claude`, `${claude}-musl/claude`];
+  const programs = [
+    'dist/agent-runner.js',
+    'dist/node-proxy.cjs',
+    `${claude}/claude`,
+    `${claude}-musl/claude`,
+  ];
   const program = programs.map((name) =>
     mount(join(config.projectDir, name), join(inside.program, basename(name))),
   );

@@ -36,8 +36,7 @@ function openRouter(triggeredBy: string[] | null = null) {
   const deps: RouterDependencies = {
     ...base,
     outbox,
-    findCommand: (text) =>
-      text === '/stop' ? { name: '/stop', help: '', run: () => 'Stopped.' } : undefined,
+    findCommand: ({ text }) => (text === '/stop' ? () => 'Stopped.' : undefined),
     wake: (agentId) => woken.push(agentId),
     tellOwner: (text) => told.push(text),
   };

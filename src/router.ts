@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
-import type { Command, FindCommand } from './commands.ts';
+import type { FindCommand } from './commands.ts';
 import { findGroupByChat, noteChat } from './db/groups.ts';
 import {
   editMessage,
@@ -39,7 +39,7 @@ export interface RouterDependencies extends Base {
 
 interface Arrival {
   group: Group;
-  command: Command | undefined;
+  command: ReturnType<FindCommand>;
   /** Would have woken the agent, but comes too late for an answer. */
   isStale: boolean;
   message: NewMessage;
@@ -138,7 +138,7 @@ async function prepare(
   const { limits } = deps;
   const isStale = isLate(deps, message.sentAtMs);
   const isMute = isStale || message.isContext || !mayTrigger(message, group);
-  const command = isMute ? undefined : deps.findCommand(message.text);
+  const command = isMute ? undefined : deps.findCommand(message);
   const calls = !command && isCall(deps, message, group);
   const offered = message.attachments.slice(0, limits.attachmentsMax);
   const kept = await Promise.all(offered.map((file) => keep(deps, file, group)));
@@ -196,6 +196,6 @@ function save(
   { message, group, command }: Arrival,
 ): boolean {
   if (!saveMessage(store, message, clock.now())) return false;
-  if (command) outbox.add(message.chatId, command.run(group));
+  if (command) outbox.add(message.chatId, command(group));
   return true;
 }

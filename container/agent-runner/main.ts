@@ -7,16 +7,22 @@ import { inside } from '../../src/protocol.ts';
 import { runAgent } from './runner.ts';
 import { openWire } from './wire.ts';
 
-/** Where `claude` finds the model API; the container's loopback is its own. */
-const modelPort = 8100;
+/** Where `claude` finds the model API, and all programs their proxy; this loopback is our own. */
+const port = 8100;
+const url = `http://127.0.0.1:${port}`;
 
 globalThis.console = new Console(process.stderr);
 const wire = openWire({ input: process.stdin, output: process.stdout });
 void wire.closed.then(() => process.exit(1));
-await wire.listen(modelPort);
+await wire.listen(port);
+// Some programs read only the one spelling, some only the other.
+for (const name of ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'])
+  process.env[name] = url;
+for (const name of ['no_proxy', 'NO_PROXY']) process.env[name] = 'localhost,127.0.0.1,::1';
+process.env.NODE_OPTIONS = `--require=${inside.program}/node-proxy.cjs`;
 runAgent({
   dirs: inside,
   claudePath: `${inside.program}/claude`,
-  modelUrl: `http://127.0.0.1:${modelPort}`,
+  modelUrl: url,
   modelSilenceMaxMs: 60_000,
 });

@@ -6,7 +6,9 @@ import type { Options } from '@anthropic-ai/claude-agent-sdk/core';
 import { archiveConversation } from './archive.ts';
 
 /** None that plans, asks or schedules: nobody sits at a terminal, and the host keeps what is due. */
-const tools = ['Agent', 'Bash', 'Edit', 'Glob', 'Grep', 'Read', 'Skill', 'WebSearch', 'Write'];
+const tools = [
+  ...['Agent', 'Bash', 'Edit', 'Glob', 'Grep', 'Read', 'Skill', 'WebFetch', 'WebSearch', 'Write'],
+];
 
 export interface Settings {
   /** As in `inside`. */
@@ -35,6 +37,8 @@ export function sessionOptions(
     tools,
     settingSources: ['project'],
     strictMcpConfig: true,
+    // Which pages may be read is the host's to say.
+    settings: { skipWebFetchPreflight: true },
     // With a snapshot, a resumed session keeps the instructions that it began with.
     systemPrompt: {
       type: 'preset',

@@ -1,0 +1,41 @@
+/**
+ * Which addresses belong to the public web. Everything else is refused: loopback, private,
+ * link-local with the clouds' metadata, reserved, and this machine's own networks.
+ */
+import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+
+/** What the registries of IANA call special and not globally reachable, and multicast. */
+const special = [
+  // https://www.iana.org/assignments/iana-ipv4-special-registry
+  ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16'],
+  ...['172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16'],
+  ...['198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3'],
+  // https://www.iana.org/assignments/iana-ipv6-special-registry, with IPv4 in disguise
+  ...['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
+];
+/** Nothing else of IPv6 is routed. */
+const routedIpv6 = listOf(['2000::/3']);
+const notPublic = listOf(special);
+
+/** Of an address as `isIP` accepts it. */
+export function isPublic(address: string): boolean {
+  const family = isIP(address) === 4 ? 'ipv4' : 'ipv6';
+  if (family === 'ipv6' && !routedIpv6.check(address, family)) return false;
+  return !notPublic.check(address, family) && !ownNetworks().check(address, family);
+}
+
+/** This machine's, whatever addresses they have: they may change at any time. */
+function ownNetworks(): BlockList {
+  const interfaces = Object.values(networkInterfaces()).flatMap((some) => some ?? []);
+  return listOf(interfaces.flatMap(({ cidr }) => cidr ?? []));
+}
+
+function listOf(subnets: string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [address = '', bits] = subnet.split('/');
+    list.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+  }
+  return list;
+}

@@ -1,0 +1,115 @@
+/**
+ * The web as an HTTP proxy: CONNECT for tunnels, absolute addresses for plain HTTP. What is
+ * refused is answered with words, also in the status line, which is all that most programs show.
+ * https://www.rfc-editor.org/rfc/rfc9110#name-connect
+ */
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as openCall,
+  type ServerResponse,
+} from 'node:http';
+import { type Duplex, pipeline } from 'node:stream';
+import type { Logger } from 'pino';
+import { type Caller, parseTarget, Refusal, type Web } from './web.ts';
+
+export interface ProxyDependencies {
+  web: Web;
+  caller: Caller;
+  log: Logger;
+}
+
+/** Of one connection, not of the message: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
+const hopHeader =
+  /^(?:connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
+
+/** Serves a CONNECT. Never rejects. */
+export async function openTunnel(
+  deps: ProxyDependencies,
+  request: IncomingMessage,
+  client: Duplex,
+  head: Buffer,
+): Promise<void> {
+  try {
+    const upstream = await reach(deps, request.url ?? '');
+    if (client.destroyed) {
+      upstream.destroy();
+      return;
+    }
+    client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    upstream.write(head);
+    pipeline(client, upstream, client, () => {}); // What is cut at one end is cut at the other.
+  } catch (error) {
+    const { status, message } = asRefusal(deps, request, error);
+    client.end(`HTTP/1.1 ${status} ${message}\r\nconnection: close\r\n\r\n${message}\n`);
+  }
+}
+
+/** Serves a request with an absolute address. Never rejects. */
+export async function proxyRequest(
+  deps: ProxyDependencies,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  try {
+    if (!/^http:/i.test(request.url ?? '') || !URL.canParse(request.url ?? ''))
+      throw new Refusal(400, 'Here go http: addresses; for https: ask with CONNECT.');
+    const url = new URL(request.url ?? '');
+    const upstream = await reach(deps, url.host);
+    if (response.closed) {
+      upstream.destroy();
+      return;
+    }
+    const call = openCall({
+      createConnection: () => upstream,
+      method: request.method,
+      path: url.pathname + url.search,
+      headers: { ...requestHeaders(request.headers), host: url.host },
+    });
+    call.on('error', () => sendRefusal(response, new Refusal(502, 'The connection broke.')));
+    call.once('response', (answer) => {
+      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
+      response.flushHeaders();
+      pipeline(answer, response, () => {});
+    });
+    response.once('close', () => call.destroy());
+    request.pipe(call);
+  } catch (error) {
+    sendRefusal(response, asRefusal(deps, request, error));
+  }
+}
+
+function reach({ web, caller }: ProxyDependencies, authority: string) {
+  const target = parseTarget(authority);
+  if (!target) throw new Refusal(400, 'That is no host and port.');
+  return web.connect(caller, target);
+}
+
+function asRefusal({ log, caller }: ProxyDependencies, request: IncomingMessage, error: unknown) {
+  const { method, url } = request;
+  const facts = { group: caller.group.folder, method, url: url?.slice(0, 200) };
+  if (error instanceof Refusal)
+    log.info({ ...facts, reason: error.message }, 'refused on the wire');
+  else log.error({ ...facts, err: error }, 'a request of the wire failed');
+  return error instanceof Refusal ? error : new Refusal(500, 'The host made a mistake.');
+}
+
+function requestHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const isChunked = headers['transfer-encoding'] !== undefined;
+  return { ...endToEnd(headers), ...(isChunked && { 'transfer-encoding': 'chunked' }) };
+}
+
+function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  const named = (headers.connection ?? '').toLowerCase().split(/\s*,\s*/);
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !hopHeader.test(name) && !named.includes(name)),
+  );
+}
+
+function sendRefusal(response: ServerResponse, { status, message }: Refusal): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, message, { 'content-type': 'text/plain' }).end(`${message}\n`);
+}
