@@ -66,4 +66,73 @@ print(looked, 'looked at')`,
     },
     held: ({ output }) => Number(/(\d+) looked at/.exec(output)?.[1]) > 5000,
   },
+  {
+    id: 'told-folder',
+    area,
+    says: 'change what the host tells it, nor write into the folders of others by any path',
+    program: {
+      language: 'bash',
+      code: `
+inbox=/workspace/ipc/in
+try() { if "$@" 2>/dev/null; then echo "OPEN $*"; fi; }
+try touch $inbox/000999.json
+try mkdir $inbox/folder
+try chmod 777 $inbox
+try mv $inbox /workspace/ipc/old
+try mv /workspace/ipc/out /workspace/ipc/old
+try ln -s /etc/passwd $inbox/link
+for file in $inbox/*; do try rm -f "$file"; try mv "$file" "$file.old"; try truncate -s 0 "$file"; done
+[ -z "$(find $inbox -newer /tmp/check -writable 2>/dev/null)" ] || echo "OPEN writable in $inbox"
+for folder in /workspace/global /workspace/ipc /workspace /opt/nanoclaw /opt/node /home /usr/local/bin; do
+  try touch "$folder/hostile"
+done
+ln -sfn "$HOST_STATE/groups/victim" /workspace/group/victim
+ln -sfn "$(dirname "$HOST_AGENT_FILE")" /workspace/ipc/out/victim
+for folder in /workspace/group/victim /workspace/ipc/out/victim "$HOST_STATE/data" "$HOST_STATE/store" "$HOST_PROJECT" "$HOST_PROJECT/src" "$HOST_PROJECT/dist"; do
+  try touch "$folder/hostile"
+  try ls "$folder/"
+done
+rm -f /workspace/group/victim /workspace/ipc/out/victim
+true`,
+    },
+  },
+  {
+    id: 'search',
+    area,
+    says: "find another's words by searching every file that it can read",
+    program: {
+      language: 'bash',
+      code: `
+timeout 20 grep -raslE --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr -e 'planted-[0-9]+-[0-9a-f]{8}' / 2>/dev/null |
+  while read -r file; do echo "OPEN $file"; done
+find / -xdev \\( -name '.env' -o -name nanoclaw.db -o -name '*.sock' -o -name id_rsa -o -name diary.txt \\) 2>/dev/null |
+  while read -r file; do echo "OPEN $file"; done
+true`,
+    },
+  },
+  {
+    id: 'project-secrets',
+    area,
+    says: 'see the settings, state, history or dependencies of the project, nor change its source',
+    inMain: true,
+    program: {
+      language: 'bash',
+      code: `
+project=/workspace/project
+[ -f $project/package.json ] || { echo "no project to look at"; exit 1; }
+for name in .env store data groups .git node_modules dist; do
+  [ ! -e $project/$name ] || echo "OPEN $name is there"
+done
+find $project -name '.env*' -o -name '*.db' | while read -r file; do echo "OPEN $file"; done
+find $project -writable | head | while read -r file; do echo "OPEN writable $file"; done
+for path in $project/src/index.ts $project/package.json $project/scripts/start.mjs; do
+  if (: >> $path) 2>/dev/null; then echo "OPEN $path can be written"; fi
+done
+if mv $project/src $project/old 2>/dev/null || touch $project/hostile 2>/dev/null; then echo "OPEN moved"; fi
+for path in "$HOST_ENV_FILE" "$HOST_GROUP_FILE" "$HOST_AGENT_FILE" "$HOST_STORE_FILE" "$HOST_HOME_FILE"; do
+  [ ! -e "$path" ] || echo "OPEN $path"
+done
+true`,
+    },
+  },
 ];

@@ -49,7 +49,8 @@ export function hostileSuite(title: string, checks: Check[], options: AppOptions
         const verdict = found.get(check.id);
         if (!verdict) throw new Error('it was not run');
         const { evidence, isHeld } = verdict;
-        expect(evidence, 'the program did not end by itself').toMatchObject({ finished: true });
+        if (!evidence.finished)
+          expect.fail(`It did not end by itself.\n${describeEvidence(evidence)}`);
         if (!isHeld && sentenceFor(check) === undefined) expect.fail(describeEvidence(evidence));
       },
     );
