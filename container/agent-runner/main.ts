@@ -19,10 +19,10 @@ await wire.listen(port);
 for (const name of ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'])
   process.env[name] = url;
 for (const name of ['no_proxy', 'NO_PROXY']) process.env[name] = 'localhost,127.0.0.1,::1';
-process.env.NODE_OPTIONS = `--require=${inside.program}/node-proxy.cjs`;
 runAgent({
   dirs: inside,
   claudePath: `${inside.program}/claude`,
   modelUrl: url,
   modelSilenceMaxMs: 60_000,
+  nodeOptions: `--require=${inside.program}/node-proxy.cjs`,
 });

@@ -18,6 +18,8 @@ export interface Settings {
   modelUrl: string;
   /** A call on which nothing moves is cut after this; `claude` takes no less than 10 s. */
   modelSilenceMaxMs: number;
+  /** NODE_OPTIONS of what the agent runs; `claude` would take it out of its environment. */
+  nodeOptions?: string;
 }
 
 /** Options of the query that goes on with `sessionId`, or begins a session. */
@@ -38,7 +40,10 @@ export function sessionOptions(
     settingSources: ['project'],
     strictMcpConfig: true,
     // Which pages may be read is the host's to say.
-    settings: { skipWebFetchPreflight: true },
+    settings: {
+      skipWebFetchPreflight: true,
+      env: settings.nodeOptions ? { NODE_OPTIONS: settings.nodeOptions } : {},
+    },
     // With a snapshot, a resumed session keeps the instructions that it began with.
     systemPrompt: {
       type: 'preset',
