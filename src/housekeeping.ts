@@ -36,6 +36,7 @@ export function removeExpired({ store, clock }: Pick<Base, 'store' | 'clock'>): 
   remove('turns', 'ended_at', retention.turnsMs);
   remove('runs', 'ended_at', retention.turnsMs);
   remove('outbox', 'ended_at', retention.outboxMs);
+  remove('ledger', 'last_at', retention.turnsMs);
 }
 
 /** The host's copies of files that agents have sent. */
