@@ -3,6 +3,7 @@
  * No child ever gets stdin: it belongs to the program that is started afterwards.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 
 const outputTailMax = 4000;
 
@@ -42,4 +43,11 @@ export function run(file, args, { cwd, env, timeoutMs, onSpawn } = {}) {
     });
     child.on('close', (code) => resolve({ code: code ?? 1, output: output.trim() }));
   });
+}
+
+/** Runs a child whose output the person at the terminal sees as it comes. Resolves to its exit code. */
+export async function runAloud(file, args) {
+  const child = spawn(file, args, { stdio: ['ignore', process.stderr, process.stderr] });
+  const [code] = await once(child, 'close');
+  return code ?? 1;
 }

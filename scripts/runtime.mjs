@@ -77,11 +77,11 @@ export function runtimeAdvice({
 }
 
 /** The environment or `.env` may name a runtime; then bubblewrap is not ours to install. */
-function forcedRuntime(projectDir) {
+export function forcedRuntime(projectDir) {
   if (process.env.NANOCLAW_RUNTIME !== undefined) return process.env.NANOCLAW_RUNTIME.trim();
   try {
     const text = readFileSync(join(projectDir, '.env'), 'utf8');
-    return /^\s*NANOCLAW_RUNTIME\s*=\s*["']?([\w-]+)/m.exec(text)?.[1];
+    return /^\s*NANOCLAW_RUNTIME\s*=\s*["']?([\w+-]+)/m.exec(text)?.[1];
   } catch (error) {
     if (error.code === 'ENOENT') return undefined;
     throw error;

@@ -259,6 +259,7 @@ function makeProject() {
     mkdirSync(join(dir, folder));
   mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
+  writeFileSync(join(dir, 'container/node-proxy.ts'), 'export {};\n');
   writeFileSync(
     join(dir, 'cli/index.ts'),
     `import { text } from 'node:stream/consumers';

@@ -5,7 +5,7 @@
 import { command, prepare } from './setup.mjs';
 
 await command(async () => {
-  await prepare();
+  await prepare({ image: true });
   const { main } = await import('../dist/nanoclaw.js');
   const code = await main(process.argv.slice(2));
   // Once all is written: a library's timer that nobody needs any more must not keep us.

@@ -43,6 +43,7 @@ export class App {
       ANTHROPIC_API_KEY: 'the-real-key',
       ANTHROPIC_BASE_URL: model.url,
       NANOCLAW_HOME: home,
+      NANOCLAW_RUNTIME: process.env.NANOCLAW_RUNTIME ?? 'bubblewrap',
       ...options.environment,
     };
     const config = loadConfig(environment, dirname(dirname(import.meta.dirname)));

@@ -21,7 +21,7 @@ export class HostProcess {
       process.execPath,
       [...preload, join(projectDir, 'scripts/start.mjs'), ...args],
       {
-        env: { PATH: process.env.PATH, ...environment, ...(killAt && { KILL_AT: killAt }) },
+        env: { ...runtimeEnvironment(), ...environment, ...(killAt && { KILL_AT: killAt }) },
         stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       },
     );
@@ -52,4 +52,13 @@ export class HostProcess {
     this.child.kill(signal);
     await this.exited;
   }
+}
+
+/** The runtime that the tests are to use, and what leads to it. */
+function runtimeEnvironment(): Record<string, string> {
+  const names = /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_RUNTIME)$/;
+  const env: Record<string, string> = { NANOCLAW_RUNTIME: 'bubblewrap' };
+  for (const [name, value] of Object.entries(process.env))
+    if (value !== undefined && names.test(name)) env[name] = value;
+  return env;
 }
