@@ -73,12 +73,16 @@ const interpreters = {
   node: ['node', 'program.mjs'],
 } as const;
 
-/** What is typed into a shell to run the check's program. */
-export function commandFor({ program }: Check, facts: Record<string, string>): string {
+/** What is typed into a shell to run the check's program, in a folder that it makes. */
+export function commandFor(
+  { program }: Check,
+  facts: Record<string, string>,
+  folder = '/tmp/check',
+): string {
   const [interpreter, file] = interpreters[program.language];
   const environment = Object.entries(facts).map(([name, value]) => `export ${name}='${value}'`);
   return [
-    'mkdir -p /tmp/check && cd /tmp/check',
+    `mkdir -p ${folder} && cd ${folder}`,
     `cat > ${file} <<'END OF PROGRAM'\n${program.code}\nEND OF PROGRAM`,
     ...environment,
     `timeout -k 1 ${programTimeoutS} ${interpreter} ${file} > printed 2>&1 < /dev/null; status=$?`,

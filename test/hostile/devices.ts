@@ -29,7 +29,6 @@ for folder in filter(os.path.isdir, folders):
     id: 'device-list',
     area,
     says: 'open a device other than null, zero, full, random and its own terminals',
-    mild: true,
     program: {
       language: 'python',
       code: `

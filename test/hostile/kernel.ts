@@ -80,7 +80,6 @@ with open('/proc/self/uid_map') as map:
     id: 'tracing',
     area,
     says: 'trace processes, or take memory, descriptors or handles of others',
-    mild: true,
     program: {
       language: 'python',
       code: withSyscalls(`

@@ -39,7 +39,7 @@ true`,
       code: `
 import glob, os, re, time
 wanted = re.compile(b'planted-[0-9]+-[0-9a-f-]{36}|the-real-ke' + b'y')
-found, read, until = set(), 0, time.time() + 8
+found, read, until = set(), 0, time.time() + 4
 for path in glob.glob('/proc/[0-9]*'):
     if path == '/proc/%d' % os.getpid():
         continue
