@@ -3,6 +3,7 @@
  * configuration; to change anything else, change it here.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 import { z } from 'zod';
@@ -111,6 +112,7 @@ const environmentSchema = z.object({
   ASSISTANT_NAME: assistantName.default('Andy'),
   NANOCLAW_HOME: optional,
   NANOCLAW_RUNTIME: optional,
+  XDG_CONFIG_HOME: optional,
   LOG_LEVEL: logLevel.default('silent'),
   WHATSAPP_WEBSOCKET_URL: z.url({ protocol: /^wss?$/ }).optional(),
 });
@@ -145,6 +147,11 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     socketPath: join(dataDir, 'nanoclaw.sock'),
     /** The name of the one that is to be used, or null to detect one. */
     runtime: settings.NANOCLAW_RUNTIME ?? null,
+    /** Which folders of the host may be lent; apart from the state, so that no agent sees it. */
+    allowlistPath: resolve(
+      settings.XDG_CONFIG_HOME ?? join(homedir(), '.config'),
+      'nanoclaw/mount-allowlist.json',
+    ),
     /** Null when no credential is there: then the demo model answers. */
     model: modelAccess(settings),
     terminalLogLevel: settings.LOG_LEVEL,
