@@ -1,0 +1,31 @@
+/** Agents with programs that use the web: what they run, and whom they trust. */
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Internet } from '../internet/internet.ts';
+import { trusting } from '../internet/registries.ts';
+import type { App } from './app.ts';
+
+/** The group's agent runs the command in a turn of its own and answers with all that it prints. */
+export async function runs(app: App, command: string, group = 'main'): Promise<string> {
+  const word = `run ${crypto.randomUUID()}`;
+  // A command that fails would be reported with its exit code.
+  const input = { command: `exec 2>&1\n${command}\ntrue` };
+  app.model
+    .on(word)
+    .callTool('Bash', input)
+    .thenReply((result) => result);
+  const person = await app.attach(group);
+  await person.say(group === 'main' ? word : `@Andy ${word}`);
+  const said = await person.nextText();
+  await person.settled();
+  person.leave();
+  return said;
+}
+
+/** Makes the group's agent, `claude` itself included, trust the certificates of this internet. */
+export function trust(app: App, { authorityFile }: Internet, group = 'main'): void {
+  mkdirSync(app.inGroup(group, '.claude'), { recursive: true });
+  copyFileSync(authorityFile, app.inGroup(group, 'authority.pem'));
+  const env = trusting(join('/workspace/group', 'authority.pem'));
+  writeFileSync(app.inGroup(group, '.claude', 'settings.json'), JSON.stringify({ env }));
+}
