@@ -1,7 +1,7 @@
 /**
  * The entry: `main([])` starts the host and, where there is a terminal or piped input, a
  * chat with the main group; `main(['chat', ...])` attaches to a host that runs; `link` and
- * `unlink` join and leave a WhatsApp account.
+ * `unlink` join and leave a WhatsApp account; `doctor` says what is missing.
  */
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
@@ -20,8 +20,12 @@ interface Person {
 /** Resolves to the exit status. What the person can mend is said in plain words. */
 export async function main(argv: string[]): Promise<number> {
   try {
-    const config = loadConfig(process.env, dirname(import.meta.dirname));
+    const projectDir = dirname(import.meta.dirname);
     const { command, ...options } = readArguments(argv);
+    // Before the settings are read: they may be what is wrong.
+    if (command === 'doctor')
+      return await (await import('./doctor.ts')).doctor(projectDir, options);
+    const config = loadConfig(process.env, projectDir);
     switch (command) {
       case 'link':
         return await (await import('./link.ts')).link(config, options);
@@ -49,15 +53,18 @@ function readArguments([command, ...args]: string[]) {
       code: { type: 'string' },
       mode: { type: 'string' },
       owner: { type: 'string' },
+      all: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
     } as const;
-    if (command === undefined || ['chat', 'link', 'unlink'].includes(command))
+    if (command === undefined || ['chat', 'link', 'unlink', 'doctor'].includes(command))
       return { command, ...parseArgs({ args, options }).values };
     throw new Error('unknown command');
   } catch (error) {
     const usage = `Usage: npm start
        npm run chat -- [--group NAME] [--as NAME]
        npm run link -- [--code +NUMBER] [--mode own --owner +NUMBER | --mode shared]
-       npm run unlink`;
+       npm run unlink
+       npm run doctor -- [--all] [--json]`;
     throw new UserError(usage, { cause: error });
   }
 }

@@ -73,7 +73,7 @@ export async function ensureImage(dir) {
   if (!engine) return;
   const hash = imageInputs(dir);
   try {
-    if (!(await hasImage(engine, hash))) await buildImage(engine, dir);
+    if (!(await hasImage(engine, dir))) await buildImage(engine, dir);
     else writeFileSync(noteFile(dir), `${hash} ${engine}`);
   } catch (error) {
     if (forced || !(error instanceof SetupError)) throw error;
@@ -93,12 +93,12 @@ function candidatesFor(forced) {
   return engines.filter((engine) => findProgram(programs[engine]));
 }
 
-/** Whether the engine has the image, made from these inputs. */
-async function hasImage(engine, hash) {
+/** Whether the engine has the image, made from the inputs as they are now. */
+export async function hasImage(engine, dir) {
   const format = ['--format', `{{index .Config.Labels "${label}"}}`];
   const args = ['image', 'inspect', ...(engine === 'apple-container' ? [] : format), image];
   const { code, output } = await run(programs[engine], args, { timeoutMs: answerTimeoutMs });
-  return code === 0 && output.includes(hash);
+  return code === 0 && output.includes(imageInputs(dir));
 }
 
 /**

@@ -5,7 +5,9 @@
 import { command, prepare } from './setup.mjs';
 
 await command(async () => {
-  await prepare({ image: true });
+  // The doctor is to find out what the machine lacks, not to mend it.
+  const mends = process.argv[2] !== 'doctor';
+  await prepare({ runtime: mends, image: mends });
   const { main } = await import('../dist/nanoclaw.js');
   const code = await main(process.argv.slice(2));
   // Once all is written: a library's timer that nobody needs any more must not keep us.

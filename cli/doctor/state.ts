@@ -1,0 +1,161 @@
+/** The state folder and what lies in it, without making or changing a file. */
+import { once } from 'node:events';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { DatabaseSync } from '@photostructure/sqlite';
+import { storePath } from '../../channels/whatsapp/linked.ts';
+import type { Config } from '../../src/config.ts';
+import { migrations } from '../../src/db/migrations.ts';
+import { type Check, type Finding, missing, note, ok } from './finding.ts';
+
+const gibibyte = 1024 ** 3;
+const freeBytesMin = gibibyte;
+const answerTimeoutMs = 3000;
+
+export function stateChecks(config: Config): Check[] {
+  return [
+    ['state folder', () => stateFolder(config)],
+    ['free disk', () => freeDisk(config)],
+    ['database', () => database(join(config.storeDir, 'nanoclaw.db'))],
+    ['host', () => runningHost(config.socketPath)],
+    ['WhatsApp', () => whatsApp(config)],
+  ];
+}
+
+function stateFolder({ homeDir, storeDir, dataDir, groupsDir }: Config): Finding {
+  const nearest = firstThatIs(homeDir);
+  const uid = process.getuid?.() ?? 0;
+  const folders = [storeDir, dataDir, groupsDir].filter((folder) => existsSync(folder));
+  for (const folder of [nearest, ...folders]) {
+    const { uid: owner } = statSync(folder);
+    const remedy = `sudo chown -R ${uid} ${folder}, or set NANOCLAW_HOME to a folder of yours.`;
+    if (uid !== 0 && folder !== nearest && owner !== uid)
+      return missing(`${folder} belongs to the user ${owner}, not to you (${uid})`, remedy);
+    if (!canWrite(folder)) return missing(`${folder} cannot be written`, remedy);
+  }
+  if (!folders.includes(storeDir)) return ok(`${homeDir}; the first start fills it`);
+  const open = folders.filter((folder) => (statSync(folder).mode & 0o077) !== 0);
+  if (open.length > 0)
+    return note(
+      `other users can enter ${open.join(', ')}`,
+      `chmod 700 ${open.join(' ')}   (the next start does it, too)`,
+    );
+  return ok(`${homeDir}, closed to others`);
+}
+
+function freeDisk({ homeDir }: Config): Finding {
+  const { bavail, bsize } = statfsSync(firstThatIs(homeDir));
+  const says = `${((bavail * bsize) / gibibyte).toFixed(1)} GiB`;
+  return bavail * bsize >= freeBytesMin
+    ? ok(says)
+    : note(says, 'Make room: messages, logs and what agents write need it.');
+}
+
+function firstThatIs(path: string): string {
+  return existsSync(path) ? path : firstThatIs(dirname(path));
+}
+
+function canWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false; // EACCES, or EROFS.
+  }
+}
+
+function database(path: string): Finding {
+  if (!existsSync(path)) return ok('none yet; the first start makes it');
+  const row = askStore<{ user_version: number }>(path, 'PRAGMA user_version');
+  const version = row?.user_version ?? 0;
+  if (version > migrations.length)
+    return missing(
+      `of version ${version}, and this program knows ${migrations.length}`,
+      'Update NanoClaw: a newer one wrote it.',
+    );
+  const isOld = version < migrations.length;
+  return ok(`version ${version}${isOld ? `; the next start makes it ${migrations.length}` : ''}`);
+}
+
+/** The first row. Opening a store as the host does would bring its tables up to date. */
+function askStore<Row>(path: string, sql: string): Row | undefined {
+  // Without a log beside it nobody has it open, and it is read without making one.
+  const url = pathToFileURL(path);
+  if (!existsSync(`${path}-wal`)) url.search = 'immutable=1';
+  const db = new DatabaseSync(url, { readOnly: true });
+  try {
+    return db.prepare(sql).get() as Row | undefined;
+  } finally {
+    db.close();
+  }
+}
+
+/** One that answers on the socket. */
+async function runningHost(socketPath: string): Promise<Finding> {
+  const socket = connect(socketPath);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
+  } catch {
+    return ok('none runs; `npm start` starts it');
+  } finally {
+    socket.on('error', () => {});
+    socket.destroy();
+  }
+  const pid = listenerOn(socketPath);
+  return ok(`runs${pid === undefined ? '' : `, process ${pid}`}; \`npm run chat\` attaches to it`);
+}
+
+/** The process that holds the socket, where Linux tells. */
+function listenerOn(socketPath: string): number | undefined {
+  try {
+    const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
+    // Num RefCount Protocol Flags Type St Inode Path
+    const inode = sockets
+      .find((line) => line.endsWith(` ${socketPath}`))
+      ?.trim()
+      .split(/\s+/)[6];
+    return readdirSync('/proc')
+      .map(Number)
+      .find((pid) => pid > 0 && holds(pid, `socket:[${inode}]`));
+  } catch {
+    return undefined; // No /proc: not Linux.
+  }
+}
+
+function holds(pid: number, file: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === file);
+  } catch {
+    return false; // It has ended, or is another user's.
+  }
+}
+
+/** By the channel's own store; opening it as the channel does would change it. */
+function whatsApp(config: Config): Finding {
+  const { version } = JSON.parse(
+    readFileSync(join(config.projectDir, 'node_modules/baileys/package.json'), 'utf8'),
+  );
+  const path = storePath(config);
+  const sql = `SELECT (SELECT value FROM meta WHERE key = 'mode') AS mode,
+    (SELECT value FROM keys WHERE type = 'creds') AS creds`;
+  const row = existsSync(path)
+    ? askStore<{ mode: string | null; creds: string | null }>(path, sql)
+    : undefined;
+  const isPaired = JSON.parse(row?.creds ?? '{}').account !== undefined;
+  if (isPaired && row?.mode) return ok(`linked, as mode "${row.mode}", by Baileys ${version}`);
+  return isPaired
+    ? note('a link was begun and not finished', 'npm run unlink, then npm run link')
+    : ok(`not linked; \`npm run link\` does it, by Baileys ${version}`);
+}
