@@ -415,6 +415,29 @@ describe('sending', () => {
     await failed;
   });
 
+  // Baileys' own questions on the way to it stay without an answer then, and end in a minute.
+  test.each([
+    ['the devices of the chat are asked for', 'usync', content],
+    ['a file is about to be uploaded', 'media_conn', { image: Buffer.from('a picture') }],
+  ])(
+    'fails at once when this side ends the connection while %s',
+    async (_, query, message) => {
+      const linked = await LinkedConnection.start();
+      const { connection, server } = linked;
+      await server.faults({ mutedQueries: [query] });
+      const sent = connection.send(lidOf(alice), message, '3EB0A1');
+      const failed = expect(sent).rejects.toThrow('the connection was lost');
+      await server.waitState({ minUnanswered: 1 });
+      await server.do('endStream', { code: 503 });
+      await failed;
+      await server.faults({ mutedQueries: [] });
+      await linked.next('open', () => linked.clock.advance(second));
+      const again = await connection.send(lidOf(alice), content, '3EB0A1');
+      expect(again).toEqual({ kind: 'acknowledged' });
+    },
+    40_000,
+  );
+
   test('fails when it is stopped before the ack', async () => {
     const { connection, server } = await LinkedConnection.start();
     await server.faults({ swallowedAcks: 1 });

@@ -240,11 +240,15 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     this.#cancelTimer();
-    for (const answer of this.#unacknowledged.values())
-      answer.resolve(new Error('the connection was lost'));
+    const lost = new Error('the connection was lost');
+    for (const answer of this.#unacknowledged.values()) answer.resolve(lost);
     if (!socket) return;
     socket.ev.removeAllListeners('connection.update');
-    await socket.end(undefined);
+    const ended = socket.end(undefined);
+    // Baileys forgets what it has asked the server when this side ends the socket: who waits for
+    // the answer, a message on its way out, say, waits for a minute. Can go when end() rejects it.
+    socket.ws.emit('error', lost);
+    await ended;
   }
 
   #enter(state: ConnectionState): void {

@@ -210,18 +210,37 @@ describe('a message', () => {
   });
 });
 
-test('while the disk is full a message stays at the server', async () => {
-  const host = await LinkedHost.start();
-  await host.talks('hello');
-  host.onWhatsAppStore(
-    `CREATE TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
-  );
-  const { attempts } = await host.server.do('state', {});
-  host.model.on('kept').reply('kept indeed');
-  await host.server.say(owner.number, 'kept?');
-  await host.server.waitState({ minAttempts: attempts + 2 });
-  host.onWhatsAppStore('DROP TRIGGER full');
-  await host.server.hears(owner.number, { text: 'kept indeed' });
+describe('while the disk is full a message stays at the server', () => {
+  async function staysThere(host: LinkedHost) {
+    host.onWhatsAppStore(
+      `CREATE TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
+    );
+    const { attempts } = await host.server.do('state', {});
+    host.model.on('kept').reply('kept indeed');
+    await host.server.say(owner.number, 'kept?');
+    await host.server.waitState({ minAttempts: attempts + 2 });
+    host.onWhatsAppStore('DROP TRIGGER full');
+  }
+
+  test('and is answered afterwards', async () => {
+    const host = await LinkedHost.start();
+    await host.talks('hello');
+    await staysThere(host);
+    await host.server.hears(owner.number, { text: 'kept indeed' });
+  });
+
+  test('and does not wait for an answer that was on its way when the connection was given up', async () => {
+    const host = await LinkedHost.start();
+    await host.server.faults({ mutedQueries: ['usync'] });
+    host.model.on('hello').reply('hello to you');
+    await host.server.say(owner.number, 'hello');
+    await host.server.waitState({ minUnanswered: 1 });
+    await staysThere(host);
+    await host.server.faults({ mutedQueries: [] });
+    await host.server.hears(owner.number, { text: 'kept indeed' });
+    const heard = await host.server.do('heard', { by: owner.number });
+    expect(heard.map(({ text }) => text)).toEqual(['hello to you', 'kept indeed']);
+  });
 });
 
 describe('a file', () => {

@@ -55,6 +55,7 @@ const faultsSchema = z.strictObject({
   refusesConnections: z.boolean().optional(),
   loginFailure: z.int().nullable().optional(),
   mutesPings: z.boolean().optional(),
+  mutedQueries: z.array(z.string()).max(100).optional(),
   clockSkewSeconds: z.int().optional(),
   mediaAnswers: z
     .array(z.union([z.literal('stall'), z.literal('truncate'), z.int().min(300).max(599)]))

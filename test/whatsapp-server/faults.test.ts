@@ -73,6 +73,17 @@ describe('the connection', () => {
     await works(client);
   });
 
+  test('falls silent for the questions that are named', async () => {
+    const client = await PlainClient.start();
+    await client.server.faults({ mutedQueries: ['usync'] });
+    void client.socket.sendMessage(aliceLid, { text: 'unsent' }).catch(() => {});
+    await client.server.waitState({ minUnanswered: 1 });
+    expect(await client.server.do('heard', { by: alice.number })).toEqual([]);
+    await client.server.faults({ mutedQueries: [] });
+    await client.open();
+    await works(client);
+  });
+
   test.each([401, 403, 405, 500, 503])('is refused at login with %i', async (reason) => {
     const client = await PlainClient.start();
     await client.server.faults({ loginFailure: reason });

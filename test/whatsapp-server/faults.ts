@@ -16,6 +16,8 @@ export class Faults {
   loginFailure: number | null = null;
   /** Pings get no answer. */
   mutesPings = false;
+  /** Questions with these in them get no answer: `usync`, `media_conn`. */
+  mutedQueries: string[] = [];
   /** Added to every time stamp. */
   clockSkewSeconds = 0;
   /** Answers of the media host, used up one by one; then it works again. */

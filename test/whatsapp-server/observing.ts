@@ -56,6 +56,7 @@ export const stateSchema = z.strictObject({
   minWrongCodes: count.optional(),
   maxWaiting: count.optional(),
   minStalledFiles: count.optional(),
+  minUnanswered: count.optional(),
   timeoutMs,
 });
 
@@ -102,6 +103,8 @@ export function stateOf(world: WhatsAppWorld) {
     waiting: mailbox.size,
     /** Downloads that stopped in the middle. */
     stalledFiles: world.media.stalledFiles,
+    /** Questions that got no answer, as asked for. */
+    unanswered: world.unanswered,
   };
 }
 
@@ -114,7 +117,8 @@ export function waitState(world: WhatsAppWorld, wanted: z.infer<typeof stateSche
     state.logins >= (wanted.minLogins ?? 0) &&
     state.wrongCodes >= (wanted.minWrongCodes ?? 0) &&
     state.waiting <= (wanted.maxWaiting ?? Number.POSITIVE_INFINITY) &&
-    state.stalledFiles >= (wanted.minStalledFiles ?? 0);
+    state.stalledFiles >= (wanted.minStalledFiles ?? 0) &&
+    state.unanswered >= (wanted.minUnanswered ?? 0);
   return world.until(() => {
     const state = stateOf(world);
     return isAsWanted(state) ? state : undefined;

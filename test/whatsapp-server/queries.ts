@@ -81,6 +81,10 @@ const queries: Record<string, Query> = {
 /** What the server answers; what it does not know it answers with nothing in particular. */
 export async function answer(world: WhatsAppWorld, iq: BinaryNode): Promise<Answer> {
   const operation = firstChild(iq);
+  if (world.faults.mutedQueries.includes(operation?.tag ?? '')) {
+    world.unanswered += 1;
+    return null;
+  }
   const query = queries[`${iq.attrs.xmlns}/${iq.attrs.type}/${operation?.tag ?? ''}`];
   return query?.(world, iq, operation ?? node('none'));
 }

@@ -38,6 +38,8 @@ export class WhatsAppWorld {
   wrongCodes = 0;
   /** Messages that the client has asked for again. */
   retryReceipts = 0;
+  /** Questions of the client that got no answer because of `mutedQueries`. */
+  unanswered = 0;
   /** What the client has confirmed with an error instead. */
   nacks = 0;
   readonly #pairing: Pairing;
