@@ -15,10 +15,15 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { seccompFilter } from './seccomp.mjs';
+import { seccompFilter, seccompProfile } from './seccomp.mjs';
 
 const sources = ['src', 'container', 'channels', 'runtimes', 'egress', 'cli', 'demo'];
-const inputs = ['package-lock.json', 'scripts/bundle.mjs', 'scripts/seccomp.mjs'];
+const inputs = [
+  'package-lock.json',
+  'scripts/bundle.mjs',
+  'scripts/seccomp.mjs',
+  'scripts/system-calls.mjs',
+];
 const stampFile = 'sources.sha256';
 
 /** Split, so that a channel which is not set up is not loaded either. */
@@ -70,6 +75,7 @@ export async function build(projectDir) {
   removeOldChunks(join(projectDir, 'dist'), written);
   const filter = seccompFilter(process.arch);
   if (filter) writeWhole(join(projectDir, 'dist/seccomp.bpf'), filter);
+  writeWhole(join(projectDir, 'dist/seccomp.json'), JSON.stringify(seccompProfile()));
   writeWhole(join(projectDir, 'dist', stampFile), hash);
 }
 

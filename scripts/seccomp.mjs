@@ -1,95 +1,160 @@
 /**
- * Assembles the seccomp filter of the bubblewrap runtime at build time, into dist/seccomp.bpf: a
- * deny-list of what namespaces and dropped capabilities leave open, such as vsock, nested user
- * namespaces and io_uring.
- * Left to the kernel: what needs a capability (mount, mknod, setns), and what reaches only the
- * agent's own processes. Set-uid files gain nothing: nothing inside heeds them, and the folders
- * in which they could lie are closed to the host's other users.
+ * Assembles the filter on system calls at build time, from one list of what is allowed: as a BPF
+ * program for bubblewrap, and as a profile for docker and podman. All else is refused: tracing,
+ * keyrings, io_uring, bpf, mounts, new namespaces, devices, sockets of unusual families.
+ * A filter sees numbers, not memory; calls whose arguments lie there are missing altogether.
  */
-const architectures = {
-  x64: { audit: 0xc000003e, column: 0 },
-  arm64: { audit: 0xc00000b7, column: 1 },
+import { allowedCalls } from './system-calls.mjs';
+
+const processors = {
+  x64: { audit: 0xc000003e, name: 'SCMP_ARCH_X86_64' },
+  arm64: { audit: 0xc00000b7, name: 'SCMP_ARCH_AARCH64' },
 };
 
+const eperm = 1;
+/** The C library then falls back to an older call. */
+const enosys = 38;
 const verdicts = {
   allow: 0x7fff0000,
   kill: 0x80000000,
-  refuse: 0x00050001, // EPERM
-  missing: 0x00050026, // ENOSYS: the C library then falls back to an older call
+  refuse: 0x50000 | eperm,
+  missing: 0x50000 | enosys,
 };
 
-/** Operations of classic BPF, linux/bpf_common.h; each compares or takes a 32-bit constant. */
-const operations = { load: 0x20, equals: 0x15, isAtLeast: 0x35, hasAnyBit: 0x45, end: 0x06 };
-
-/** Offsets in `struct seccomp_data`. */
-const numberAt = 0;
-const architectureAt = 4;
-const firstArgumentAt = 16;
-
+/** Numbers above this are of kernels newer than this list. */
+const newestNumber = 452;
 const x32Bit = 0x40000000;
-/** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
-const namespaceBits = 0x7e020000;
-/** Names of calls, with their numbers on x64 and arm64. */
-const sockets = { socket: [41, 198], socketpair: [53, 199] };
-/** AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, by which programs list interfaces. */
-const allowedFamilies = [1, 2, 10, 16];
 
-const refused = {
-  ptrace: [101, 117],
-  bpf: [321, 280],
-  perf_event_open: [298, 241],
-  userfaultfd: [323, 282],
-  io_uring_setup: [425, 425],
-  add_key: [248, 217],
-  request_key: [249, 218],
-  keyctl: [250, 219],
+/** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
+const namespaces = 0x7e020000;
+/** AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, by which programs list interfaces. */
+const families = [1, 2, 10, 16];
+/** Kinds of file: unnamed, pipe, regular, socket; devices are not among them. */
+const fileKinds = [0, 0o010000, 0o100000, 0o140000];
+const fileKindMask = 0o170000;
+const setIdBits = 0o6000;
+/** O_CREAT and O_TMPFILE: only then does the mode count. */
+const makesFile = 0o20000100;
+
+/** A test: the low half of an argument, masked, has this value. */
+const has = (argument, mask, value) => ({ argument, mask, value });
+const hasNone = (argument, bits) => has(argument, bits, 0);
+const isOneOf = (argument, values, mask = 0xffffffff) =>
+  values.map((value) => has(argument, mask, value));
+
+/** Calls that are allowed when one of the tests holds. */
+export const testedCalls = {
+  clone: { x64: 56, arm64: 220, tests: [hasNone(0, namespaces)] },
+  socket: { x64: 41, arm64: 198, tests: isOneOf(0, families) },
+  socketpair: { x64: 53, arm64: 199, tests: isOneOf(0, families) },
+  mknod: { x64: 133, tests: isOneOf(1, fileKinds, fileKindMask | setIdBits) },
+  mknodat: { x64: 259, arm64: 33, tests: isOneOf(2, fileKinds, fileKindMask | setIdBits) },
+  chmod: { x64: 90, tests: [hasNone(1, setIdBits)] },
+  fchmod: { x64: 91, arm64: 52, tests: [hasNone(1, setIdBits)] },
+  fchmodat: { x64: 268, arm64: 53, tests: [hasNone(2, setIdBits)] },
+  fchmodat2: { x64: 452, arm64: 452, tests: [hasNone(2, setIdBits)] },
+  creat: { x64: 85, tests: [hasNone(1, setIdBits)] },
+  open: { x64: 2, tests: [hasNone(1, makesFile), hasNone(2, setIdBits)] },
+  openat: { x64: 257, arm64: 56, tests: [hasNone(2, makesFile), hasNone(3, setIdBits)] },
+  // The ordinary personality, and the question which one it is.
+  personality: { x64: 135, arm64: 92, tests: isOneOf(0, [0, 0xffffffff]) },
 };
 
-/**
- * What becomes of some calls: always, or `when` the first argument's low half passes the test.
- * The first rule that applies decides; what none decides is allowed.
- */
-const rules = [
-  { calls: refused, verdict: 'refuse' },
-  // Its flags lie in memory, which a filter cannot read.
-  { calls: { clone3: [435, 435] }, verdict: 'missing' },
-  {
-    calls: { clone: [56, 220], unshare: [272, 97] },
-    verdict: 'refuse',
-    when: ['hasAnyBit', namespaceBits],
-  },
-  ...allowedFamilies.map((family) => ({
-    calls: sockets,
-    verdict: 'allow',
-    when: ['equals', family],
-  })),
-  { calls: sockets, verdict: 'refuse' },
-];
+const missingCalls = { clone3: { x64: 435, arm64: 435 }, openat2: { x64: 437, arm64: 437 } };
+
+/** The profile that docker and podman take as `--security-opt seccomp=FILE`, for both processors. */
+export function seccompProfile() {
+  const tested = Object.entries(testedCalls).flatMap(([name, { tests }]) =>
+    tests.map(({ argument, mask, value }) => ({
+      names: [name],
+      action: 'SCMP_ACT_ALLOW',
+      args: [{ index: argument, value: mask, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' }],
+    })),
+  );
+  return {
+    defaultAction: 'SCMP_ACT_ERRNO',
+    defaultErrnoRet: eperm,
+    archMap: Object.values(processors).map(({ name }) => ({
+      architecture: name,
+      subArchitectures: [],
+    })),
+    syscalls: [
+      { names: Object.keys(allowedCalls), action: 'SCMP_ACT_ALLOW', args: [] },
+      ...tested,
+      { names: Object.keys(missingCalls), action: 'SCMP_ACT_ERRNO', errnoRet: enosys, args: [] },
+    ],
+  };
+}
 
 /** The filter, as bubblewrap's `--seccomp` takes it; null on a processor that it does not know. */
 export function seccompFilter(processor) {
-  if (architectures[processor] === undefined) return null;
-  const { audit, column } = architectures[processor];
+  if (processors[processor] === undefined) return null;
+  const numbers = (calls) =>
+    Object.values(calls).flatMap((call) =>
+      call[processor] === undefined ? [] : [call[processor]],
+    );
   return Buffer.concat([
     instruction('load', architectureAt),
-    instruction('equals', audit, 1, 0),
+    instruction('equals', processors[processor].audit, 1, 0),
     instruction('end', verdicts.kill),
     instruction('load', numberAt),
     instruction('isAtLeast', x32Bit, 0, 1),
     instruction('end', verdicts.refuse),
-    ...rules.flatMap((rule) =>
-      Object.values(rule.calls).flatMap((numbers) => applied(rule, numbers[column])),
-    ),
-    instruction('end', verdicts.allow),
+    instruction('isAtLeast', newestNumber + 1, 0, 1),
+    instruction('end', verdicts.missing),
+    ...rangesOf(numbers(allowedCalls)).flatMap(allowRange),
+    ...numbers(missingCalls).flatMap((number) => [
+      instruction('equals', number, 0, 1),
+      instruction('end', verdicts.missing),
+    ]),
+    ...Object.values(testedCalls)
+      .filter((call) => call[processor] !== undefined)
+      .flatMap((call) => allowTested(call[processor], call.tests)),
+    instruction('end', verdicts.refuse),
   ]);
 }
 
-/** One rule for one call. What it does not decide goes on below it. */
-function applied({ verdict, when }, number) {
-  const test = when && [instruction('load', firstArgumentAt), instruction(...when, 0, 1)];
-  const body = [...(test ?? []), instruction('end', verdicts[verdict])];
-  return [instruction('load', numberAt), instruction('equals', number, 0, body.length), ...body];
+/** Numbers as ranges without gaps, first and last; most calls lie side by side. */
+function rangesOf(numbers) {
+  const ranges = [];
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last.to === number - 1) last.to = number;
+    else ranges.push({ from: number, to: number });
+  }
+  return ranges;
 }
+
+function allowRange({ from, to }) {
+  return [
+    instruction('isAtLeast', from, 0, 2),
+    instruction('isAtLeast', to + 1, 1, 0),
+    instruction('end', verdicts.allow),
+  ];
+}
+
+/** One call; it ends here, so that its arguments may take the number's place. */
+function allowTested(number, tests) {
+  const body = [
+    ...tests.flatMap(({ argument, mask, value }) => [
+      instruction('load', firstArgumentAt + argument * argumentBytes),
+      instruction('and', mask),
+      instruction('equals', value, 0, 1),
+      instruction('end', verdicts.allow),
+    ]),
+    instruction('end', verdicts.refuse),
+  ];
+  return [instruction('equals', number, 0, body.length), ...body];
+}
+
+/** Operations of classic BPF, linux/bpf_common.h; each compares or takes a 32-bit constant. */
+const operations = { load: 0x20, equals: 0x15, isAtLeast: 0x35, and: 0x54, end: 0x06 };
+
+/** Offsets in `struct seccomp_data`; both processors are little-endian. */
+const numberAt = 0;
+const architectureAt = 4;
+const firstArgumentAt = 16;
+const argumentBytes = 8;
 
 /** One `struct sock_filter`; the jumps count instructions to skip. */
 function instruction(kind, value, ifTrue = 0, ifFalse = 0) {

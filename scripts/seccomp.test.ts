@@ -7,7 +7,8 @@ import { openBubblewrap } from '../runtimes/bubblewrap.ts';
 import { defaultLimits } from '../src/config.ts';
 import { spawnLaunch } from '../src/container-runtime.ts';
 import type { Mount } from '../src/container-spec.ts';
-import { seccompFilter } from './seccomp.mjs';
+import { seccompFilter, seccompProfile, testedCalls } from './seccomp.mjs';
+import { allowedCalls } from './system-calls.mjs';
 
 const projectDir = resolve(import.meta.dirname, '..');
 const dir = mkdtempSync(join(tmpdir(), 'seccomp-'));
@@ -67,12 +68,13 @@ describe('refuses', () => {
     expect(await call({ x64: 56, arm64: 220 }, 0x10000000 | 17, 0, 0, 0, 0)).toBe(refused);
   });
 
-  test.each([['clone3', { x64: 435, arm64: 435 }]])(
-    '%s as if the kernel lacked it, so that an older call is used',
-    async (_, numbers) => {
-      expect(await call(numbers, 0, 0, 0, 0)).toBe(missing);
-    },
-  );
+  test.each([
+    ['clone3', { x64: 435, arm64: 435 }],
+    ['openat2', { x64: 437, arm64: 437 }],
+    ['what newer kernels may bring', { x64: 999, arm64: 999 }],
+  ])('%s as if the kernel lacked it, so that an older call is used', async (_, numbers) => {
+    expect(await call(numbers, 0, 0, 0, 0)).toBe(missing);
+  });
 
   test.each([
     ['io_uring_setup', { x64: 425, arm64: 425 }],
@@ -84,6 +86,11 @@ describe('refuses', () => {
     ['perf_event_open', { x64: 298, arm64: 241 }],
     ['userfaultfd', { x64: 323, arm64: 282 }],
     ['pivot_root', { x64: 155, arm64: 41 }],
+    ['process_vm_readv', { x64: 310, arm64: 270 }],
+    ['name_to_handle_at', { x64: 303, arm64: 264 }],
+    ['syslog', { x64: 103, arm64: 116 }],
+    ['setns', { x64: 308, arm64: 268 }],
+    ['unshare, whatever of', { x64: 272, arm64: 97 }],
     ['fsopen', { x64: 430, arm64: 430 }],
   ])('%s', async (_, numbers) => {
     expect(await call(numbers, 1, 0, 0, 0, 0)).toBe(refused);
@@ -113,11 +120,21 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK
     expect(await call({ x64: 53, arm64: 199 }, 30, 1, 0, 0)).toBe(refused);
   });
 
-  test('devices', async () => {
-    const code = `import os
-try: os.mknod('device', 0o020666, os.makedev(1, 5)); print('made')
-except OSError as error: print(error.strerror)`;
-    expect(await python(code)).toBe(refused);
+  test.each([
+    ['devices', 'os.mknod("made", 0o020666, os.makedev(1, 5))'],
+    ['files that are born set-uid', 'os.mknod("made", 0o104755)'],
+    ['to open a new file set-uid', 'os.open("made", os.O_CREAT | os.O_WRONLY, 0o4755)'],
+    ['to make a nameless file set-uid', 'os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o4755)'],
+    ['to make a file set-uid', 'os.chmod("ordinary", 0o4755)'],
+    ['to make a file set-gid', 'os.chmod("ordinary", 0o2755)'],
+    ['to make an open file set-uid', 'os.fchmod(os.open("ordinary", os.O_RDONLY), 0o4755)'],
+    ['to make a file set-uid from afar', 'os.chmod("ordinary", 0o4755, dir_fd=os.open(".", 0))'],
+  ])('%s', async (_, code) => {
+    const output = await python(`import os
+open('ordinary', 'w').close()
+try: ${code}; print('done')
+except OSError as error: print(error.strerror)`);
+    expect(output).toBe(refused);
   });
 
   test.skipIf(process.arch !== 'x64')('the numbers of the x32 interface', async () => {
@@ -182,13 +199,76 @@ describe('the filter', () => {
     expect(seccompFilter('riscv64')).toBeNull();
   });
 
-  test.each(['x64', 'arm64'])('for %s lets no jump leave the program', (processor) => {
-    const filter = seccompFilter(processor);
-    const length = filter.length / 8;
-    for (let index = 0; index < length; index += 1) {
+  /** What the program says of a call: the kernel's way of reading it. */
+  const verdictOf = (filter: Buffer, audit: number, call: number, args: number[]): number => {
+    let accumulator = 0;
+    for (let index = 0; index < filter.length / 8; index += 1) {
       const [ifTrue = 0, ifFalse = 0] = filter.subarray(index * 8 + 2, index * 8 + 4);
-      expect(index + 1 + Math.max(ifTrue, ifFalse)).toBeLessThan(length + 1);
+      const value = filter.readUInt32LE(index * 8 + 4);
+      const branch = (holds: boolean) => (holds ? ifTrue : ifFalse);
+      switch (filter.readUInt16LE(index * 8)) {
+        case 0x20:
+          if (value === 0) accumulator = call;
+          else if (value === 4) accumulator = audit;
+          else accumulator = args[(value - 16) / 8] ?? 0;
+          break;
+        case 0x54:
+          accumulator = (accumulator & value) >>> 0;
+          break;
+        case 0x15:
+          index += branch(accumulator === value);
+          break;
+        case 0x35:
+          index += branch(accumulator >= value);
+          break;
+        case 0x06:
+          return value;
+      }
     }
-    expect(filter.readUInt32LE((length - 1) * 8 + 4)).toBe(0x7fff0000);
+    throw new Error('it ends without a verdict');
+  };
+  const processors = [
+    { processor: 'x64' as const, audit: 0xc000003e },
+    { processor: 'arm64' as const, audit: 0xc00000b7 },
+  ];
+  const allow = 0x7fff0000;
+
+  test.each(processors)('for $processor ends in a verdict, and death for others', (each) => {
+    const filter = seccompFilter(each.processor);
+    for (let call = 0; call < 600; call += 1) verdictOf(filter, each.audit, call, []);
+    expect(verdictOf(filter, 0x40000003, 1, [])).toBe(0x80000000);
+  });
+
+  test.each(processors)("for $processor allows what the engines' profile allows", (each) => {
+    const filter = seccompFilter(each.processor);
+    const profile = seccompProfile();
+    const numbers = new Map(
+      Object.entries({ ...allowedCalls, ...testedCalls }).flatMap(([name, call]) =>
+        call[each.processor] === undefined ? [] : [[call[each.processor], name] as const],
+      ),
+    );
+    const values = [0, 1, 2, 10, 16, 40, 17, 0o644, 0o4755, 0o2755, 0o100, 0o020666, 0o100644];
+    const tries = [...values, 0o104755, 0x10000000, 0x10000011, 0o20000000, 0xffffffff];
+    const inProfile = (name: string | undefined, args: number[]) =>
+      profile.syscalls.some(
+        (rule) =>
+          rule.action === 'SCMP_ACT_ALLOW' &&
+          rule.names.some((known) => known === name) &&
+          rule.args.every(
+            ({ index, value, valueTwo }) => ((args[index] ?? 0) & value) >>> 0 === valueTwo,
+          ),
+      );
+    for (let call = 0; call < 600; call += 1)
+      for (const first of tries)
+        for (const second of tries)
+          for (const args of [
+            [first, second, 0, 0],
+            [0, first, second, 0],
+            [0, 0, first, second],
+          ]) {
+            const isAllowed = verdictOf(filter, each.audit, call, args) === allow;
+            const name = numbers.get(call);
+            if (isAllowed !== inProfile(name, args)) expect({ name, call, args }).toBe('equal');
+          }
   });
 });
