@@ -15,6 +15,7 @@ import { spawnLaunch } from './container-runtime.ts';
 import type { ContainerSpec, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
+import { extraMountsFor } from './extra-mounts.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
@@ -27,6 +28,8 @@ export interface RunnerDependencies extends IpcDependencies {
   web: Web;
   ledger: Ledger;
   instance: string;
+  /** A folder that is lent to the agent's group cannot be had this time. */
+  mountRefused(source: string, reason: string): void;
 }
 
 /** How long the exit of a process may lag behind the end of its streams. */
@@ -144,11 +147,15 @@ export class Run implements Speaker {
   }
 
   #spec(): ContainerSpec {
-    const { config, model, limits } = this.#deps;
+    const { config, model, limits, mountRefused } = this.#deps;
+    const { folder, uid } = this.agent.group;
     return {
       name: this.#name,
-      uid: this.agent.group.uid,
-      mounts: mountsFor(this.agent, { config, runDir: this.#dir }),
+      uid,
+      mounts: [
+        ...mountsFor(this.agent, { config, runDir: this.#dir }),
+        ...extraMountsFor(this.#deps, folder, mountRefused),
+      ],
       env: {
         HOME: inside.home,
         LANG: 'C.UTF-8',

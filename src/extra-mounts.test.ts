@@ -1,12 +1,23 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import { temporaryFolder } from '../test/support/store.ts';
+import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
 import { type Config, loadConfig } from './config.ts';
-import { admitFolder } from './extra-mounts.ts';
+import { findGroup, saveGroup } from './db/groups.ts';
+import type { Store } from './db.ts';
+import { extraMountsFor, grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
+import { mainGroup } from './groups.ts';
 import { UserError } from './types.ts';
 
 const asRoot = process.getuid?.() === 0;
@@ -17,6 +28,9 @@ let config: Config;
 beforeEach(() => {
   const dir = temporaryFolder();
   owner = join(dir, 'ann');
+  store = openTemporaryStore();
+  saveGroup(store, mainGroup);
+  saveGroup(store, { ...mainGroup, folder: 'family', chatId: 'terminal:family', isMain: false });
   for (const name of ['Photos/2024', 'Work', 'project', 'state'])
     mkdirSync(at(name), { recursive: true });
   config = loadConfig(
@@ -40,15 +54,39 @@ function put(...names: string[]): void {
   writeFileSync(at(...names), '');
 }
 
-/** What the refusal says; '' when the folder may be lent. */
+let store: Store;
+
+function grant(folder: string, path: string, readOnly = true): string {
+  return grantFolder({ config, store }, { folder, path, readOnly });
+}
+
+/** What the refusal says; '' when the folder may be lent, to somebody who has none yet. */
 function refusal(path: string, readOnly = true): string {
   try {
-    admitFolder(config, path, readOnly);
+    store.transaction(() => {
+      grant('main', path, readOnly);
+      revokeFolder({ store, config }, 'main', lent()[0]?.target.split('/').at(-1) ?? '');
+    });
     return '';
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return error.message;
   }
+}
+
+/** What main's next container sees, and of the rest why not. */
+function lent(
+  refused: (source: string, reason: string) => void = (_, reason) => expect.fail(reason),
+  folder = 'main',
+) {
+  return extraMountsFor({ config, store }, folder, refused);
+}
+
+function refusedLater(): string {
+  const reasons: string[] = [];
+  expect(lent((_, reason) => reasons.push(reason))).toEqual([]);
+  expect(reasons).toHaveLength(1);
+  return reasons[0] ?? '';
 }
 
 describe('the allowlist', () => {
@@ -93,9 +131,11 @@ describe('the allowlist', () => {
 
 describe('a folder may be lent', () => {
   test('below a root, by its real path', () => {
-    expect(admitFolder(config, `${at('Photos')}/../Photos/2024/`, true)).toBe(at('Photos/2024'));
+    grant('main', `${at('Photos')}/../Photos/2024/`);
+    expect(lent().map(({ source }) => source)).toEqual([at('Photos/2024')]);
     symlinkSync(at('Photos/2024'), at('latest'));
-    expect(admitFolder(config, at('latest'), true)).toBe(at('Photos/2024'));
+    grant('family', at('latest'));
+    expect(lent(undefined, 'family').map(({ source }) => source)).toEqual([at('Photos/2024')]);
   });
 
   test('to be written only where a root says so', () => {
@@ -113,7 +153,8 @@ describe('a folder may be lent', () => {
     mkdirSync(place);
     onTestFinished(() => rmSync(place, { recursive: true }));
     allow({ roots: [{ path: `~/nanoclaw-test-${process.pid}` }] });
-    expect(admitFolder(config, `~/nanoclaw-test-${process.pid}`, true)).toBe(place);
+    grant('main', `~/nanoclaw-test-${process.pid}`);
+    expect(lent()[0]?.source).toBe(place);
   });
 
   test('although another root is not there', () => {
@@ -133,8 +174,8 @@ describe('a folder is refused', () => {
 
   test('that is not there, or a file', () => {
     put('Photos/a.jpg');
-    expect(refusal(at('Nothing'))).toContain('ENOENT');
-    expect(refusal(at('Photos/a.jpg'))).toContain('ENOTDIR');
+    for (const name of ['Nothing', 'Photos/a.jpg'])
+      expect(refusal(at(name)), name).toContain('no such folder');
   });
 
   test.each(['/', '/etc', '/etc/ssl', '/proc', '/sys', '/dev', '/run', '/usr', '/usr/local', '~'])(
@@ -144,6 +185,16 @@ describe('a folder is refused', () => {
       expect(refusal(path)).toContain('belongs to the system or to me');
     },
   );
+
+  test('when it holds the node that runs the host', () => {
+    const usual = process.execPath;
+    onTestFinished(() => {
+      process.execPath = usual;
+    });
+    put('.nvm/bin/node');
+    process.execPath = at('.nvm/bin/node');
+    expect(refusal(at('.nvm'))).toContain('belongs to the system or to me');
+  });
 
   test('when it is, holds or lies in the program, the state or the allowlist', () => {
     allow({ roots: [{ path: '/' }] });
@@ -199,4 +250,115 @@ describe('a folder is refused', () => {
       expect(refusal(at('Work', name))).toContain('comma, quote');
     },
   );
+});
+
+describe('a grant', () => {
+  test('says what the host did, and is one mount of that group alone', () => {
+    expect(grant('family', at('Photos'))).toBe(
+      `From now on family may read ${at('Photos')} as /workspace/extra/Photos.`,
+    );
+    expect(grant('main', at('Work'), false)).toContain('main may read and write');
+    expect(lent(undefined, 'family')).toEqual([
+      { source: at('Photos'), target: '/workspace/extra/Photos', readOnly: true },
+    ]);
+    expect(lent()).toEqual([
+      { source: at('Work'), target: '/workspace/extra/Work', readOnly: false },
+    ]);
+    expect(listGrants({ store })).toEqual([
+      `family may read ${at('Photos')} as /workspace/extra/Photos`,
+      `main may read and write ${at('Work')} as /workspace/extra/Work`,
+    ]);
+  });
+
+  test('can be taken back, once', () => {
+    grant('family', at('Photos'));
+    const revoke = (folder: string) => revokeFolder({ config, store }, folder, 'Photos');
+    expect(() => revoke('main')).toThrow(UserError);
+    expect(revoke('family')).toBe('family no longer sees /workspace/extra/Photos.');
+    expect(lent(undefined, 'family')).toEqual([]);
+    expect(() => revoke('family')).toThrow('no folder of the name Photos');
+  });
+
+  test('needs a group', () => {
+    expect(findGroup(store, 'nobody')).toBeUndefined();
+    expect(() => grant('nobody', at('Photos'))).toThrow('There is no group nobody');
+  });
+
+  test('has a name that is one plain part of a path, and the only one in its group', () => {
+    mkdirSync(at('My Photos (ä) $HOME'));
+    grant('main', at('My Photos (ä) $HOME'));
+    expect(lent()[0]?.target).toBe('/workspace/extra/My-Photos-ä-HOME');
+    mkdirSync(at('Photos/2024/Photos'));
+    grant('family', at('Photos'));
+    expect(() => grant('family', at('Photos/2024/Photos'))).toThrow('That name is taken');
+    expect(() => grant('family', at('Photos'), false)).toThrow(UserError);
+    expect(lent(undefined, 'family')).toHaveLength(1);
+  });
+
+  test('and another in it must both be read-only, whoever has them', () => {
+    mkdirSync(at('Work/plans'));
+    grant('main', at('Work'), false);
+    expect(() => grant('family', at('Work/plans'))).toThrow('both must be read-only');
+    grant('family', at('Work'), false);
+    revokeFolder({ config, store }, 'family', 'Work');
+    revokeFolder({ config, store }, 'main', 'Work');
+    grant('family', at('Work/plans'), false);
+    expect(() => grant('main', at('Work'))).toThrow('both must be read-only');
+    revokeFolder({ config, store }, 'family', 'plans');
+    grant('family', at('Work/plans'));
+    expect(grant('main', at('Work'))).toContain('may read');
+  });
+});
+
+describe('at every start a grant is looked at again, and not given', () => {
+  beforeEach(() => void grant('main', at('Work'), false));
+
+  test.each([
+    ['its root', { roots: [{ path: '/nowhere' }] }],
+    ['the leave to write', { roots: [{ path: '/', write: false }] }],
+    ['its name', { roots: [{ path: '/', write: true }], blocked: ['work'] }],
+  ])('once the allowlist has lost %s', (_, allowlist) => {
+    allow(allowlist);
+    expect(refusedLater()).toContain(`${at('Work')} cannot be lent`);
+  });
+
+  test('once there is no allowlist', () => {
+    rmSync(config.allowlistPath);
+    expect(refusedLater()).toContain('Nothing can be lent');
+  });
+
+  test('once the folder is gone', () => {
+    rmSync(at('Work'), { recursive: true });
+    expect(refusedLater()).toContain('no such folder');
+  });
+
+  test('once a link stands in its place or before it, even to what may be lent', () => {
+    renameSync(at('Work'), at('Elsewhere'));
+    allow({ roots: [{ path: owner, write: true }] });
+    symlinkSync(at('Elsewhere'), at('Work'));
+    expect(refusedLater()).toContain('it is a link now');
+    rmSync(at('Work'));
+    renameSync(at('Elsewhere'), at('Work'));
+    expect(lent()).toHaveLength(1);
+    renameSync(owner, `${owner}-moved`);
+    symlinkSync(`${owner}-moved`, owner);
+    expect(refusedLater()).not.toBe('');
+  });
+
+  test('once the agent, or anybody, has put a secret into it', () => {
+    put('Work/.env');
+    expect(refusedLater()).toContain('.env is blocked');
+    rmSync(at('Work/.env'));
+    expect(lent()).toHaveLength(1);
+  });
+
+  test('while the others are given still', () => {
+    grant('main', at('Photos'));
+    rmSync(at('Work'), { recursive: true });
+    const reasons: string[] = [];
+    expect(lent((_, reason) => reasons.push(reason)).map(({ source }) => source)).toEqual([
+      at('Photos'),
+    ]);
+    expect(reasons).toHaveLength(1);
+  });
 });

@@ -5,10 +5,15 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import type { Config } from './config.ts';
+import type { Base } from './base.ts';
+import type { Mount } from './container-spec.ts';
+import * as table from './db/extra-mounts.ts';
+import { findGroup } from './db/groups.ts';
 import { UserError } from './types.ts';
+
+type Host = Pick<Base, 'config' | 'store'>;
 
 /** Never lent; `find` matches them in any case. The allowlist can only add to them. */
 const blockedNames = [
@@ -25,47 +30,112 @@ const allowlistSchema = z.strictObject({
 });
 
 /**
- * The folder's real path, if it may be lent; throws UserError with the reason if not. What holds:
- * it lies below a root and apart from the host's own folders, and neither a part of its path nor
- * anything down to three levels below it is blocked, a socket or a pipe. Deeper down nobody looks.
+ * Takes effect with the group's next container. Returns what was done; throws UserError with the
+ * reason if it is refused.
  */
-export function admitFolder(config: Config, path: string, readOnly: boolean): string {
-  try {
-    return admit(config, path, readOnly);
-  } catch (cause) {
-    throw new UserError(`${path} cannot be lent: ${String(cause).slice(0, 500)}`, { cause });
+export function grantFolder(
+  { config, store }: Host,
+  { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
+): string {
+  if (!findGroup(store, folder)) throw new UserError(`There is no group ${folder}.`);
+  const source = admit(config, path, readOnly);
+  const name = basename(source).replace(/[^\p{L}\p{N}._-]+/gu, '-');
+  const mount = { folder, name, source, readOnly };
+  for (const other of table.listExtraMounts(store)) {
+    const isNested = isWithin(source, other.source) || isWithin(other.source, source);
+    if (other.folder === folder && other.name === name)
+      throw new UserError(`That name is taken: ${describe(other)}.`);
+    // Who writes the outer one could put a link in the place of the inner one.
+    if (isNested && source !== other.source && !(readOnly && other.readOnly))
+      throw new UserError(
+        `One folder lies in the other, so both must be read-only: ${describe(other)}.`,
+      );
   }
+  table.saveExtraMount(store, mount);
+  return `From now on ${describe(mount)}.`;
 }
 
-function admit({ allowlistPath, ...config }: Config, path: string, readOnly: boolean): string {
+/** As `grantFolder`. */
+export function revokeFolder({ store }: Host, folder: string, name: string): string {
+  if (!table.deleteExtraMount(store, folder, name))
+    throw new UserError(`${folder} has no folder of the name ${name}.`);
+  return `${folder} no longer sees ${inside(name)}.`;
+}
+
+/** A line each. */
+export function listGrants({ store }: Pick<Host, 'store'>): string[] {
+  return table.listExtraMounts(store).map(describe);
+}
+
+/**
+ * The group's folders that pass still; `refused` hears of the others. A source is a real path,
+ * and no agent can write what leads to it: the runtime opens what was checked.
+ */
+export function extraMountsFor(
+  { config, store }: Host,
+  folder: string,
+  refused: (source: string, reason: string) => void,
+): Mount[] {
+  const grants = table.listExtraMounts(store).filter((grant) => grant.folder === folder);
+  return grants.flatMap((grant) => {
+    const { name, source, readOnly } = grant;
+    try {
+      if (admit(config, source, readOnly) !== source) throw new Error('it is a link now');
+      return [{ source, target: inside(name), readOnly }];
+    } catch (error) {
+      refused(source, `${describe(grant)}, but does not for now. ${error}`);
+      return [];
+    }
+  });
+}
+
+function describe({ folder, name, source, readOnly }: table.ExtraMount): string {
+  return `${folder} may ${readOnly ? 'read' : 'read and write'} ${source} as ${inside(name)}`;
+}
+
+function inside(name: string): string {
+  return join('/workspace/extra', name);
+}
+
+/**
+ * The real path. What holds: it lies below a root and apart from the host's own folders, and
+ * neither a part of it nor anything down to three levels below is blocked, a socket or a pipe.
+ * Deeper nobody looks. Throws UserError.
+ */
+function admit({ allowlistPath, ...config }: Base['config'], path: string, readOnly: boolean) {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new UserError(`${path} cannot be lent: ${reason}.`, { cause });
+  };
   const { roots, blocked } = loadAllowlist(allowlistPath);
   const real = realPath(path);
-  statSync(`${real}/.`);
+  if (!existsSync(`${real}/.`)) refuse('there is no such folder');
   const around = roots.filter((root) => isWithin(real, realPath(root.path)));
   if (!around.some(({ write }) => write || readOnly))
-    throw new Error(`no root in ${allowlistPath} lets it be ${readOnly ? 'read' : 'written'}`);
+    refuse(`no root in ${allowlistPath} lets it be ${readOnly ? 'read' : 'written'}`);
   const own = [config.projectDir, config.homeDir, dirname(allowlistPath)];
   const apart = [...own, dirname(process.execPath), ...systemFolders].map(realPath);
   if (
     apart.some((folder) => isWithin(real, folder)) ||
     [...apart, realPath('~')].some((folder) => isWithin(folder, real))
   )
-    throw new Error('it is or holds your home, or belongs to the system or to me');
+    refuse('it is or holds your home, or belongs to the system or to me');
   // An engine's command line would read the rest of such a path as options.
-  if (/[,"\p{Cc}]/u.test(real)) throw new Error('its path has a comma, quote or control character');
+  if (/[,"\p{Cc}]/u.test(real)) refuse('its path has a comma, quote or control character');
   const secrets = [...blockedNames, ...blocked].flatMap((name) => [
     ...['-o', '-iname', name, '-o', '-ipath', `*/${name}/*`],
   ]);
   // A read-only mount keeps nobody from talking through a socket or a pipe.
   const tests = ['(', '-type', 's', '-o', '-type', 'p', ...secrets, ')', '-print', '-quit'];
-  const options = { encoding: 'utf8', timeout: lookTimeoutMs } as const;
-  const look = spawnSync('find', [`${real}/.`, '-maxdepth', '3', ...tests], options);
-  if (look.error) throw look.error;
-  if (look.stdout) throw new Error(`${look.stdout.trim()} is blocked`);
+  const look = spawnSync('find', [`${real}/.`, '-maxdepth', '3', ...tests], {
+    timeout: lookTimeoutMs,
+  });
+  if (look.error) refuse(`it cannot be looked through (${look.error.message})`);
+  if (look.stdout.length > 0) refuse(`${String(look.stdout).trim()} is blocked`);
   return real;
 }
 
-function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
+/** Throws UserError that says what is wrong, and how it should be. */
+export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
   try {
     const stats = statSync(path);
     const isOwn = stats.uid === 0 || stats.uid === process.getuid?.();
@@ -75,7 +145,10 @@ function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
     return allowlistSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
     const example = '{"roots":[{"path":"~/Documents","write":false}]}';
-    throw new Error(`${path} must say what may be, such as ${example} (${cause})`, { cause });
+    throw new UserError(
+      `Nothing can be lent: ${path} must say what may be, such as ${example} (${cause})`,
+      { cause },
+    );
   }
 }
 

@@ -121,10 +121,17 @@ export class Host {
     };
     this.#ledger = new Ledger(base);
     const way = { web: new Web(shared), ledger: this.#ledger };
+    const refusedMounts = new Set<string>();
     this.#runner = {
       ...base,
       ...way,
       effectOf: (speaker, file) => effectOf(effects, speaker, file),
+      mountRefused: (source, reason) => {
+        log.warn({ source, reason }, 'a folder is not lent');
+        // Once, not at every start.
+        if (!refusedMounts.has(source)) this.#tellOwner(reason);
+        refusedMounts.add(source);
+      },
     };
     this.#turns = new Turns({
       ...shared,
