@@ -1,4 +1,3 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import {
@@ -11,103 +10,60 @@ import {
 import { type ClientHttp2Stream, connect, constants } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { duplexPair, Writable } from 'node:stream';
+import { join } from 'node:path';
+import { duplexPair, type Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { query } from '@anthropic-ai/claude-agent-sdk';
-import { build } from 'esbuild';
-import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openWire } from '../container/agent-runner/wire.ts';
 import type { Credential } from '../src/config.ts';
 import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
 import { openWayOut } from '../test/support/way-out.ts';
+import {
+  openTestLog,
+  openWireContainer,
+  type WireContainer,
+} from '../test/support/wire-container.ts';
 import { openModelApi } from './model-api.ts';
-import { serveWire, type Wire } from './wire.ts';
+import { serveWire } from './wire.ts';
 
 const secret = 'sk-the-real-credential-0123456789';
 const apiKey: Credential = { kind: 'api-key', secret };
 
 let dir: string;
-let program: string;
 let model: ScriptedModel;
 let logged: string;
 const endings: (() => unknown)[] = [];
 
-/** The container's side as a program of its own: serves on a free port and says which. */
-const childSource = `
-  import { createServer } from 'node:net';
-  import { openWire } from './wire.ts';
-  const probe = createServer();
-  probe.listen(0, '127.0.0.1', () => {
-    const { port } = probe.address();
-    probe.close(async () => {
-      const wire = openWire({ input: process.stdin, output: process.stdout });
-      await wire.listen(port);
-      console.error(port);
-      await wire.closed;
-      process.exit(0);
-    });
-  });`;
-
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'egress-'));
-  program = join(dir, 'wire.mjs');
-  await build({
-    stdin: { contents: childSource, resolveDir: resolve('container/agent-runner') },
-    outfile: program,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-  });
 });
 
-beforeEach(async () => {
+beforeEach(async ({ onTestFinished }) => {
   model = await startScriptedModel();
+  onTestFinished(() => model.close());
   logged = '';
 });
 
 afterEach(async () => {
   for (const end of endings.splice(0).reverse()) await end();
-  await model.close();
 });
 
 afterAll(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
 
-function openLog() {
-  return pino(
-    { level: 'trace' },
-    new Writable({
-      write(chunk, _encoding, done) {
-        logged += chunk;
-        done();
-      },
-    }),
-  );
-}
-
-interface Container {
-  port: number;
-  wire: Wire;
-  child: ChildProcessWithoutNullStreams;
-}
+const openLog = () =>
+  openTestLog((text) => {
+    logged += text;
+  });
 
 /** A real process at the other end of the wire. */
-async function openContainer(
+function openContainer(
   credential: Credential = apiKey,
   baseUrl = model.url,
   api = openModelApi({ baseUrl, credential }),
-): Promise<Container> {
-  const child = spawn(process.execPath, [program]);
-  endings.push(() => child.kill('SIGKILL'));
-  const wire = serveWire(
-    { input: child.stdout, output: child.stdin },
-    { ...openWayOut(), model: api, log: openLog() },
-  );
-  endings.push(() => wire.close());
-  const [line] = await once(child.stderr, 'data');
-  return { port: Number(line), wire, child };
+): Promise<WireContainer> {
+  return openWireContainer({ ...openWayOut(), model: api, log: openLog() });
 }
 
 /** An API that does what the test says. */
@@ -122,7 +78,7 @@ async function startUpstream(handle: RequestListener): Promise<string> {
 
 /** One request to the container's loopback; `path` goes out exactly as it is. */
 async function send(
-  container: Container,
+  container: WireContainer,
   options: {
     method?: string;
     path?: string;
@@ -475,13 +431,13 @@ describe('the real claude at the other end of the wire', { timeout: 60_000 }, ()
 
 describe('a peer that breaks the protocol ends its own wire and nothing else', () => {
   /** A wire whose other end is the test itself. */
-  function openPeer() {
+  function openPeer(wayOut = openWayOut()) {
     const [ours, theirs] = duplexPair();
     theirs.on('error', () => {}); // The host may cut while the peer still writes.
     const wire = serveWire(
       { input: ours, output: ours },
       {
-        ...openWayOut(),
+        ...wayOut,
         model: openModelApi({ baseUrl: model.url, credential: apiKey }),
         log: openLog(),
       },
@@ -633,8 +589,9 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
       return seed % below;
     };
     let broken = 0;
+    const wayOut = openWayOut();
     for (let round = 0; round < 1000; round += 1) {
-      const { wire, peer } = openPeer();
+      const { wire, peer } = openPeer(wayOut);
       void wire.broken.then(() => {
         broken += 1;
       });

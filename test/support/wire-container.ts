@@ -1,0 +1,68 @@
+/**
+ * The container's side of a wire as a real process of its own, without a container around it:
+ * what is asked of its port travels over its stdio to the host's end in this process.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Writable } from 'node:stream';
+import { build } from 'esbuild';
+import { type Logger, pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { serveWire, type Wire, type WireDependencies } from '../../egress/wire.ts';
+
+/** Serves on a free port and says which. */
+const source = `
+  import { createServer } from 'node:net';
+  import { openWire } from './wire.ts';
+  const probe = createServer();
+  probe.listen(0, '127.0.0.1', () => {
+    const { port } = probe.address();
+    probe.close(async () => {
+      const wire = openWire({ input: process.stdin, output: process.stdout });
+      await wire.listen(port);
+      console.error(port);
+      await wire.closed;
+      process.exit(0);
+    });
+  });`;
+
+export interface WireContainer {
+  /** On 127.0.0.1, inside and outside alike: there is no container around. */
+  port: number;
+  wire: Wire;
+  child: ChildProcessWithoutNullStreams;
+}
+
+/** Ends with the test. */
+export async function openWireContainer(deps: WireDependencies): Promise<WireContainer> {
+  const dir = mkdtempSync(join(tmpdir(), 'wire-'));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  const program = join(dir, 'wire.mjs');
+  await build({
+    stdin: { contents: source, resolveDir: resolve('container/agent-runner') },
+    outfile: program,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+  });
+  const child = spawn(process.execPath, [program]);
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const wire = serveWire({ input: child.stdout, output: child.stdin }, deps);
+  onTestFinished(() => wire.close());
+  const [line] = await once(child.stderr, 'data');
+  return { port: Number(line), wire, child };
+}
+
+/** A log that a test can read: each call of `write` gets a part of it. */
+export function openTestLog(write: (text: string) => void): Logger {
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      write(String(chunk));
+      done();
+    },
+  });
+  return pino({ level: 'trace' }, stream);
+}
