@@ -13,9 +13,13 @@ export const fileChecks: Check[] = [
       language: 'bash',
       code: `
 for path in "$HOST_HOME_FILE" "$HOST_TMP_FILE" "$HOST_ENV_FILE" "$HOST_GROUP_FILE" \\
-  "$HOST_AGENT_FILE" "$HOST_STORE_FILE" /etc/shadow /root /workspace/group/../victim/diary.txt; do
-  cat "$path" 2>&1 || ls "$path"
-  [ -e "$path" ] && echo "OPEN $path is there"
+  "$HOST_AGENT_FILE" "$HOST_STORE_FILE" "$HOST_STATE" "$HOST_PROJECT" /workspace/group/../victim; do
+  cat "$path" 2>&1
+  [ ! -e "$path" ] || echo "OPEN $path is there"
+done
+# An image has these too, and closes them.
+for path in /etc/shadow /etc/gshadow /root /etc/ssh/ssh_host_rsa_key; do
+  [ ! -r "$path" ] || echo "OPEN $path can be read"
 done
 true`,
     },
@@ -28,8 +32,10 @@ true`,
       language: 'python',
       code: `
 import os, stat
-own = ('/workspace/group', '/home/agent', '/workspace/ipc/out', '/tmp', '/dev/shm')
-devices = ('null', 'zero', 'full', 'random', 'urandom', 'tty', 'ptmx')
+# The last two: memory of its own, gone with the container.
+own = ('/workspace/group', '/home/agent', '/workspace/ipc/out', '/tmp', '/dev/shm', '/dev/mqueue')
+# null (which also hides files of /proc), zero, full, random, urandom, tty, ptmx, terminals.
+devices = {(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2), (136, 0), (136, 1)}
 looked = 0
 def walk(folder):
     global looked
@@ -47,15 +53,16 @@ def walk(folder):
     for name in names:
         path = os.path.join(folder, name)
         try:
-            mode = os.lstat(path).st_mode
+            status = os.lstat(path)
         except OSError:
             continue
+        mode, device = status.st_mode, (os.major(status.st_rdev), os.minor(status.st_rdev))
         looked += 1
-        if path in own or path.startswith('/proc/') and name.isdigit():
+        if path in own or path == '/proc/pressure' or path.startswith('/proc/') and name.isdigit():
             continue
         if stat.S_ISDIR(mode):
             walk(path)
-        elif stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode) and name not in devices:
+        elif stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode) and device not in devices:
             try:
                 os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
                 print('OPEN can write', path)

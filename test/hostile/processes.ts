@@ -153,7 +153,7 @@ for path in /proc/kcore /proc/kmsg /dev/kmsg /dev/mem /dev/kmem /dev/port /proc/
   answer=$(timeout 2 head -c 16 "$path" 2>/dev/null | wc -c)
   if [ "$answer" -gt 0 ]; then echo "OPEN read $path"; fi
 done
-for path in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /proc/sys/vm/overcommit_memory /proc/sys/fs/binfmt_misc/register /proc/sys/kernel/ns_last_pid /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ping_group_range /proc/sys/user/max_user_namespaces /proc/irq/0/smp_affinity /proc/mtrr /proc/scsi/scsi /proc/acpi/wakeup /proc/bus/pci/devices /sys/kernel/uevent_helper /sys/power/state /sys/fs/cgroup/release_agent /sys/kernel/mm/transparent_hugepage/enabled /sys/class/leds /proc/pressure/cpu; do
+for path in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sys/kernel/hostname /proc/sys/vm/drop_caches /proc/sys/vm/overcommit_memory /proc/sys/fs/binfmt_misc/register /proc/sys/kernel/ns_last_pid /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/ping_group_range /proc/sys/user/max_user_namespaces /proc/irq/0/smp_affinity /proc/mtrr /proc/scsi/scsi /proc/acpi/wakeup /proc/bus/pci/devices /sys/kernel/uevent_helper /sys/power/state /sys/fs/cgroup/release_agent /sys/kernel/mm/transparent_hugepage/enabled /sys/class/leds; do
   if (: >> "$path") 2>/dev/null; then echo "OPEN can write $path"; fi
 done
 for path in /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; do
@@ -164,6 +164,29 @@ if grep -qv '^0* ' /proc/kallsyms 2>/dev/null; then echo "OPEN addresses of the 
 for link in /proc/1/root /proc/1/cwd /proc/1/exe; do ls -la $link 2>&1 | head -1; [ -e $link/root/.ssh -o -e "$link$HOST_HOME_FILE" ] && echo "OPEN $link leads out"; done
 tr '\\0' '\\n' < /proc/1/environ 2>/dev/null | grep -v -e '^NANOCLAW_CONTAINER=' -e '^PATH=' -e '^HOME=' | head -20
 true`,
+    },
+  },
+  {
+    id: 'pressure',
+    area,
+    says: "set a watch on the machine's load in /proc/pressure",
+    mild: true,
+    open: {
+      docker:
+        'docker has no flag for it. An agent can see how busy the machine is, and be told when that changes; it can change nothing.',
+    },
+    program: {
+      language: 'python',
+      code: `
+import os
+for name in ('cpu', 'io', 'memory'):
+    path = '/proc/pressure/' + name
+    try:
+        watch = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        os.write(watch, b'some 150000 2000000')
+        print('OPEN', path)
+    except OSError as error:
+        print(error)`,
     },
   },
   {

@@ -79,7 +79,9 @@ async function attack(app: App, world: World, group: string, checks: Check[]): P
     });
   const person = await app.attach(group, 'Mallory');
   await person.say(`@Andy ${signal}`);
-  await person.until(() => person.delivered[0], 'the last program', suiteTimeoutMs);
+  // Main also hears of what other groups were refused.
+  const isOver = () => person.delivered.find(({ text }) => text === 'that was all');
+  await person.until(isOver, 'the last program', suiteTimeoutMs);
   person.leave();
   return verdicts;
 }
