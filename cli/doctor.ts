@@ -26,7 +26,7 @@ export async function doctor(projectDir: string, options: DoctorOptions): Promis
   const say = (text: string) => process.stdout.write(`${text}\n`);
   const findings: (Finding & { name: string })[] = [];
   // One after the other: what has to share the machine would take longer, and seem broken.
-  for (const [name, look] of listChecks(projectDir, options)) {
+  for (const [name, look] of await listChecks(projectDir, options)) {
     const finding = { name, ...(await within(checkTimeoutMs, look)) };
     findings.push(finding);
     if (!options.json) say(inWords(finding));
@@ -37,13 +37,13 @@ export async function doctor(projectDir: string, options: DoctorOptions): Promis
   return isReady ? 0 : 1;
 }
 
-function listChecks(projectDir: string, { all }: DoctorOptions): Check[] {
+async function listChecks(projectDir: string, { all }: DoctorOptions): Promise<Check[]> {
   const checks = programChecks(projectDir);
   try {
     const config = loadConfig(process.env, projectDir);
     return [
       ...checks,
-      ...containerChecks(config, all),
+      ...(await containerChecks(config, all)),
       ...wayOutChecks(config),
       ...stateChecks(config),
     ];

@@ -34,22 +34,28 @@ const engines: Record<string, Engine> = {
   },
 };
 
-/** Those for this machine; with `all` each runtime that is there has to prove that it seals. */
-export function containerChecks(config: Config, all: boolean): Check[] {
-  const isLinux = process.platform === 'linux';
-  const names = Object.keys(engines).filter((name) => name !== 'apple-container' || !isLinux);
-  const choice = detectRuntime(config.runtime, config.projectDir, process.env);
-  choice.catch(() => {}); // The checks that await it tell.
-  const further = [...(isLinux ? ['bubblewrap'] : []), ...names];
-  return [
-    ...(isLinux ? [['bubblewrap', bubblewrap] satisfies Check] : []),
-    ...names.map((name): Check => [name, () => engine(name, config)]),
-    ['runtime', async () => chosen(await choice, config)],
-    ['seal', async () => proof(await choice, config)],
-    ['limits', async () => limits(await choice)],
-    ...(isLinux ? [['system calls', () => filter(config.projectDir)] satisfies Check] : []),
-    ...(all ? further.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]) : []),
-  ];
+/** With `all` each runtime that is there has to prove that it seals, not only the chosen one. */
+export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
+  const names = process.platform === 'linux' ? ['docker', 'podman'] : Object.keys(engines);
+  const installed = names.map((name): Check => [name, () => engine(name, config)]);
+  if (process.platform === 'linux')
+    installed.unshift(
+      ['bubblewrap', bubblewrap],
+      ['system calls', () => systemCallFilter(config.projectDir)],
+    );
+  try {
+    const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
+    const others = ['bubblewrap', ...names].filter((name) => all && name !== runtime.name);
+    return [
+      ...installed,
+      ['runtime', () => chosen(runtime, config)],
+      ['seal', () => proof(runtime, config)],
+      ...others.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]),
+      ['limits', () => limits(runtime)],
+    ];
+  } catch (error) {
+    return [...installed, ['runtime', () => Promise.reject(error)]];
+  }
 }
 
 /** Looked for where the host would find it: it starts with an empty environment. */
@@ -170,7 +176,7 @@ async function unlimited(name: string): Promise<string> {
 }
 
 /** Ours goes with bubblewrap; an engine has its own, and the proof says whether it is on. */
-function filter(projectDir: string): Finding {
+function systemCallFilter(projectDir: string): Finding {
   return existsSync(join(projectDir, 'dist/seccomp.bpf'))
     ? ok(`for ${process.arch}`)
     : note(`none for ${process.arch}, so bubblewrap cannot be used`, 'Use docker or podman.');
