@@ -313,6 +313,44 @@ describe('stopping', () => {
   });
 });
 
+test('a message that the store cannot take is not reported as unreadable, and comes again', async () => {
+  const linked = await LinkedConnection.start();
+  const { store, server, connection } = linked;
+  const { addToInbox } = store;
+  let failures = 0;
+  const failed = new Promise<void>((resolve) => {
+    store.addToInbox = () => {
+      failures += 1;
+      // Baileys tries three times.
+      if (failures === 3) setImmediate(resolve);
+      throw new Error('the disk is full');
+    };
+  });
+  const reported: unknown[] = [];
+  const { socket } = connection;
+  socket?.ev.on('messages.upsert', (event) => reported.push(event));
+  // A server that is far away: the end of the connection takes its time.
+  const wire: WebSocket = Reflect.get(socket?.ws ?? {}, 'socket');
+  const close = wire.close.bind(wire);
+  wire.close = () => {
+    wire.pause();
+    close();
+  };
+  const waiting = linked.next('waiting', () => server.say(alice.number, 'kept'));
+  expect(await waiting).toMatchObject({ reason: 'the disk is full' });
+  await failed;
+  await promisesSettled();
+  expect(reported).toEqual([]);
+  wire.terminate();
+  store.addToInbox = addToInbox;
+  const kept = new Promise((resolve) => {
+    linked.kept = resolve;
+  });
+  linked.clock.advance(second);
+  expect(await kept).toMatchObject({ message: { conversation: 'kept' } });
+  await server.waitState({ maxWaiting: 0 });
+});
+
 describe('sending', () => {
   const content = { text: 'hello' };
 

@@ -123,11 +123,13 @@ function journallingRepository(
 ): MakeRepository {
   const { store } = deps;
   return (signalAuth, logger, numberToLid) => {
+    let hasFailed = false;
     const strictSet: typeof set = async (changes) => {
       try {
         await set(changes);
       } catch (error) {
         // Baileys would confirm the message as one that it cannot read, and the server forget it.
+        hasFailed = true;
         deps.storeFailed(error instanceof Error ? error : new Error(String(error)));
         throw error;
       }
@@ -165,6 +167,8 @@ function journallingRepository(
       };
       const plain = await keys.transaction(work, lock).catch((error) => {
         if (stanza && wasReceived(stanza)) return emptyMessage;
+        // It comes again on the next connection; this one has ended, and is to report nothing.
+        if (hasFailed) return new Promise<never>(() => {});
         throw error;
       });
       if (message) deps.kept(message);
