@@ -61,6 +61,14 @@ export const defaultLimits = {
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   sendFileBytesMax: 64 * mebibyte,
 
+  /** All that an agent has on the disk, and what it must leave free. */
+  folderBytesMax: 10 * 1024 * mebibyte,
+  folderFilesMax: 500_000,
+  diskFreeBytesMin: 1024 * mebibyte,
+  /** Between two looks at it; one look takes longer with many files. */
+  folderCheckMs: 5 * second,
+  folderLookTimeoutMs: minute,
+
   /** What is kept of a container's standard error. */
   stderrTextMax: 2000,
 

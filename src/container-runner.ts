@@ -16,6 +16,7 @@ import type { ContainerSpec, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import { extraMountsFor } from './extra-mounts.ts';
+import { watchFolders } from './folder-watch.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
@@ -128,7 +129,11 @@ export class Run implements Speaker {
 
   #spawn(): ChildProcessWithoutNullStreams {
     const { runtime, model, web, ledger, limits, log, clock } = this.#deps;
-    const child = spawnLaunch(runtime.launch(this.#spec()));
+    const spec = this.#spec();
+    const child = spawnLaunch(runtime.launch(spec));
+    const writable = spec.mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => source);
+    const full = (detail: string) => this.kill('folder-full', detail);
+    child.once('close', watchFolders(writable, this.#deps, full));
     this.#reader.start();
     const { id, group } = this.agent;
     const caller = { group, account: ledger.account(id, group.folder) };
@@ -186,6 +191,8 @@ export class Run implements Speaker {
     try {
       if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
         const exited = once(child, 'exit');
+        // An engine's client first: it could still be about to start what is not there to kill.
+        child.kill('SIGKILL');
         await runtime.kill(this.#name);
         await exited;
       }

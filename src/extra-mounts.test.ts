@@ -306,6 +306,7 @@ describe('a grant', () => {
     expect(() => grant('main', at('Work'))).toThrow('both must be read-only');
     revokeFolder({ config, store }, 'family', 'plans');
     grant('family', at('Work/plans'));
+    expect(() => grant('main', at('Work'), false)).toThrow('both must be read-only');
     expect(grant('main', at('Work'))).toContain('may read');
   });
 });

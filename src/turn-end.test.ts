@@ -104,6 +104,16 @@ describe('an attempt whose container ended', () => {
   });
 });
 
+test('a turn that filled the disk is over, not tried again, and says what is too much', () => {
+  const end = { reason: 'folder-full', detail: 'my files take more than 10 GiB' } as const;
+  expect(verdictOf({ kind: 'run-ended', end }, turn(0), defaultLimits)).toEqual({
+    kind: 'over',
+    reason: 'folder-full',
+    fate: 'close',
+    notice: 'I stopped: my files take more than 10 GiB. Ask me to delete what is not needed.',
+  });
+});
+
 test('a turn that took too long is over and says so', () => {
   expect(verdictOf(runEnd('turn-timeout'), turn(0), defaultLimits)).toMatchObject({
     kind: 'over',

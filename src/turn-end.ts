@@ -60,6 +60,8 @@ function runVerdict({ reason, detail }: RunEnd, turn: Turn, limits: Limits): Ver
         reason,
         `I stopped: this took longer than ${limits.turnTimeoutMs / 60_000} minutes. Ask me to go on if I should.`,
       );
+    case 'folder-full':
+      return over(reason, `I stopped: ${detail}. Ask me to delete what is not needed.`);
     default: {
       const attempts = turn.failures + 1;
       if (attempts < limits.crashAttemptsMax)

@@ -168,6 +168,7 @@ export type RunEndReason =
   | 'start-failed'
   | 'crashed'
   | 'wire-broken'
+  | 'folder-full'
   | 'host-died';
 
 export interface RunEnd {
