@@ -5,8 +5,6 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Internet, needsInternet } from './internet.ts';
@@ -52,6 +50,7 @@ describe('names', needsInternet, () => {
     names.declare('silent.example', 'silence');
     const resolver = new Resolver({ timeout: 50, tries: 1 });
     expect(await resolver.resolve4('alias.example')).toEqual(['10.0.0.1']);
+    expect(await resolver.resolveCname('alias.example')).toEqual(['real.example']);
     await expect(resolver.resolve4('lost.example')).rejects.toThrow('ENOTFOUND');
     await expect(resolver.resolve4('undeclared.example')).rejects.toThrow('ENOTFOUND');
     await expect(resolver.resolve4('silent.example')).rejects.toThrow('ETIMEOUT');
@@ -195,17 +194,24 @@ async function output(
   return (await runProgram(program, args, options)).stdout;
 }
 
-/** Passes connections on to a host, counting; its `options` lead curl through it. */
+/**
+ * Passes connections on to a host, counting, and cuts them when the client has left; its `options`
+ * lead curl through it.
+ */
 async function relayTo(host: WebHost, port: number) {
   const counted = { up: 0, down: 0 };
-  const passing: Promise<unknown>[] = [];
-  const counter = (direction: 'up' | 'down') =>
-    new PassThrough().on('data', (chunk) => {
-      counted[direction] += chunk.length;
+  const closes: Promise<unknown>[] = [];
+  const server = createServer((inward) => {
+    const outward = connect(port, host.addresses[0]);
+    closes.push(once(inward, 'close'), once(outward, 'close'));
+    inward.on('data', (chunk) => {
+      counted.up += chunk.length;
     });
-  const server = createServer({ allowHalfOpen: true }, (inward) => {
-    const outward = connect({ port, host: host.addresses[0] ?? '', allowHalfOpen: true });
-    passing.push(pipeline(inward, counter('up'), outward, counter('down'), inward));
+    outward.on('data', (chunk) => {
+      counted.down += chunk.length;
+    });
+    inward.pipe(outward, { end: false }).pipe(inward);
+    inward.once('end', () => outward.destroySoon());
   });
   server.listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
@@ -213,5 +219,5 @@ async function relayTo(host: WebHost, port: number) {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   const options = ['--connect-to', `${host.name}:${port}:127.0.0.1:${address.port}`];
-  return { counted, options, closed: () => Promise.all(passing) };
+  return { counted, options, closed: () => Promise.all(closes) };
 }

@@ -45,7 +45,7 @@ export class NameServer {
    * AAAA count apart) gets the next one, and the last one stays: so a name is rebound.
    */
   declare(name: string, ...replies: [Reply, ...Reply[]]): void {
-    for (const type of ['A', 'AAAA']) this.#replies.set(`${type} ${name}`, [...replies]);
+    for (const type of ['A', 'AAAA', 'CNAME']) this.#replies.set(`${type} ${name}`, [...replies]);
   }
 
   #answer(socket: Socket, message: Buffer, from: RemoteInfo): void {
@@ -72,6 +72,7 @@ export class NameServer {
     if (reply === 'unknown' || reply === 'silence') return reply;
     if ('alias' in reply) {
       const alias: Answer = { type: 'CNAME', name, ttl: 0, data: reply.alias };
+      if (type === 'CNAME') return [alias];
       const target = this.#resolve(type, reply.alias);
       // An alias that leads nowhere is still told; so is the end of the chain, when it is known.
       return target === 'silence' ? target : [alias, ...(target === 'unknown' ? [] : target)];
