@@ -18,8 +18,13 @@ import { World } from './world.ts';
 
 const suiteTimeoutMs = 300_000;
 
+interface SuiteOptions extends AppOptions {
+  /** What happens before the checks. */
+  prepare?: (app: App, world: World) => Promise<void>;
+}
+
 /** Runs all checks in one host, then makes each a test named by its sentence. */
-export function hostileSuite(title: string, checks: Check[], options: AppOptions = {}): void {
+export function hostileSuite(title: string, checks: Check[], options: SuiteOptions = {}): void {
   describe(title, () => {
     const found = new Map<string, Verdict>();
 
@@ -29,6 +34,7 @@ export function hostileSuite(title: string, checks: Check[], options: AppOptions
       const app = await App.start({ ...options, atEnd: (clean) => cleanups.push(clean) });
       try {
         await world.plantIn(app);
+        await options.prepare?.(app, world);
         const parties = {
           mallory: checks.filter(({ inMain }) => !inMain),
           main: checks.filter(({ inMain }) => inMain),

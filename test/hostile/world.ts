@@ -6,7 +6,15 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -85,6 +93,11 @@ export class World {
     return this.#breaches.splice(0);
   }
 
+  /** Notes what a test has seen by other means. */
+  note(breach: string): void {
+    this.#breaches.push(breach);
+  }
+
   async remove(): Promise<void> {
     for (const remove of this.#removals.toReversed()) await remove();
   }
@@ -122,6 +135,7 @@ export class World {
     victim.once('exit', () => {
       if (!isOver) this.#breaches.push('a process of the host ended');
     });
+    this.facts.HOST_PROCESSES = readlinkSync('/proc/self/ns/pid');
     this.facts.HOST_PID = String(victim.pid);
     this.#removals.push(() => {
       isOver = true;
