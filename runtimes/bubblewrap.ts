@@ -45,6 +45,7 @@ export function openBubblewrap(projectDir: string): Runtime {
   const cgroups = host.isRoot ? findCgroups() : [];
   return {
     name: 'bubblewrap',
+    hasOwnKernel: false,
     describe: () =>
       cgroups.length > 0
         ? 'bubblewrap'

@@ -37,9 +37,14 @@ const prove = (runtime: Runtime, hidden: string[] = []): Promise<void> =>
   );
 
 describe('detecting', () => {
+  const podman = `test "$1" != info ||
+    echo '{ "host": { "cgroupVersion": "v2", "security": { "rootless": false } } }'`;
+  const docker = `test "$1" != info ||
+    echo '{ "ServerVersion": "28.0.0", "MemoryLimit": true, "SecurityOptions": [], "Runtimes": { "runsc": {} } }'`;
+
   test('takes an engine that has our image before bubblewrap', async () => {
     install('docker', 'exit 1');
-    install('podman', 'exit 0');
+    install('podman', podman);
     expect((await detect(null)).name).toBe('podman');
   });
 
@@ -50,21 +55,23 @@ describe('detecting', () => {
   });
 
   test('takes the wanted one, whatever else there is', async () => {
-    install('docker', 'exit 0');
-    install('podman', 'exit 0');
-    expect((await detect('podman')).name).toBe('podman');
-    expect((await detect('bubblewrap')).name).toBe('bubblewrap');
+    install('docker', docker);
+    install('podman', podman);
+    for (const name of ['podman', 'bubblewrap', 'docker+runsc', 'podman+runsc'])
+      expect((await detect(name)).name).toBe(name);
+    expect((await detect(null)).name).toBe('docker');
   });
 
   test('says what can be wanted', async () => {
     await expect(detect('lxc')).rejects.toThrow(
-      'NANOCLAW_RUNTIME is "lxc"; it can be bubblewrap, docker, podman, apple-container.',
+      'NANOCLAW_RUNTIME is "lxc"; it can be bubblewrap, docker, podman, apple-container, docker+runsc, podman+runsc.',
     );
   });
 
   test('does not fall back when the wanted engine is not there', async () => {
     install('docker', 'exit 1');
     await expect(detect('docker')).rejects.toThrow(UserError);
+    await expect(detect('docker')).rejects.toThrow(/docker: it is not installed, or not running/);
   });
 });
 
@@ -82,6 +89,7 @@ describe('the proof', () => {
   /** Runs the command on the host itself, as a runtime that seals nothing. */
   const open: Runtime = {
     name: 'docker',
+    hasOwnKernel: false,
     describe: () => 'none',
     launch: (spec) => ({
       file: '/usr/bin/env',
@@ -111,6 +119,11 @@ describe('the proof', () => {
         expect(String(error)).toContain(gap);
     },
   );
+
+  test('asks no filter of a runtime with a kernel of its own', async () => {
+    const error = await prove({ ...open, hasOwnKernel: true }).catch((reason: unknown) => reason);
+    expect(String(error)).not.toMatch(/filter on system calls|user namespaces/);
+  });
 
   test('leaves no file behind where it could write', () => {
     expect(existsSync('/usr/.probe')).toBe(false);

@@ -11,7 +11,9 @@ import { type EngineName, findEngine } from '../runtimes/engines.ts';
 import type { ContainerSpec, Launch, Runtime } from './container-spec.ts';
 import { UserError } from './types.ts';
 
+/** In the order in which they are tried; gVisor only when it is asked for. */
 const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];
+const byName: readonly EngineName[] = [...engines, 'docker+runsc', 'podman+runsc'];
 const selfTestTimeoutMs = 20_000;
 
 /**
@@ -23,17 +25,18 @@ export async function detectRuntime(
   projectDir: string,
   environment: Record<string, string | undefined>,
 ): Promise<Runtime> {
-  const known = ['bubblewrap', ...engines];
-  if (wanted !== null && !known.includes(wanted))
-    throw new UserError(`NANOCLAW_RUNTIME is "${wanted}"; it can be ${known.join(', ')}.`);
-  const names = engines.filter((name) => wanted === null || wanted === name);
-  const found = await Promise.all(names.map((name) => findEngine(name, environment)));
-  const engine = found.find((runtime) => runtime !== undefined);
+  if (wanted === 'bubblewrap') return openBubblewrap(projectDir);
+  const names = wanted === null ? engines : byName.filter((name) => name === wanted);
+  if (names.length === 0)
+    throw new UserError(
+      `NANOCLAW_RUNTIME is "${wanted}"; it can be bubblewrap, ${byName.join(', ')}.`,
+    );
+  const found = await Promise.all(names.map((name) => findEngine(name, projectDir, environment)));
+  const engine = found.find((answer) => typeof answer !== 'string');
   if (engine !== undefined) return engine;
-  if (process.platform === 'linux' && names.length !== 1) return openBubblewrap(projectDir);
-  throw new UserError(
-    `${names.join(', ')}: not running, or without the image nanoclaw-agent. Unset NANOCLAW_RUNTIME to use bubblewrap.`,
-  );
+  if (process.platform === 'linux' && wanted === null) return openBubblewrap(projectDir);
+  const reasons = names.map((name, index) => `${name}: ${found[index]}.`);
+  throw new UserError(`No container runtime.\n${reasons.join('\n')}`);
 }
 
 /** Spawns the container with three pipes and hands over what it reads from further descriptors. */
@@ -63,11 +66,17 @@ export async function selfTest(
   spec: Omit<ContainerSpec, 'command'>,
   hidden: string[],
 ): Promise<void> {
-  const command = ['sh', '-c', lookAround, 'sh', ...hidden];
+  const kernel = runtime.hasOwnKernel ? 'own' : 'shared';
+  const command = ['sh', '-c', lookAround, kernel, ...hidden];
   const child = spawnLaunch(runtime.launch({ ...spec, command }));
   const timer = setTimeout(() => child.kill('SIGKILL'), selfTestTimeoutMs);
   const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
-  const report = await ended.then(([output, errors]) => (output + errors).trim(), String);
+  // Engines print what they think of their own settings.
+  const warnings = /^(WARNING:|time=).*\n?/gm;
+  const report = await ended.then(
+    ([output, errors]) => (output + errors.replace(warnings, '')).trim(),
+    String,
+  );
   clearTimeout(timer);
   await runtime.kill(spec.name);
   await runtime.release(spec.name);
@@ -83,12 +92,12 @@ while read -r key value _; do case $key in
   Uid:) [ "$value" != 0 ] || echo 'It runs as root.' ;;
   Cap*) [ "$value" = 0000000000000000 ] || echo "It has capabilities ($key $value)." ;;
   NoNewPrivs:) [ "$value" = 1 ] || echo 'It can gain privileges.' ;;
-  Seccomp:) [ "$value" = 2 ] || echo 'No filter on system calls.' ;;
+  Seccomp:) [ "$0" = own ] || [ "$value" = 2 ] || echo 'No filter on system calls.' ;;
 esac; done </proc/self/status
 while read -r name _; do case $name in
   lo:*|*\\|*|face) ;; *) echo "It has the network interface $name" ;;
 esac; done </proc/net/dev
-for folder in / /usr /etc /dev /opt /workspace; do
+for folder in / /usr /etc /dev /opt /workspace /run /var; do
   if (: >"$folder/.probe") 2>/dev/null; then
     rm -f "$folder/.probe"
     echo "$folder is writable."
@@ -96,7 +105,7 @@ for folder in / /usr /etc /dev /opt /workspace; do
 done
 for path in "$@"; do [ ! -e "$path" ] || echo "It sees $path of the host."; done
 if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the environment of the host.'; fi
-if unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
+if [ "$0" = shared ] && unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
 echo sealed`;
 
 function remedy(report: string): string {

@@ -43,6 +43,8 @@ export interface Launch {
 
 export interface Runtime {
   readonly name: string;
+  /** Whether the agents' system calls end in a kernel of their own, which needs no filter. */
+  readonly hasOwnKernel: boolean;
   /** One line for the start-up report, which also says what cannot be limited here. */
   describe(): string;
   /** Says how to start the container, and makes ready the limits that it starts under. */
