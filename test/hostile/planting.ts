@@ -56,8 +56,6 @@ function plantedFiles(facts: Record<string, string>): Record<string, string> {
     [`${group}/.claude/commands/evil.md`]: word,
     [`${group}/.claude/agents/evil.md`]: skill,
     [`${group}/.mcp.json`]: servers,
-    [`${group}/.git/config`]: git,
-    [`${group}/.git/hooks/post-checkout`]: payload,
     [`${group}/package.json`]: JSON.stringify({ scripts: { preinstall: run('npm', facts) } }),
     [`${group}/.env`]: `NANOCLAW_RUNTIME=none\nANTHROPIC_API_KEY=${word}\n`,
     '$HOME/.claude/settings.json': settings,
@@ -83,7 +81,7 @@ export async function plant(app: App, world: World): Promise<void> {
   app.model
     .on('plant it')
     .callTool('Bash', {
-      command: `${writes.join('\n')}\nchmod -R 700 ${group} $HOME; echo planted`,
+      command: `${writes.join('\n')}\ngit init -q ${group}\nchmod -R 700 ${group} $HOME; echo planted`,
     })
     .thenReply((result) => result);
   await talk(app, 'mallory', 'plant it', /^planted/);
