@@ -66,8 +66,10 @@ export function webCommands({ web, ledger, store, clock }: Dependencies): Comman
         const host = checkedHost(name);
         const { mode, hosts } = web.policyOf(group);
         if (mode === 'open') return `${group.folder} may reach every host already.`;
-        web.setPolicy(group, { mode: 'listed', hosts: [...new Set([...hosts, host])] });
-        return `${group.folder} may reach ${host} from now on.`;
+        web.setPolicy(group, { mode, hosts: [...new Set([...hosts, host])] });
+        return mode === 'listed'
+          ? `${group.folder} may reach ${host} from now on.`
+          : `${host} is on the list, but ${group.folder} has no access to the web. To change that: /web ${group.folder} listed`;
       },
     },
     {

@@ -103,13 +103,18 @@ export class Web {
       if (policy.mode === 'listed' && ports.includes(port)) this.#tell(group, host);
       throw refuse(reason);
     }
+    const offTheWeb = `${host} is not on the public web.`;
+    if (isIP(host) && !isPublic(host)) throw refuse(offTheWeb);
     // Before the name is looked up: the question itself can carry something out.
     const entry = account.open(host);
     if (!entry) throw refuse('This turn has reached for too many different hosts.');
     const addresses = await this.#lookUp(host);
     if (addresses.length === 0) throw new Refusal(502, `${host} was not found.`);
     const allowed = addresses.filter(isPublic);
-    if (allowed.length === 0) throw refuse(`${host} is not on the public web.`);
+    if (allowed.length === 0) throw refuse(offTheWeb);
+    // The policy may have changed meanwhile.
+    const late = objection(group, this.policyOf(group), target);
+    if (late !== undefined) throw refuse(late);
     account.add(entry, { requests: 1 });
     const found = allowed.map((address) => ({ address, family: isIP(address) }));
     const socket = connect({ host, port, lookup: (_host, _options, done) => done(null, found) });
