@@ -234,6 +234,15 @@ describe('a folder is refused', () => {
     expect(refusal(at('Work'))).toContain('Diary 2024.txt is blocked');
   });
 
+  test('when nobody can look through it', () => {
+    const usualPath = process.env.PATH;
+    onTestFinished(() => {
+      process.env.PATH = usualPath;
+    });
+    process.env.PATH = owner;
+    expect(refusal(at('Work'))).toContain('cannot be looked through');
+  });
+
   test('when a program of the host listens in it, or reads a pipe', async () => {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(at('Work/engine'), resolve));
@@ -325,7 +334,7 @@ describe('at every start a grant is looked at again, and not given', () => {
 
   test('once there is no allowlist', () => {
     rmSync(config.allowlistPath);
-    expect(refusedLater()).toContain('Nothing can be lent');
+    expect(refusedLater()).toContain('must say what may be lent');
   });
 
   test('once the folder is gone', () => {

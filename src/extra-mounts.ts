@@ -29,10 +29,7 @@ const allowlistSchema = z.strictObject({
   blocked: z.array(z.string().min(1)).default([]),
 });
 
-/**
- * Takes effect with the group's next container. Returns what was done; throws UserError with the
- * reason if it is refused.
- */
+/** For the group's next container. Returns what was done; throws UserError when it is refused. */
 export function grantFolder(
   { config, store }: Host,
   { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
@@ -40,19 +37,17 @@ export function grantFolder(
   if (!findGroup(store, folder)) throw new UserError(`There is no group ${folder}.`);
   const source = admit(config, path, readOnly);
   const name = basename(source).replace(/[^\p{L}\p{N}._-]+/gu, '-');
-  const mount = { folder, name, source, readOnly };
   for (const other of table.listExtraMounts(store)) {
     const isNested = isWithin(source, other.source) || isWithin(other.source, source);
     if (other.folder === folder && other.name === name)
       throw new UserError(`That name is taken: ${describe(other)}.`);
     // Who writes the outer one could put a link in the place of the inner one.
     if (isNested && source !== other.source && !(readOnly && other.readOnly))
-      throw new UserError(
-        `One folder lies in the other, so both must be read-only: ${describe(other)}.`,
-      );
+      throw new UserError(`One lies in the other, so both must be read-only: ${describe(other)}.`);
   }
-  table.saveExtraMount(store, mount);
-  return `From now on ${describe(mount)}.`;
+  const grant = { folder, name, source, readOnly };
+  table.saveExtraMount(store, grant);
+  return `From now on ${describe(grant)}.`;
 }
 
 /** As `grantFolder`. */
@@ -103,8 +98,8 @@ function inside(name: string): string {
  * Deeper nobody looks. Throws UserError.
  */
 function admit({ allowlistPath, ...config }: Base['config'], path: string, readOnly: boolean) {
-  const refuse = (reason: string, cause?: unknown): never => {
-    throw new UserError(`${path} cannot be lent: ${reason}.`, { cause });
+  const refuse = (reason: string): never => {
+    throw new UserError(`${path} cannot be lent: ${reason}.`);
   };
   const { roots, blocked } = loadAllowlist(allowlistPath);
   const real = realPath(path);
@@ -126,11 +121,10 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   ]);
   // A read-only mount keeps nobody from talking through a socket or a pipe.
   const tests = ['(', '-type', 's', '-o', '-type', 'p', ...secrets, ')', '-print', '-quit'];
-  const look = spawnSync('find', [`${real}/.`, '-maxdepth', '3', ...tests], {
-    timeout: lookTimeoutMs,
-  });
-  if (look.error) refuse(`it cannot be looked through (${look.error.message})`);
-  if (look.stdout.length > 0) refuse(`${String(look.stdout).trim()} is blocked`);
+  const args = [`${real}/.`, '-maxdepth', '3', ...tests];
+  const { error, stdout } = spawnSync('find', args, { timeout: lookTimeoutMs, encoding: 'utf8' });
+  if (error) refuse(`it cannot be looked through (${error.message})`);
+  if (stdout) refuse(`${stdout.trim()} is blocked`);
   return real;
 }
 
@@ -145,10 +139,7 @@ export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
     return allowlistSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
     const example = '{"roots":[{"path":"~/Documents","write":false}]}';
-    throw new UserError(
-      `Nothing can be lent: ${path} must say what may be, such as ${example} (${cause})`,
-      { cause },
-    );
+    throw new UserError(`${path} must say what may be lent, such as ${example}: ${cause}`);
   }
 }
 
