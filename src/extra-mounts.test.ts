@@ -263,8 +263,10 @@ describe('a folder is refused', () => {
 
 describe('a grant', () => {
   test('says what the host did, and is one mount of that group alone', () => {
+    const uid = findGroup(store, 'family')?.uid;
+    const note = asRoot ? ` Its files must be open to uid ${uid}.` : '';
     expect(grant('family', at('Photos'))).toBe(
-      `From now on family may read ${at('Photos')} as /workspace/extra/Photos.`,
+      `From now on family may read ${at('Photos')} as /workspace/extra/Photos.${note}`,
     );
     expect(grant('main', at('Work'), false)).toContain('main may read and write');
     expect(lent(undefined, 'family')).toEqual([

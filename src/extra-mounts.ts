@@ -34,7 +34,8 @@ export function grantFolder(
   { config, store }: Host,
   { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
 ): string {
-  if (!findGroup(store, folder)) throw new UserError(`There is no group ${folder}.`);
+  const group = findGroup(store, folder);
+  if (!group) throw new UserError(`There is no group ${folder}.`);
   const source = admit(config, path, readOnly);
   const name = basename(source).replace(/[^\p{L}\p{N}._-]+/gu, '-');
   for (const other of table.listExtraMounts(store)) {
@@ -47,7 +48,8 @@ export function grantFolder(
   }
   const grant = { folder, name, source, readOnly };
   table.saveExtraMount(store, grant);
-  return `From now on ${describe(grant)}.`;
+  const note = process.getuid?.() === 0 ? ` Its files must be open to uid ${group.uid}.` : '';
+  return `From now on ${describe(grant)}.${note}`;
 }
 
 /** As `grantFolder`. */
