@@ -252,8 +252,8 @@ in_child(lambda: refused('personality', 0x40000))`),
       code: withSyscalls(`
 import mmap
 if column == 0:
-    refused(0x40000000 + 39)
-    refused(0x40000000 + 101, 0, 0, 0, 0)
+    for number, *arguments in ((39,), (101, 0, 0, 0, 0)):
+        print('ended by', in_child(lambda: refused(0x40000000 + number, *arguments)))
     def legacy():
         page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         page.write(bytes.fromhex('53b814000000cd805bc3'))

@@ -9,9 +9,11 @@ import { runtimeName, sentenceFor, type Verdict } from './check.ts';
 
 /** Appends a line for each to NANOCLAW_HOSTILE_REPORT, or a file that it names; prints the table. */
 export function appendVerdicts(verdicts: Verdict[]): void {
-  const runtime = runtimeName();
+  const isRoot = process.getuid?.() === 0;
+  const runtime = isRoot ? runtimeName() : `${runtimeName()}, plain user`;
   const path =
-    process.env.NANOCLAW_HOSTILE_REPORT ?? join(tmpdir(), `nanoclaw-hostile-${runtime}.jsonl`);
+    process.env.NANOCLAW_HOSTILE_REPORT ??
+    join(tmpdir(), `nanoclaw-hostile-${runtimeName()}.jsonl`);
   const rows = verdicts.map(({ check, isHeld }) => {
     const { id, area, says } = check;
     return { runtime, id, area, says, isHeld, why: isHeld ? null : (sentenceFor(check) ?? null) };
