@@ -17,8 +17,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from '@photostructure/sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { Store } from '../src/db.ts';
+import { WhatsAppStore } from '../channels/whatsapp/store.ts';
 import { Internet, needsInternet } from '../test/internet/internet.ts';
 import { page } from '../test/internet/pages.ts';
 import { HostProcess } from '../test/support/host-process.ts';
@@ -99,6 +100,19 @@ describe('a machine that has what is needed', () => {
     expect(fromEnvironment.said + fromFile.said).not.toContain('the-real-key');
   });
 
+  test('is told whether it is linked to WhatsApp', async () => {
+    mkdirSync(join(home, 'store'), { mode: 0o700 });
+    const store = new WhatsAppStore(join(home, 'store/whatsapp.db'));
+    store.writeKey('creds', '', '{"account":{"details":"of it"}}');
+    const begun = await doctor();
+    store.set('mode', 'own');
+    store.close();
+    const linked = await doctor();
+    expect(line(begun.said, 'note', 'WhatsApp')).toMatch(/not finished/);
+    expect(line(linked.said, 'ok', 'WhatsApp')).toMatch(/linked, as mode "own", by Baileys \d/);
+    expect([begun.code, linked.code]).toEqual([0, 0]);
+  });
+
   test('tells a script the same', async () => {
     const { code, said } = await doctor({ args: ['--json', '--all'] });
     const { ready, findings } = JSON.parse(said);
@@ -140,6 +154,26 @@ describe('what could be better is noted, and the machine passes', () => {
   });
 });
 
+describe('the list of folders that may be lent', () => {
+  const list = (text: string) => {
+    mkdirSync(join(home, 'nanoclaw'));
+    writeFileSync(join(home, 'nanoclaw/mount-allowlist.json'), text, { mode: 0o600 });
+  };
+
+  test('is shown', async () => {
+    list('{"roots":[{"path":"~/Documents"},{"path":"/srv","write":true}]}');
+    const { said } = await doctor();
+    expect(line(said, 'ok', 'extra folders')).toMatch(/~\/Documents, \/srv \(also to be written\)/);
+  });
+
+  test('that is broken is noted, and the machine passes', async () => {
+    list('{"roots":');
+    const { code, said } = await doctor();
+    expect(line(said, 'note', 'extra folders')).toMatch(/mount-allowlist\.json must say/);
+    expect(code).toBe(0);
+  });
+});
+
 describe('what keeps agents from running is missing', () => {
   /** A /usr/bin with a shell and node, in which nothing else is. */
   const bareMachine = [
@@ -167,7 +201,7 @@ describe('what keeps agents from running is missing', () => {
       environment: { NANOCLAW_RUNTIME: 'docker' },
     });
     expect(line(unknown.said, 'missing', 'runtime')).toMatch(/"chroot"; it can be bubblewrap, do/);
-    expect(line(absent.said, 'missing', 'runtime')).toMatch(/docker: not running/);
+    expect(line(absent.said, 'missing', 'runtime')).toMatch(/docker: it is not installed/);
     expect(line(absent.said, 'note', 'docker')).toMatch(/not installed/);
     expect([unknown.code, absent.code]).toEqual([1, 1]);
   });
@@ -180,10 +214,12 @@ describe('what keeps agents from running is missing', () => {
 
   test('a store that this version can read', async () => {
     mkdirSync(join(home, 'store'), { mode: 0o700 });
-    const store = new Store(join(home, 'store/nanoclaw.db'));
-    store.run('PRAGMA user_version = 999');
+    const store = new DatabaseSync(join(home, 'store/nanoclaw.db'));
+    store.exec('PRAGMA journal_mode = WAL; PRAGMA user_version = 999');
     store.close();
+    const before = readdirSync(join(home, 'store'));
     const { code, said } = await doctor();
+    expect(readdirSync(join(home, 'store'))).toEqual(before);
     expect(line(said, 'missing', 'database')).toMatch(/version 999.*Update NanoClaw/s);
     expect(code).toBe(1);
   });

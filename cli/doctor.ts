@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../src/config.ts';
 import { containerChecks } from './doctor/containers.ts';
-import { type Check, type Finding, missing, nameWidth } from './doctor/finding.ts';
+import { type Check, type Finding, linesOf, missing, nameWidth } from './doctor/finding.ts';
 import { programChecks } from './doctor/program.ts';
 import { stateChecks } from './doctor/state.ts';
 import { wayOutChecks } from './doctor/way-out.ts';
@@ -61,9 +61,7 @@ async function within(timeoutMs: number, look: Check[1]): Promise<Finding> {
   try {
     return await Promise.race([look(), late]);
   } catch (error) {
-    const [says = '', ...remedy] = (error instanceof Error ? error.message : String(error)).split(
-      '\n',
-    );
+    const [says = '', ...remedy] = linesOf(error);
     return missing(says, remedy.join('\n') || 'Put this right, and ask again.');
   } finally {
     timer.abort();

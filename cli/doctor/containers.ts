@@ -4,23 +4,17 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { findCgroups } from '../../runtimes/cgroup.ts';
+import { findEngine } from '../../runtimes/engines.ts';
 import { type Config, defaultLimits } from '../../src/config.ts';
 import { detectRuntime, selfTest } from '../../src/container-runtime.ts';
 import type { Runtime } from '../../src/container-spec.ts';
-import { ask, type Check, type Finding, note, ok } from './finding.ts';
+import { ask, type Check, type Finding, linesOf, note, ok } from './finding.ts';
 
 const image = 'nanoclaw-agent';
 /** Of the first that can forbid containers inside the container. */
 const bubblewrapMin = [0, 8];
 
-interface Engine {
-  program: string;
-  question: string[];
-  start: string;
-}
-
-const engines: Record<string, Engine> = {
+const engines = {
   docker: {
     program: 'docker',
     question: ['info'],
@@ -34,18 +28,27 @@ const engines: Record<string, Engine> = {
   },
 };
 
+/** On each system. The last two are gVisor, an engine's other kernel. */
+const namesOn = {
+  linux: ['docker', 'podman'],
+  darwin: ['docker', 'podman', 'apple-container'],
+} as const;
+const gVisor = ['docker+runsc', 'podman+runsc'];
+
 /** With `all` each runtime that is there has to prove that it seals, not only the chosen one. */
 export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
-  const names = process.platform === 'linux' ? ['docker', 'podman'] : Object.keys(engines);
+  const isLinux = process.platform === 'linux';
+  const names = isLinux ? namesOn.linux : namesOn.darwin;
   const installed = names.map((name): Check => [name, () => engine(name, config)]);
-  if (process.platform === 'linux')
+  if (isLinux)
     installed.unshift(
       ['bubblewrap', bubblewrap],
       ['system calls', () => systemCallFilter(config.projectDir)],
     );
   try {
     const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
-    const others = ['bubblewrap', ...names].filter((name) => all && name !== runtime.name);
+    const known = ['bubblewrap', ...names, ...gVisor];
+    const others = known.filter((name) => all && name !== runtime.name);
     return [
       ...installed,
       ['runtime', () => chosen(runtime, config)],
@@ -76,8 +79,11 @@ interface AgentImage {
   hasImage(engine: string, projectDir: string): Promise<boolean>;
 }
 
-async function engine(name: string, { runtime, projectDir }: Config): Promise<Finding> {
-  const { program, question, start } = engines[name] as Engine;
+async function engine(
+  name: keyof typeof engines,
+  { runtime, projectDir }: Config,
+): Promise<Finding> {
+  const { program, question, start } = engines[name];
   const version = await ask(program, ['--version']);
   const isWanted = runtime?.startsWith(name) ?? false;
   if (!version.isInstalled)
@@ -92,6 +98,8 @@ async function engine(name: string, { runtime, projectDir }: Config): Promise<Fi
   const { hasImage }: AgentImage = await import(join(projectDir, 'scripts/agent-image.mjs'));
   if (!(await hasImage(name, projectDir)))
     return note(`runs, with an image ${image} of other sources than these`, build);
+  const found = await findEngine(name, projectDir, process.env);
+  if (typeof found === 'string') return note(`runs, and cannot be used: ${found}`, start);
   return ok(`runs, with the image ${image}`);
 }
 
@@ -130,49 +138,23 @@ async function otherProof(name: string, config: Config): Promise<Finding> {
   let runtime: Runtime;
   try {
     runtime = await detectRuntime(name, config.projectDir, process.env);
-  } catch {
-    return ok('not tried: it is not there, as said above');
+  } catch (error) {
+    return ok(`not tried: ${linesOf(error).at(-1)}`);
   }
   try {
     return await proof(runtime, config);
   } catch (error) {
-    const [says = '', ...remedy] = String(error).split('\n');
+    const [says = '', ...remedy] = linesOf(error);
     return note(says, remedy.join('\n'));
   }
 }
 
-/** On what a container may use; processes and files are always limited. */
-async function limits({ name }: Runtime): Promise<Finding> {
+/** What a container may use: of memory and processors not every runtime can bound it everywhere. */
+function limits(runtime: Runtime): Finding {
   const { memoryBytes, processesMax, cpus } = defaultLimits.container;
-  const some = `${processesMax} processes`;
-  const all = ok(`${memoryBytes / 1024 ** 2} MB, ${cpus} processors and ${some} a container`);
-  if (name === 'bubblewrap')
-    return process.getuid?.() === 0 && findCgroups().length > 0
-      ? all
-      : note(
-          `${some} a container, but no limit on memory and processors`,
-          'Bubblewrap has none without root and cgroups that can be written. An engine has: docker, or podman.',
-        );
-  const without = await unlimited(name);
-  return without === ''
-    ? all
-    : note(`${name} cannot limit here: ${without}`, 'cgroup version 2 has all of them.');
-}
-
-/** What the engine says that it cannot limit; empty when it can limit all. */
-async function unlimited(name: string): Promise<string> {
-  if (name.startsWith('docker')) {
-    const format = '{{.MemoryLimit}} {{.CPUCfsQuota}} {{.PidsLimit}}';
-    const { text } = await ask('docker', ['info', '--format', format]);
-    const has = text.split(' ');
-    return ['memory', 'processors', 'processes'].filter((_, i) => has[i] !== 'true').join(', ');
-  }
-  if (name.startsWith('podman')) {
-    const format = '{{.Host.Security.Rootless}} {{.Host.CgroupsVersion}}';
-    const { text } = await ask('podman', ['info', '--format', format]);
-    return text === 'true v1' ? 'memory, processors and processes (no root, cgroup version 1)' : '';
-  }
-  return '';
+  const [, lack, need] = /with (no limit .*): (.*)/.exec(runtime.describe()) ?? [];
+  if (lack) return note(`${lack} and processors`, `For a limit: ${need}. Or use an engine.`);
+  return ok(`${memoryBytes / 1024 ** 2} MB, ${cpus} processors, ${processesMax} processes each`);
 }
 
 /** Ours goes with bubblewrap; an engine has its own, and the proof says whether it is on. */

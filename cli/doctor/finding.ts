@@ -22,6 +22,11 @@ export const missing = (says: string, remedy: string): Finding => ({
   remedy,
 });
 
+/** What an error says; of ours, the first line tells what is wrong, the others what to do. */
+export function linesOf(error: unknown): string[] {
+  return (error instanceof Error ? error.message : String(error)).split('\n');
+}
+
 export interface Answer {
   isInstalled: boolean;
   /** It exited with 0 in time. */

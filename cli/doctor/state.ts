@@ -17,7 +17,8 @@ import { DatabaseSync } from '@photostructure/sqlite';
 import { storePath } from '../../channels/whatsapp/linked.ts';
 import type { Config } from '../../src/config.ts';
 import { migrations } from '../../src/db/migrations.ts';
-import { type Check, type Finding, missing, note, ok } from './finding.ts';
+import { loadAllowlist } from '../../src/extra-mounts.ts';
+import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
 
 const gibibyte = 1024 ** 3;
 const freeBytesMin = gibibyte;
@@ -30,20 +31,23 @@ export function stateChecks(config: Config): Check[] {
     ['database', () => database(join(config.storeDir, 'nanoclaw.db'))],
     ['host', () => runningHost(config.socketPath)],
     ['WhatsApp', () => whatsApp(config)],
+    ['extra folders', () => extraFolders(config)],
   ];
 }
 
 function stateFolder({ homeDir, storeDir, dataDir, groupsDir }: Config): Finding {
   const nearest = firstThatIs(homeDir);
   const uid = process.getuid?.() ?? 0;
+  if (!canWrite(nearest))
+    return missing(`${nearest} cannot be written`, 'Set NANOCLAW_HOME to a folder of yours.');
   const folders = [storeDir, dataDir, groupsDir].filter((folder) => existsSync(folder));
-  for (const folder of [nearest, ...folders]) {
-    const { uid: owner } = statSync(folder);
-    const remedy = `sudo chown -R ${uid} ${folder}, or set NANOCLAW_HOME to a folder of yours.`;
-    if (uid !== 0 && folder !== nearest && owner !== uid)
-      return missing(`${folder} belongs to the user ${owner}, not to you (${uid})`, remedy);
-    if (!canWrite(folder)) return missing(`${folder} cannot be written`, remedy);
-  }
+  // Root may do all, and gives groups' folders to users that are nobody.
+  const foreign = folders.filter((folder) => uid !== 0 && statSync(folder).uid !== uid);
+  if (foreign.length > 0)
+    return missing(
+      `${foreign.join(', ')}: of another user`,
+      `sudo chown -R ${uid} ${foreign.join(' ')}   (or start NanoClaw as that user)`,
+    );
   if (!folders.includes(storeDir)) return ok(`${homeDir}; the first start fills it`);
   const open = folders.filter((folder) => (statSync(folder).mode & 0o077) !== 0);
   if (open.length > 0)
@@ -106,10 +110,13 @@ async function runningHost(socketPath: string): Promise<Finding> {
   const socket = connect(socketPath);
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
-  } catch {
-    return ok('none runs; `npm start` starts it');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' || code === 'ECONNREFUSED'
+      ? ok('none runs; `npm start` starts it')
+      : note(`${socketPath} does not answer (${message})`, 'Stop the host, and start it again.');
   } finally {
-    socket.on('error', () => {});
+    socket.on('error', () => {}); // It may fail once more while it ends.
     socket.destroy();
   }
   const pid = listenerOn(socketPath);
@@ -158,4 +165,16 @@ function whatsApp(config: Config): Finding {
   return isPaired
     ? note('a link was begun and not finished', 'npm run unlink, then npm run link')
     : ok(`not linked; \`npm run link\` does it, by Baileys ${version}`);
+}
+
+/** What the owner may lend to agents. Until the file is right, nothing is lent. */
+function extraFolders({ allowlistPath }: Config): Finding {
+  if (!existsSync(allowlistPath)) return ok(`none can be lent to agents: no ${allowlistPath}`);
+  try {
+    const { roots } = loadAllowlist(allowlistPath);
+    const paths = roots.map(({ path, write }) => (write ? `${path} (also to be written)` : path));
+    return ok(`can be lent: what lies in ${paths.join(', ') || 'no folder'}`);
+  } catch (error) {
+    return note('none can be lent to agents', linesOf(error).join('\n'));
+  }
 }
