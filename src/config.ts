@@ -65,9 +65,9 @@ export const defaultLimits = {
   folderBytesMax: 10 * 1024 * mebibyte,
   folderFilesMax: 500_000,
   diskFreeBytesMin: 1024 * mebibyte,
-  /** Between two looks at it; one look takes longer with many files. */
+  /** Between two looks at it; one look takes longer with many files, and too long with too many. */
   folderCheckMs: 5 * second,
-  folderLookTimeoutMs: minute,
+  folderLookTimeoutMs: 2 * minute,
 
   /** What is kept of a container's standard error. */
   stderrTextMax: 2000,

@@ -9,72 +9,74 @@ import type { Base } from './base.ts';
 type Host = Pick<Base, 'clock' | 'config' | 'limits'>;
 
 /**
- * Watches folders, counting those that are not the owner's, until a bound is passed or the
- * returned function is called. Who began beyond one, to clean up, may add a twentieth of it.
+ * Watches folders, counting those that are not the owner's, and tells of each bound that is passed
+ * until the returned function is called. Who began beyond one, to clean up, may add a twentieth.
  */
 export function watchFolders(
   folders: string[],
-  host: Host,
+  { clock, config, limits }: Host,
   full: (detail: string) => void,
 ): () => void {
-  const stopped = new AbortController();
-  let cancel = () => {};
-  let first: number[] | undefined;
-  const look = async () => {
-    const amounts = await measure(folders, host, stopped.signal);
-    if (stopped.signal.aborted) return;
-    first ??= amounts.map(({ amount }) => amount);
-    const over = amounts.find(
-      ({ amount, max }, index) =>
-        amount > Math.max(max, (first?.[index] ?? 0) + Math.abs(max) / 20),
-    );
-    if (over) full(over.words);
-    else cancel = host.clock.after(host.limits.folderCheckMs, () => void look());
-  };
-  void look();
-  return () => {
-    cancel();
-    stopped.abort();
-  };
-}
-
-/** Infinite what cannot be counted in time. Never rejects. */
-async function measure(folders: string[], { config, limits }: Host, signal: AbortSignal) {
-  const ours = folders.filter((folder) => folder.startsWith(`${config.homeDir}/`));
-  const options = { signal, timeout: limits.folderLookTimeoutMs };
-  const count = (unit: string) =>
-    new Promise<number>((resolve) =>
-      execFile('nice', ['-n', '19', 'du', '-sxP', unit, ...ours], options, (error, stdout) => {
-        // An exit status says that something vanished or is closed to it; the rest is counted.
-        if (error && typeof error.code !== 'number') resolve(Infinity);
-        resolve((stdout.match(/^\d+/gm) ?? []).reduce((sum, each) => sum + Number(each), 0));
-      }),
-    );
-  const free = folders.map(async (folder) => {
-    const disk = await statfs(folder).catch(() => undefined);
-    return disk ? disk.bavail * disk.bsize : Infinity;
-  });
   const { folderBytesMax, folderFilesMax, diskFreeBytesMin } = limits;
-  return [
-    {
-      amount: (await count('-k')) * 1024,
-      max: folderBytesMax,
-      words: `my files take more than ${inGibibytes(folderBytesMax)}`,
-    },
-    {
-      // Only GNU's du counts them.
-      amount: process.platform === 'linux' ? await count('--inodes') : 0,
-      max: folderFilesMax,
-      words: `I have more than ${folderFilesMax} files`,
-    },
-    {
-      amount: -Math.min(...(await Promise.all(free))),
-      max: -diskFreeBytesMin,
-      words: `this machine's disk has less than ${inGibibytes(diskFreeBytesMin)} left`,
-    },
-  ];
+  const ours = folders.filter((folder) => folder.startsWith(`${config.homeDir}/`));
+  const stopped = new AbortController();
+  const { signal } = stopped;
+  const cancels = new Map<string, () => void>();
+  const count = (unit: string) =>
+    countIn(ours, unit, { signal, timeout: limits.folderLookTimeoutMs });
+  const bound = async (
+    measure: () => Promise<number>,
+    max: number,
+    words: string,
+    first?: number,
+  ) => {
+    const amount = await measure();
+    if (signal.aborted) return;
+    const before = first ?? amount;
+    if (amount > Math.max(max, before + Math.abs(max) / 20)) return full(words);
+    const again = () => void bound(measure, max, words, before);
+    cancels.set(words, clock.after(limits.folderCheckMs, again));
+  };
+  const gibibytes = (bytes: number) => `${bytes / 1024 ** 3} GiB`;
+  // Apart, since the last is quick, however many files there are.
+  void bound(
+    async () => (await count('-k')) * 1024,
+    folderBytesMax,
+    `my files take more than ${gibibytes(folderBytesMax)}`,
+  );
+  // Only GNU's du counts them.
+  if (process.platform === 'linux')
+    void bound(() => count('--inodes'), folderFilesMax, `I have more than ${folderFilesMax} files`);
+  void bound(
+    async () => -(await freeBytes(folders)),
+    -diskFreeBytesMin,
+    `this machine's disk has less than ${gibibytes(diskFreeBytesMin)} left`,
+  );
+  return () => {
+    stopped.abort();
+    for (const cancel of cancels.values()) cancel();
+  };
 }
 
-function inGibibytes(bytes: number): string {
-  return `${bytes / 1024 ** 3} GiB`;
+/** Infinite when it cannot be counted in time. Never rejects. */
+function countIn(
+  folders: string[],
+  unit: string,
+  options: { signal: AbortSignal; timeout: number },
+) {
+  const args = ['-n', '10', 'du', '-sxP', unit, ...folders];
+  return new Promise<number>((resolve) =>
+    execFile('nice', args, options, (error, stdout) => {
+      // An exit status says that something vanished or is closed to it; the rest is counted.
+      if (error && typeof error.code !== 'number') resolve(Infinity);
+      resolve((stdout.match(/^\d+/gm) ?? []).reduce((sum, each) => sum + Number(each), 0));
+    }),
+  );
+}
+
+/** Of the disk that has least. Never rejects. */
+async function freeBytes(folders: string[]): Promise<number> {
+  const disks = await Promise.allSettled(folders.map((folder) => statfs(folder)));
+  const found = disks.flatMap((disk) => (disk.status === 'fulfilled' ? [disk.value] : []));
+  return Math.min(...found.map(({ bavail, bsize }) => bavail * bsize));
 }
