@@ -128,9 +128,8 @@ function openRouter(base: Base): RouterDependencies {
     failed: never,
     settled: never,
   });
-  const { assistantName } = base.config;
   const findCommand = createCommands({
-    assistantName,
+    ...base,
     turns,
     queue,
     describeHost: never,

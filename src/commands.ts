@@ -2,12 +2,13 @@
  * What the host answers itself, without a model and before the queue. A command works with
  * the model down, the queue full and the agent looping.
  */
+import type { Base } from './base.ts';
+import { grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
 import type { GroupQueue } from './group-queue.ts';
 import type { Turns } from './turn.ts';
 import { type Group, UserError } from './types.ts';
 
-interface CommandDependencies {
-  assistantName: string;
+interface CommandDependencies extends Pick<Base, 'config' | 'store'> {
   turns: Turns;
   queue: GroupQueue;
   /** Lines about the whole host: runtime, model, channels. */
@@ -45,19 +46,37 @@ export type FindCommand = (message: {
 }) => ((group: Group) => string) | undefined;
 
 export function createCommands(deps: CommandDependencies): FindCommand {
-  const { turns, queue } = deps;
-  const mention = new RegExp(`^@${deps.assistantName}[\\s,:]+`, 'iu');
-  const table: Command[] = [
-    {
-      name: '/help',
-      help: 'this list',
-      run: ({ group }) => {
-        const lines = table
-          .filter(({ mainOnly }) => group.isMain || !mainOnly)
-          .map(({ name, takes, help }) => `${[name, takes].filter(Boolean).join(' ')}: ${help}`);
-        return [...lines, 'Anything else goes to the assistant.'].join('\n');
-      },
+  const mention = new RegExp(`^@${deps.config.assistantName}[\\s,:]+`, 'iu');
+  const table = [...ownCommands(deps), ...mountCommands(deps), ...deps.more];
+  const help: Command = {
+    name: '/help',
+    help: 'this list',
+    run: ({ group }) => {
+      const lines = [help, ...table]
+        .filter(({ mainOnly }) => group.isMain || !mainOnly)
+        .map(({ name, takes, help }) => `${[name, takes].filter(Boolean).join(' ')}: ${help}`);
+      return [...lines, 'Anything else goes to the assistant.'].join('\n');
     },
+  };
+  return ({ text, quote }) => {
+    const [first, ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
+    const command = [help, ...table].find(({ name }) => name === first?.toLowerCase());
+    if (!command || (words.length > 0 && command.takes === undefined)) return undefined;
+    return (group) => {
+      try {
+        if (command.mainOnly && !group.isMain)
+          throw new UserError(`${command.name} works in the main chat only.`);
+        return command.run({ group, words, quoted: quote?.text });
+      } catch (error) {
+        if (error instanceof UserError) return error.message;
+        throw error;
+      }
+    };
+  };
+}
+
+function ownCommands({ turns, queue, describeHost }: CommandDependencies): Command[] {
+  return [
     {
       name: '/stop',
       help: 'stop what the assistant is doing here, at once',
@@ -84,25 +103,42 @@ export function createCommands(deps: CommandDependencies): FindCommand {
         return [
           `Here: ${here}.`,
           `Everywhere: ${queue.count('running')} working, ${queue.count('idle')} warm, ${queue.count('waiting')} waiting.`,
-          ...deps.describeHost(),
+          ...describeHost(),
         ].join('\n');
       },
     },
-    ...deps.more,
   ];
-  return ({ text, quote }) => {
-    const [first, ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
-    const command = table.find(({ name }) => name === first?.toLowerCase());
-    if (!command || (words.length > 0 && command.takes === undefined)) return undefined;
-    return (group) => {
-      try {
-        if (command.mainOnly && !group.isMain)
-          throw new UserError(`${command.name} works in the main chat only.`);
-        return command.run({ group, words, quoted: quote?.text });
-      } catch (error) {
-        if (error instanceof UserError) return error.message;
-        throw error;
-      }
-    };
-  };
+}
+
+function mountCommands(deps: CommandDependencies): Command[] {
+  const { turns } = deps;
+  return [
+    {
+      name: '/mount',
+      takes: '[GROUP FOLDER [rw]]',
+      help: 'which folders of yours the groups see; lets one see another',
+      mainOnly: true,
+      run: ({ words: [folder, ...path] }) => {
+        if (folder === undefined) return listGrants(deps).join('\n') || 'No group sees any.';
+        const readOnly = path.at(-1) !== 'rw';
+        if (!readOnly) path.pop();
+        const done = grantFolder(deps, { folder, path: path.join(' '), readOnly });
+        // At the latest with its next container.
+        if (!turns.isActive(folder)) turns.evict(folder, 'evicted');
+        return done;
+      },
+    },
+    {
+      name: '/unmount',
+      takes: 'GROUP NAME',
+      help: 'lets a group no longer see a folder',
+      mainOnly: true,
+      run: ({ words: [folder = '', name = ''] }) => {
+        const done = revokeFolder(deps, folder, name);
+        // Even in the middle of a turn, which goes on without it.
+        turns.evict(folder, 'evicted');
+        return done;
+      },
+    },
+  ];
 }

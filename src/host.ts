@@ -95,7 +95,7 @@ export class Host {
   #cancelSweep = () => {};
 
   constructor(base: Foundation) {
-    const { store, config, clock, limits, log } = base;
+    const { store, clock, limits, log } = base;
     this.#base = base;
     this.#outbox = new Outbox({
       ...base,
@@ -152,7 +152,7 @@ export class Host {
       settled: (agentId) => this.#events.emit('settled', loadAgent(store, agentId).group.chatId),
     });
     const findCommand = createCommands({
-      assistantName: config.assistantName,
+      ...base,
       turns: this.#turns,
       queue: this.#queue,
       describeHost: () => this.describe(),

@@ -1,8 +1,6 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Store } from '../../src/db.ts';
-import { grantFolder } from '../../src/extra-mounts.ts';
 import { App } from '../support/app.ts';
 import { temporaryFolder } from '../support/store.ts';
 
@@ -16,11 +14,16 @@ test('an agent sees the folders that the owner lends it, and hears when one cann
   mkdirSync(dirname(app.config.allowlistPath), { recursive: true });
   const allowlist = { roots: [{ path: owner, write: true }] };
   writeFileSync(app.config.allowlistPath, JSON.stringify(allowlist), { mode: 0o600 });
-  const store = new Store(join(app.config.storeDir, 'nanoclaw.db'));
-  const host = { config: app.config, store };
-  grantFolder(host, { folder: 'main', path: join(owner, 'photos'), readOnly: true });
-  grantFolder(host, { folder: 'main', path: join(owner, 'work'), readOnly: false });
-  store.close();
+  const person = await app.attach();
+  for (const [words, answer] of [
+    [`/mount main ${join(owner, 'photos')}`, 'main may read '],
+    [`/mount main ${join(owner, 'work')} rw`, 'main may read and write '],
+    [`/mount main ${join(owner, 'config')}`, 'cannot be lent'],
+    ['/mount', '/workspace/extra/work'],
+  ] as const) {
+    await person.say(words);
+    expect(await person.nextText()).toContain(answer);
+  }
 
   const look =
     'cd /workspace/extra; ls; cat photos/cat.txt; echo; echo new > work/new; echo x > photos/x || echo kept; echo x > x || echo sealed';
@@ -28,10 +31,20 @@ test('an agent sees the folders that the owner lends it, and hears when one cann
     .on('look around')
     .callTool('Bash', { command: look })
     .thenReply((result) => result);
-  const person = await app.attach();
   await person.say('look around');
   expect(await person.nextText()).toMatch(/photos\nwork\na cat\n.*kept\n.*sealed/s);
   expect(readFileSync(join(owner, 'work/new'), 'utf8')).toBe('new\n');
+
+  app.model
+    .on('look again')
+    .callTool('Bash', { command: 'ls /workspace/extra' })
+    .thenReply((result) => result);
+  await person.say('/unmount main photos');
+  expect(await person.nextText()).toBe('main no longer sees /workspace/extra/photos.');
+  await person.say('look again');
+  expect(await person.nextText()).toBe('work');
+  await person.say(`/mount main ${join(owner, 'photos')}`);
+  await person.nextText();
 
   rmSync(join(owner, 'work'), { recursive: true });
   for (const time of ['first', 'second']) {
