@@ -92,14 +92,14 @@ async function engine(
       : ok('not installed, and not needed');
   const answer = await ask(program, question);
   if (!answer.isOk) return note(`installed, but not usable: ${answer.text}`, start);
-  const build = 'npm run image';
+  const build = `NANOCLAW_RUNTIME=${name} npm run image`;
   if (!(await ask(program, ['image', 'inspect', image])).isOk)
     return note(`runs, without the image ${image}`, build);
   const { hasImage }: AgentImage = await import(join(projectDir, 'scripts/agent-image.mjs'));
   if (!(await hasImage(name, projectDir)))
     return note(`runs, with an image ${image} of other sources than these`, build);
   const found = await findEngine(name, projectDir, process.env);
-  if (typeof found === 'string') return note(`runs, and cannot be used: ${found}`, start);
+  if (typeof found === 'string') return note('runs, and cannot be used', `${found}.`);
   return ok(`runs, with the image ${image}`);
 }
 

@@ -12,7 +12,7 @@ export interface Finding {
 /** A name of at most `nameWidth` characters, and what looks. What it throws counts as missing. */
 export type Check = [name: string, look: () => Finding | Promise<Finding>];
 
-export const nameWidth = 15;
+export const nameWidth = 17;
 
 export const ok = (says: string): Finding => ({ verdict: 'ok', says });
 export const note = (says: string, remedy: string): Finding => ({ verdict: 'note', says, remedy });
