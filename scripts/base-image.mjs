@@ -39,7 +39,7 @@ const leftOut = ['doc', 'info', 'lintian', 'locale', 'man'];
 
 /** Makes a base of Debian's packages and this Node in the engine, unless it is there. Resolves to its name. */
 export async function makeBase(program) {
-  const recipe = [...packages, ...leftOut, process.versions.node].join();
+  const recipe = readFileSync(new URL(import.meta.url), 'utf8') + process.versions.node;
   const base = `nanoclaw-base:${createHash('sha256').update(recipe).digest('hex').slice(0, 12)}`;
   if ((await run(program, ['image', 'inspect', base])).code === 0) return base;
   say(`making ${base} of Debian's packages ...`);
@@ -80,6 +80,8 @@ function complete(root) {
   );
   mkdirSync(inRoot('etc/ssl/certs'), { recursive: true });
   writeFileSync(inRoot('etc/ssl/certs/ca-certificates.crt'), Buffer.concat(certificates));
+  const sources = ['passwd: files', 'group: files', 'hosts: files dns', ''];
+  writeFileSync(inRoot('etc/nsswitch.conf'), sources.join('\n'));
   for (const name of ['var/cache/apt', 'var/lib/apt/lists', 'var/lib/dpkg/info'])
     rmSync(inRoot(name), { recursive: true, force: true });
 }
