@@ -49,6 +49,7 @@ describe('Markdown becomes WhatsApp’s own formatting', () => {
     ['a link that is its own text', '[http://x.y](http://x.y)', 'http://x.y'],
     ['an address in brackets', '<http://x.y>', 'http://x.y'],
     ['an address in the text', 'see http://x.y/a_b_c.', 'see http://x.y/a_b_c.'],
+    ['a name without http', 'see www.x.y or x.y', 'see www.x.y or x.y'],
     ['a mail address', '[write](mailto:a@b.cd) a@b.cd', 'write (a@b.cd) a@b.cd'],
     ['an image', '![alt](http://x.y/i.png)', 'alt (http://x.y/i.png)'],
   ])('%s', (_, markdown, expected) => expect(toWhatsApp(markdown, null)).toBe(expected));

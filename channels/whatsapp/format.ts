@@ -143,6 +143,8 @@ function withoutTags(html: string): string {
 
 function link(href: string, text: string): string {
   const plain = href.replace(/^mailto:/, '');
+  // marked finds www.x.y in the text, as WhatsApp itself does.
+  if (plain === `http://${text}`) return text;
   return text && text !== plain ? `${text} (${plain})` : plain;
 }
 
