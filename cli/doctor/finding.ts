@@ -24,7 +24,7 @@ export const missing = (says: string, remedy: string): Finding => ({
 
 /** What an error says; of ours, the first line tells what is wrong, the others what to do. */
 export function linesOf(error: unknown): string[] {
-  return (error instanceof Error ? error.message : String(error)).split('\n');
+  return (error instanceof Error ? error.message : String(error)).split(/\n+/);
 }
 
 export interface Answer {
