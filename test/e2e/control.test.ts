@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { App } from '../support/app.ts';
+import { listeningAddresses } from '../support/listening.ts';
 
 describe('the owner', () => {
   test('stops the agent in mid-tool, within a second, and goes on with it', async () => {
@@ -155,32 +156,10 @@ describe('the host', () => {
   test('has no listening TCP port during a conversation', async () => {
     const app = await App.start();
     app.model.on('hello').hang();
-    // The host runs in this process; whatever else listens on the machine is not its doing.
-    const listening = () => {
-      const ours = readdirSync('/proc/self/fd').map((fd) => readlink(`/proc/self/fd/${fd}`));
-      return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) =>
-        readFileSync(path, 'utf8')
-          .split('\n')
-          .map((line) => line.trim().split(/\s+/))
-          .filter(
-            ([, , , state, , , , , , inode]) =>
-              state === '0A' && ours.includes(`socket:[${inode}]`),
-          )
-          .map(([, address]) => address),
-      );
-    };
-    const before = listening();
+    const before = listeningAddresses(); // The host runs in this process.
     const person = await app.attach();
     await person.say('hello');
     await app.model.call('hello');
-    expect(listening().filter((address) => !before.includes(address))).toEqual([]);
+    expect(listeningAddresses().filter((address) => !before.includes(address))).toEqual([]);
   });
 });
-
-function readlink(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return ''; // ENOENT: closed since it was listed.
-  }
-}
