@@ -59,6 +59,7 @@ test('the agent sees the tools at once, and none that plan, schedule or ask', as
     'Grep',
     'Read',
     'Skill',
+    'WebFetch',
     'WebSearch',
     'Write',
     'mcp__nanoclaw__list_groups',
