@@ -190,6 +190,46 @@ for name in ('cpu', 'io', 'memory'):
     },
   },
   {
+    id: 'shared-memory',
+    area,
+    says: 'see shared memory, message queues or semaphores of the host',
+    mild: true,
+    program: {
+      language: 'bash',
+      code: `
+for table in shm msg sem; do
+  tail -n +2 /proc/sysvipc/$table 2>/dev/null | sed "s/^/OPEN $table/"
+done
+[ ! -e "$HOST_SHM_FILE" ] || echo "OPEN $HOST_SHM_FILE: $(cat "$HOST_SHM_FILE")"
+true`,
+    },
+  },
+  {
+    id: 'host-paths',
+    area,
+    says: 'learn where on the host its folders lie',
+    open: {
+      any: '/proc/self/mountinfo names them, and so perhaps your user name. It gives no way there.',
+    },
+    program: {
+      language: 'bash',
+      code: `grep "$(basename "$HOST_STATE")" /proc/self/mountinfo | sed 's/^/OPEN /'; true`,
+    },
+  },
+  {
+    id: 'machine',
+    area,
+    says: 'learn which kernel runs here, and how much memory and load the machine has',
+    open: {
+      any: 'The kernel is shared: it tells its release and the sums of the whole machine to every process. Only gVisor has a kernel of its own.',
+    },
+    mild: true,
+    program: {
+      language: 'bash',
+      code: `[ "$(uname -r)" != "$HOST_KERNEL" ] || echo "OPEN $(uname -r)"; cat /proc/loadavg; head -2 /proc/meminfo`,
+    },
+  },
+  {
     id: 'terminal',
     area,
     says: 'type into a terminal of the host',

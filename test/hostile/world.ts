@@ -3,7 +3,7 @@
  * process that must hear nothing from it, files that must stay as they are. It tells what reached
  * them.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -16,8 +16,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { homedir, release, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { App } from '../support/app.ts';
 
 export class World {
@@ -41,6 +42,11 @@ export class World {
     world.#removals.push(() => delete process.env.NANOCLAW_PLANTED);
     world.#plantFile('HOST_HOME_FILE', join(homeDir, 'secret.txt'), 'the home of the user');
     world.#plantFile('HOST_TMP_FILE', join(dir, 'secret.txt'), '/tmp of the host');
+    const shared = join('/dev/shm', `nanoclaw-${world.#id}`);
+    world.#removals.push(() => rmSync(shared, { force: true }));
+    world.#plantFile('HOST_SHM_FILE', shared, 'shared memory of the host');
+    await world.#makeQueue();
+    world.facts.HOST_KERNEL = release();
     await world.#listen('HOST_TCP4_PORT', { host: '127.0.0.1', port: 0 });
     await world.#listen('HOST_TCP6_PORT', { host: '::1', port: 0 });
     await world.#listen('HOST_SOCKET', { path: join(dir, 'server.sock') });
@@ -120,6 +126,13 @@ export class World {
     if (address === null) throw new Error(`no address for ${fact}`);
     this.facts[fact] ??= typeof address === 'string' ? address : String(address.port);
     this.#removals.push(() => server.close());
+  }
+
+  /** A message queue, as shared memory of old is: known to a whole IPC namespace. */
+  async #makeQueue(): Promise<void> {
+    const { stdout } = await promisify(execFile)('ipcmk', ['--queue']);
+    const queue = /\d+/.exec(stdout)?.[0] ?? '';
+    this.#removals.push(() => promisify(execFile)('ipcrm', ['--queue-id', queue]));
   }
 
   /** A process of the host's user that tells when anything signals it. */
