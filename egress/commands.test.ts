@@ -1,6 +1,7 @@
 /** The owner's words about the web, as `createCommands` hands them on. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createCommands } from '../src/commands.ts';
+import type { Config } from '../src/config.ts';
 import { saveGroup } from '../src/db/groups.ts';
 import { systemClock } from '../src/host.ts';
 import type { Group } from '../src/types.ts';
@@ -22,7 +23,8 @@ beforeEach(() => {
 /** The answer in the main chat, or in another group's; undefined when it goes to the assistant. */
 function says(text: string, { group = way.group, quote }: { group?: Group; quote?: string } = {}) {
   const find = createCommands({
-    assistantName: 'Andy',
+    store: way.store,
+    config: { ...({} as Config), assistantName: 'Andy' },
     describeHost: () => [],
     more: webCommands({ ...way, clock: systemClock }),
     // What only the other commands use.
