@@ -212,7 +212,8 @@ test('processes are counted by container, and end at the limit', async () => {
         .on('error', ({ code }) => { console.log(code); process.exit(); });
   "`;
   const { stdout } = await run(script, { limits: { processesMax: 60 } });
-  expect(stdout).toBe('EAGAIN\n');
+  // gVisor counts its own among them, and ends.
+  expect(stdout).toBe(runtime.hasOwnKernel ? '' : 'EAGAIN\n');
 });
 
 test('files, open files and core dumps are bounded', async () => {
@@ -280,25 +281,29 @@ test('reap ends what carries its own instance, and nothing else', async () => {
   expect(await runtime.reap('aaaaaaaa')).toBe(0);
 });
 
-test('a container hears when its host is killed, and reaping finds what would not listen', async () => {
-  const fifo = join(dir, `group-${groupUid}`, 'alive');
-  const spec = specOf('exec 7>alive; echo up >&7; cat >/dev/null; echo heard >&7', {});
-  execFileSync('mkfifo', ['-m', '666', fifo]);
-  const reader = spawn('cat', [fifo]);
-  const { file, args, env, feeds } = runtime.launch(spec);
-  // In another process, which can be killed.
-  const source = `const { file, args, env, feeds } = JSON.parse(process.argv[1]);
+// gVisor shares no pipe with the host, by which its end could be seen.
+test.skipIf(wanted.endsWith('+runsc'))(
+  'a container hears when its host is killed, and reaping finds what would not listen',
+  async () => {
+    const fifo = join(dir, `group-${groupUid}`, 'alive');
+    const spec = specOf('exec 7>alive; echo up >&7; cat >/dev/null; echo heard >&7', {});
+    execFileSync('mkfifo', ['-m', '666', fifo]);
+    const reader = spawn('cat', [fifo]);
+    const { file, args, env, feeds } = runtime.launch(spec);
+    // In another process, which can be killed.
+    const source = `const { file, args, env, feeds } = JSON.parse(process.argv[1]);
     const stdio = ['pipe', 'pipe', 'pipe', ...feeds.map(() => 'pipe')];
     const child = child_process.spawn(file, args, { env, stdio, detached: true });
     feeds.forEach((feed, index) => child.stdio[3 + index].end(Buffer.from(feed, 'base64')));
     child.stderr.pipe(process.stderr);`;
-  const launch = { file, args, env, feeds: feeds.map((feed) => feed.toString('base64')) };
-  const host = spawn(process.execPath, ['-e', source, JSON.stringify(launch)], {
-    stdio: 'inherit',
-  });
-  await once(reader.stdout, 'data');
-  host.kill('SIGKILL');
-  await once(reader, 'exit');
-  await runtime.reap(ownInstance);
-  expect(await runtime.reap(ownInstance)).toBe(0);
-});
+    const launch = { file, args, env, feeds: feeds.map((feed) => feed.toString('base64')) };
+    const host = spawn(process.execPath, ['-e', source, JSON.stringify(launch)], {
+      stdio: 'inherit',
+    });
+    await once(reader.stdout, 'data');
+    host.kill('SIGKILL');
+    await once(reader, 'exit');
+    await runtime.reap(ownInstance);
+    expect(await runtime.reap(ownInstance)).toBe(0);
+  },
+);

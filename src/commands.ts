@@ -2,8 +2,9 @@
  * What the host answers itself, without a model and before the queue. A command works with
  * the model down, the queue full and the agent looping.
  */
+
+import { grantFolder, listGrants, revokeFolder } from '../runtimes/extra-mounts.ts';
 import type { Base } from './base.ts';
-import { grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
 import type { GroupQueue } from './group-queue.ts';
 import type { Turns } from './turn.ts';
 import { type Group, UserError } from './types.ts';

@@ -126,12 +126,13 @@ async function runningHost(socketPath: string): Promise<Finding> {
 /** The process that holds the socket, where Linux tells. */
 function listenerOn(socketPath: string): number | undefined {
   try {
+    // Num RefCount Protocol Flags Type St Inode Path; the flag tells it from those it accepted.
+    const listening = /^\w+: \w+ \w+ 00010000 \w+ \w+ +(\d+) /;
     const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
-    // Num RefCount Protocol Flags Type St Inode Path
     const inode = sockets
-      .find((line) => line.endsWith(` ${socketPath}`))
-      ?.trim()
-      .split(/\s+/)[6];
+      .filter((line) => line.endsWith(` ${socketPath}`))
+      .map((line) => listening.exec(line)?.[1])
+      .find(Boolean);
     return readdirSync('/proc')
       .map(Number)
       .find((pid) => pid > 0 && holds(pid, `socket:[${inode}]`));

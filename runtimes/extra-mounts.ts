@@ -7,11 +7,11 @@ import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
-import type { Base } from './base.ts';
-import type { Mount } from './container-spec.ts';
-import * as table from './db/extra-mounts.ts';
-import { findGroup } from './db/groups.ts';
-import { UserError } from './types.ts';
+import type { Base } from '../src/base.ts';
+import type { Mount } from '../src/container-spec.ts';
+import * as table from '../src/db/extra-mounts.ts';
+import { findGroup } from '../src/db/groups.ts';
+import { UserError } from '../src/types.ts';
 
 type Host = Pick<Base, 'config' | 'store'>;
 

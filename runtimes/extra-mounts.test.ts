@@ -12,13 +12,13 @@ import { createServer } from 'node:net';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { type Config, loadConfig } from '../src/config.ts';
+import { findGroup, saveGroup } from '../src/db/groups.ts';
+import type { Store } from '../src/db.ts';
+import { mainGroup } from '../src/groups.ts';
+import { UserError } from '../src/types.ts';
 import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
-import { type Config, loadConfig } from './config.ts';
-import { findGroup, saveGroup } from './db/groups.ts';
-import type { Store } from './db.ts';
 import { extraMountsFor, grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
-import { mainGroup } from './groups.ts';
-import { UserError } from './types.ts';
 
 const asRoot = process.getuid?.() === 0;
 /** The owner's folders, with one root that may be read and one that may be written. */

@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { statfs } from 'node:fs/promises';
-import type { Base } from './base.ts';
+import type { Base } from '../src/base.ts';
 
 type Host = Pick<Base, 'clock' | 'config' | 'limits'>;
 

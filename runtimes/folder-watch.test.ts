@@ -3,9 +3,9 @@ import { linkSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync }
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { type Config, defaultLimits, loadConfig } from '../src/config.ts';
 import { HeldClock } from '../test/support/held-clock.ts';
 import { temporaryFolder } from '../test/support/store.ts';
-import { type Config, defaultLimits, loadConfig } from './config.ts';
 import { watchFolders } from './folder-watch.ts';
 
 const asRoot = process.getuid?.() === 0;
