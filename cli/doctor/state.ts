@@ -15,9 +15,9 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { storePath } from '../../channels/whatsapp/linked.ts';
+import { loadAllowlist } from '../../runtimes/extra-mounts.ts';
 import type { Config } from '../../src/config.ts';
 import { migrations } from '../../src/db/migrations.ts';
-import { loadAllowlist } from '../../src/extra-mounts.ts';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
 
 const gibibyte = 1024 ** 3;
