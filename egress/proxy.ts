@@ -42,6 +42,7 @@ export async function openTunnel(
   } catch (error) {
     const { status, message } = asRefusal(deps, request, error);
     client.end(`HTTP/1.1 ${status} ${message}\r\nconnection: close\r\n\r\n${message}\n`);
+    client.resume(); // To the end, for it is open until then.
   }
 }
 
@@ -52,10 +53,15 @@ export async function proxyRequest(
   response: ServerResponse,
 ): Promise<void> {
   try {
-    if (!/^http:/i.test(request.url ?? '') || !URL.canParse(request.url ?? ''))
+    const address = request.url ?? '';
+    if (!/^http:\/\//i.test(address) || !URL.canParse(address))
       throw new Refusal(400, 'Here go http: addresses; for https: ask with CONNECT.');
-    const url = new URL(request.url ?? '');
-    const upstream = await reach(deps, url.host);
+    if (!/^(?:chunked)?$/i.test(request.headers['transfer-encoding'] ?? ''))
+      throw new Refusal(501, 'Of transfer codings, only chunked is known here.');
+    const { host } = new URL(address);
+    // As it was asked for: proxies must not tidy paths up.
+    const path = address.replace(/^http:\/\/[^/?#]*/i, '').replace(/#.*$/, '');
+    const upstream = await reach(deps, host);
     if (response.closed) {
       upstream.destroy();
       return;
@@ -63,17 +69,29 @@ export async function proxyRequest(
     const call = openCall({
       createConnection: () => upstream,
       method: request.method,
-      path: url.pathname + url.search,
-      headers: { ...requestHeaders(request.headers), host: url.host },
+      path: path.startsWith('/') ? path : `/${path}`,
+      headers: { ...requestHeaders(request.headers), host },
     });
-    call.on('error', () => sendRefusal(response, new Refusal(502, 'The connection broke.')));
+    call.on('error', () => {}); // `close` follows.
     call.once('response', (answer) => {
-      response.writeHead(answer.statusCode ?? 502, endToEnd(answer.headers));
-      response.flushHeaders();
-      pipeline(answer, response, () => {});
+      const { statusCode = 0, headers } = answer;
+      try {
+        if (statusCode < 200) throw new Error('Nobody has asked for another protocol.');
+        response.writeHead(statusCode, endToEnd(headers));
+        response.flushHeaders();
+        pipeline(answer, response, () => {}); // An answer cut there is cut here.
+      } catch {
+        call.destroy(); // Node reads numbers and names that it does not write.
+      }
+    });
+    request.pipe(call);
+    call.once('close', () => {
+      if (!response.headersSent)
+        sendRefusal(response, new Refusal(502, `${host} gave no proper answer.`));
+      // What is still to come of a request that has been answered is thrown away.
+      request.resume();
     });
     response.once('close', () => call.destroy());
-    request.pipe(call);
   } catch (error) {
     sendRefusal(response, asRefusal(deps, request, error));
   }

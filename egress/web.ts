@@ -15,6 +15,8 @@ const bounds = {
   lookupTimeoutMs: 3000,
   lookupTries: 2,
   connectTimeoutMs: 15_000,
+  /** Of one address, when there are others to try. */
+  attemptTimeoutMs: 2000,
   /** A connection on which nothing moves. */
   silenceMaxMs: 5 * 60 * 1000,
   /** Refused hosts of a group that the owner is told of in a day. */
@@ -67,10 +69,6 @@ export interface WebDependencies extends Pick<Base, 'store' | 'clock'> {
 
 export class Web {
   readonly #deps: WebDependencies;
-  readonly #resolver = new Resolver({
-    timeout: bounds.lookupTimeoutMs,
-    tries: bounds.lookupTries,
-  });
   readonly #live = new Map<Socket, { group: Group; target: Target }>();
   #told = { day: '', hosts: new Map<string, Set<string>>() };
 
@@ -117,7 +115,13 @@ export class Web {
     if (late !== undefined) throw refuse(late);
     account.add(entry, { requests: 1 });
     const found = allowed.map((address) => ({ address, family: isIP(address) }));
-    const socket = connect({ host, port, lookup: (_host, _options, done) => done(null, found) });
+    const socket = connect({
+      host,
+      port,
+      lookup: (_host, _options, done) => done(null, found),
+      allowHalfOpen: true, // Who has said all may still listen.
+      autoSelectFamilyAttemptTimeout: bounds.attemptTimeoutMs,
+    });
     socket.on('error', () => {}); // `close` follows.
     this.#live.set(socket, { group, target });
     socket.once('close', () => this.#live.delete(socket));
@@ -133,9 +137,16 @@ export class Web {
 
   async #lookUp(host: string): Promise<string[]> {
     if (isIP(host)) return [host];
-    const questions = [this.#resolver.resolve4(host), this.#resolver.resolve6(host)];
-    const answers = await Promise.allSettled(questions);
-    return answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    // A new one each time: it asks the name servers of the network that the machine is in now.
+    const resolver = new Resolver({ timeout: bounds.lookupTimeoutMs, tries: bounds.lookupTries });
+    const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+    const addresses = answers.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    const isAnswered = answers.every(
+      (each) => each.status === 'fulfilled' || ['ENOTFOUND', 'ENODATA'].includes(each.reason.code),
+    );
+    if (addresses.length === 0 && !isAnswered)
+      throw new Refusal(502, `The name servers give no answer about ${host}.`);
+    return addresses;
   }
 
   /** The owner, once a day for each host, and not of all that a wild agent thinks up. */

@@ -33,7 +33,7 @@ export function openWire(io: Stdio): Wire {
   session.once('connect', () => session.setLocalWindowSize(windowBytes));
   session.on('error', () => {}); // `close` follows every error.
   session.once('close', closed.resolve);
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     if (session.closed || session.destroyed) {
       socket.destroy();
       return;

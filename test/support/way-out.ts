@@ -8,14 +8,14 @@ import { systemClock } from '../../src/host.ts';
 import type { Group } from '../../src/types.ts';
 import { openTemporaryStore } from './store.ts';
 
-export function openWayOut(isMain = true) {
+export function openWayOut(isMain = true, WebClass = Web) {
   const store = openTemporaryStore();
   const folder = isMain ? 'main' : 'family';
   const names = { folder, chatId: `terminal:${folder}`, name: folder };
   saveGroup(store, { ...names, isMain, requiresTrigger: !isMain, triggeredBy: null });
   const group = findGroup(store, folder) as Group;
   const told: string[] = [];
-  const web = new Web({ store, clock: systemClock, tellOwner: (text) => told.push(text) });
+  const web = new WebClass({ store, clock: systemClock, tellOwner: (text) => told.push(text) });
   const ledger = new Ledger({ store, clock: systemClock });
   onTestFinished(() => ledger.close());
   const caller = { group, account: ledger.account(folder, folder) };
