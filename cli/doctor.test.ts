@@ -3,6 +3,7 @@
  * scripts, `.env` and state are not.
  */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   cpSync,
@@ -15,6 +16,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
@@ -229,7 +231,12 @@ test('it tells of a host that runs, and does not disturb it', async () => {
   const host = new HostProcess({ NANOCLAW_HOME: home, NANOCLAW_RUNTIME: 'bubblewrap' });
   try {
     await host.says(/^state /m);
+    // Too busy to take in guests, who bear the socket's path in the kernel's list, too.
+    host.child.kill('SIGSTOP');
+    const guests = Array.from({ length: 8 }, () => connect(join(home, 'data/nanoclaw.sock')));
+    await Promise.all(guests.map((guest) => once(guest, 'connect')));
     const beside = await doctor();
+    for (const guest of guests) guest.on('error', () => {}).destroy();
     await host.kill();
     const after = await doctor();
     expect(line(beside.said, 'ok', 'host')).toContain(`process ${host.child.pid}`);
