@@ -2,11 +2,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createCommands } from '../src/commands.ts';
 import type { Config } from '../src/config.ts';
+import { addToLedger, type Traffic } from '../src/db/egress.ts';
 import { saveGroup } from '../src/db/groups.ts';
 import { systemClock } from '../src/host.ts';
 import type { Group } from '../src/types.ts';
 import { openWayOut } from '../test/support/way-out.ts';
 import { webCommands } from './commands.ts';
+import { localDay } from './ledger.ts';
 
 let way: ReturnType<typeof openWayOut>;
 let family: Group;
@@ -126,6 +128,42 @@ describe('/deny', () => {
       'main may reach every host. To change that: /web main listed',
     );
     expect(says('/deny')).toMatch(/^Name a host/);
+  });
+});
+
+describe('/egress', () => {
+  const today = localDay(Date.now());
+  const note = (folder: string, host: string, traffic: Traffic, allowed = true) =>
+    addToLedger(way.store, { day: today, folder, turnId: 1, host, allowed }, traffic, Date.now());
+
+  test('tells totals first, then each host, the most moved first', () => {
+    expect(says('/egress')).toBe(
+      'Today: 0 hosts, 0 requests, 0 B sent, 0 B received; 0 hosts refused.',
+    );
+    note('main', 'small.example', { requests: 1, bytesUp: 1, bytesDown: 999 });
+    note('family', 'big.example', { requests: 2, bytesUp: 1000, bytesDown: 2_500_000_000 });
+    note('family', 'small.example', { requests: 3, bytesUp: 0, bytesDown: 12_345 });
+    note('family', 'never.example', { requests: 7, bytesUp: 0, bytesDown: 0 }, false);
+    expect(says('/egress')?.split('\n')).toEqual([
+      'Today: 2 hosts, 6 requests, 1.0 kB sent, 2.5 GB received; 1 host refused.',
+      '- family: big.example, 2 requests, 1.0 kB sent, 2.5 GB received',
+      '- family: small.example, 3 requests, 0 B sent, 12.3 kB received',
+      '- main: small.example, 1 request, 1 B sent, 999 B received',
+      '- family: never.example refused, 7 times',
+    ]);
+    expect(says('/egress', { group: family })).not.toContain('- main');
+  });
+
+  test('leaves out what is of another day, and what is too long to read', () => {
+    const other = { day: '2020-01-01', folder: 'main', turnId: 1, host: 'old', allowed: true };
+    addToLedger(way.store, other, { requests: 1, bytesUp: 1, bytesDown: 1 }, 0);
+    for (let number = 0; number < 70; number += 1)
+      note('main', `${number}.example`, { requests: 1, bytesUp: number, bytesDown: 0 });
+    const lines = says('/egress')?.split('\n') ?? [];
+    expect(lines[0]).toMatch(/^Today: 70 hosts, 70 requests, 2\.4 kB sent/);
+    expect(lines[1]).toMatch(/^- main: 69\.example/);
+    expect(lines).toHaveLength(62);
+    expect(lines.at(-1)).toBe('and 10 more');
   });
 });
 

@@ -113,15 +113,22 @@ function report(lines: LedgerLine[]): string {
   const said = lines.slice(0, linesMax).map(describeLine);
   const more = lines.length - said.length;
   return [
-    `Today: ${hosts(allowed)} hosts, ${sum(({ requests }) => requests)} requests, ${bytes(sum(({ bytesUp }) => bytesUp))} sent, ${bytes(sum(({ bytesDown }) => bytesDown))} received; ${hosts(refused)} hosts refused.`,
+    `Today: ${count(hosts(allowed), 'host')}, ${count(
+      sum(({ requests }) => requests),
+      'request',
+    )}, ${bytes(sum(({ bytesUp }) => bytesUp))} sent, ${bytes(sum(({ bytesDown }) => bytesDown))} received; ${count(hosts(refused), 'host')} refused.`,
     ...said,
     ...(more > 0 ? [`and ${more} more`] : []),
   ].join('\n');
 }
 
 function describeLine({ folder, host, allowed, requests, ...line }: LedgerLine): string {
-  if (!allowed) return `- ${folder}: ${host} refused, ${requests} times`;
-  return `- ${folder}: ${host}, ${requests} requests, ${bytes(line.bytesUp)} sent, ${bytes(line.bytesDown)} received`;
+  if (!allowed) return `- ${folder}: ${host} refused, ${count(requests, 'time')}`;
+  return `- ${folder}: ${host}, ${count(requests, 'request')}, ${bytes(line.bytesUp)} sent, ${bytes(line.bytesDown)} received`;
+}
+
+function count(number: number, word: string): string {
+  return `${number} ${word}${number === 1 ? '' : 's'}`;
 }
 
 function bytes(count: number): string {

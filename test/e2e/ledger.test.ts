@@ -106,7 +106,7 @@ describe('the ledger', needsInternet, () => {
     );
 
     const [ofFamily, ...linesOfFamily] = await egress(app, 'family');
-    expect(ofFamily).toMatch(/^Today: 2 hosts, .*; 1 hosts refused\.$/);
+    expect(ofFamily).toMatch(/^Today: 2 hosts, .*; 1 host refused\.$/);
     expect(linesOfFamily).toHaveLength(3);
     expect(linesOfFamily.join()).not.toContain('- main');
   });
