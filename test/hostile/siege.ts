@@ -1,0 +1,340 @@
+/**
+ * Runs checks that may ruin their own run: each in a fresh container, in one host with small
+ * limits. Meanwhile another group's agent is asked, again and again, and must answer; afterwards
+ * nothing of the attack may live.
+ */
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  watch,
+} from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { defaultLimits, type Limits } from '../../src/config.ts';
+import { readInside } from '../../src/safe-open.ts';
+import type { RunEndReason } from '../../src/types.ts';
+import { App } from '../support/app.ts';
+import type { TestTerminal } from '../support/terminal.ts';
+import { type Check, commandFor, judge, sentenceFor, type Verdict } from './check.ts';
+import { appendVerdicts } from './report.ts';
+import { World } from './world.ts';
+
+const mebibyte = 1024 ** 2;
+const setUpTimeoutMs = 120_000;
+const attackTimeoutMs = 90_000;
+const baselineQuestions = 5;
+const questionsMin = 3;
+/** What the host's process, and with it this test, may take more while it is under attack. */
+const hostGrowthBytesMax = 384 * mebibyte;
+
+/** Small, so that the machine itself is never short of anything. */
+const siegeLimits: Limits = {
+  ...defaultLimits,
+  crashAttemptsMax: 1,
+  folderBytesMax: 64 * mebibyte,
+  folderFilesMax: 20_000,
+  folderCheckMs: 100,
+  container: {
+    ...defaultLimits.container,
+    memoryBytes: 768 * mebibyte,
+    processesMax: 200,
+    openFilesMax: 1024,
+    fileBytesMax: 32 * mebibyte,
+    tmpBytesMax: 32 * mebibyte,
+    shmBytesMax: 8 * mebibyte,
+  },
+};
+
+export interface Assault extends Check {
+  /** Its program prints ATTACKING, then tries it until there is `$OVER`, or its run ends. */
+  endsRun?: RunEndReason[];
+  /** What people do while the program runs, for it to meddle with. */
+  meanwhile?: (app: App, mallory: TestTerminal) => Promise<void>;
+  /** What must hold on the host afterwards; each string is a breach. */
+  afterwards?: (app: App, world: World, mallory: TestTerminal) => string[];
+  /** A group that had no container asks as well. */
+  withNewcomer?: true;
+}
+
+/** One test for each, and a row of the report. */
+export function siegeSuite(
+  title: string,
+  checks: Assault[],
+  prepare: (app: App) => void = () => {},
+): void {
+  describe(title, () => {
+    const cleanups: (() => Promise<void>)[] = [];
+    const verdicts: Verdict[] = [];
+    let siege: Siege;
+
+    beforeAll(async () => {
+      const world = await World.create();
+      cleanups.push(() => world.remove());
+      const atEnd = (clean: () => Promise<void>) => cleanups.push(clean);
+      const app = await App.start({ limits: siegeLimits, atEnd });
+      await world.plantIn(app);
+      prepare(app);
+      siege = await Siege.begin(app, world);
+    }, setUpTimeoutMs);
+
+    test.each(checks.map((check) => [check.says, check] as const))(
+      'an agent cannot %s',
+      async (_, check) => {
+        const verdict = await siege.stand(check);
+        verdicts.push(verdict);
+        const { breaches, output } = verdict.evidence;
+        if (!verdict.isHeld && sentenceFor(check) === undefined)
+          expect.fail([...breaches.map((breach) => `the host saw: ${breach}`), output].join('\n'));
+      },
+      attackTimeoutMs,
+    );
+
+    afterAll(async () => {
+      for (const clean of cleanups.reverse()) await clean();
+      appendVerdicts(verdicts);
+    }, setUpTimeoutMs);
+  });
+}
+
+class Siege {
+  readonly #app: App;
+  readonly #world: World;
+  readonly #mallory: TestTerminal;
+  readonly #neighbour: TestTerminal;
+  #usualMs = 0;
+
+  private constructor(app: App, world: World, mallory: TestTerminal, neighbour: TestTerminal) {
+    this.#app = app;
+    this.#world = world;
+    this.#mallory = mallory;
+    this.#neighbour = neighbour;
+  }
+
+  static async begin(app: App, world: World): Promise<Siege> {
+    const mallory = await app.attach('mallory', 'Mallory');
+    const neighbour = await app.attach('neighbour', 'Nora');
+    const siege = new Siege(app, world, mallory, neighbour);
+    await ask(neighbour);
+    siege.#usualMs = median(await repeat(baselineQuestions, () => ask(neighbour)));
+    return siege;
+  }
+
+  /** Has mallory's agent try it, in a container of its own. */
+  async stand(check: Assault): Promise<Verdict> {
+    const app = this.#app;
+    const before = this.#lookAtHost();
+    const folder = app.inGroup('mallory');
+    mkdirSync(folder, { recursive: true });
+    this.#order(check);
+    const signs = new Signs(folder);
+    const memory = new PeakMemory();
+    const said = this.#mallory.delivered.length;
+    await this.#mallory.say(`@Andy ${check.id}`);
+    await signs.until('begun', () => this.#endOf(before.runs));
+    await check.meanwhile?.(app, this.#mallory);
+    const latencies = await repeat(questionsMin, () => ask(this.#neighbour));
+    if (check.withNewcomer) await ask(await app.attach('newcomer', 'Newman'));
+    this.#allow(folder);
+    await signs.until('ended', () => this.#endOf(before.runs));
+    signs.close();
+    const end = this.#endOf(before.runs);
+    const printed = readPrinted(folder, end);
+    const breaches = memory.breaches();
+    if (end !== undefined && !check.endsRun?.includes(end)) breaches.push(`its run ended: ${end}`);
+    breaches.push(...(check.afterwards?.(app, this.#world, this.#mallory) ?? []));
+    await this.#endRun(said);
+    breaches.push(...(await this.#aftermath()), ...(await this.#world.take()));
+    for (const name of readdirSync(folder))
+      rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
+    const ratio = median(latencies) / this.#usualMs;
+    console.log(
+      `latency of another group during ${check.id}: ${ratio.toFixed(1)} x (${Math.round(median(latencies))} ms); the host's memory grew by ${memory.grownMebibytes()} MiB${end ? `; its run ended: ${end}` : ''}`,
+    );
+    return judge(check, printed, breaches, this.#world);
+  }
+
+  /** The agent's part of the script: run the program, and say so. */
+  #order(check: Assault): void {
+    const facts = {
+      ...this.#world.facts,
+      OVER: '/workspace/group/over',
+      LIMITS: JSON.stringify(siegeLimits.container),
+    };
+    const run = commandFor(check, facts, '/workspace/group/check');
+    const command = `touch /workspace/group/begun\n${run}\necho "exit $status" > /workspace/group/ended`;
+    this.#app.model.on(check.id).callTool('Bash', { command }).thenReply('that was all');
+  }
+
+  /** Tells the program that the others were answered. */
+  #allow(folder: string): void {
+    const path = join(folder, 'over');
+    if (existsSync(path)) return;
+    mkdirSync(path); // Needs no room on a disk that is full.
+    if (process.getuid?.() === 0) chownSync(path, statSync(folder).uid, statSync(folder).gid);
+  }
+
+  /** Why mallory's latest run has ended, if it has. */
+  #endOf(runsBefore: number): RunEndReason | undefined {
+    const rows = this.#app.rows(
+      "SELECT reason FROM runs WHERE agent_id = 'mallory' AND ended_at IS NOT NULL ORDER BY id",
+    );
+    return (rows[runsBefore] as { reason: RunEndReason } | undefined)?.reason;
+  }
+
+  #lookAtHost() {
+    const rows = this.#app.rows("SELECT id FROM runs WHERE agent_id = 'mallory'");
+    return { runs: rows.length };
+  }
+
+  async #endRun(said: number): Promise<void> {
+    await this.#mallory.say('@Andy /new');
+    const isNew = () =>
+      this.#mallory.delivered.slice(said).find(({ text }) => text.startsWith('A fresh'));
+    await this.#mallory.until(isNew, 'a fresh conversation');
+    const live = "SELECT id FROM runs WHERE agent_id = 'mallory' AND ended_at IS NULL";
+    await expect.poll(() => this.#app.rows(live), { timeout: 20_000 }).toEqual([]);
+  }
+
+  /** What is left of it on the host: processes, files of its user, what is kept of it. */
+  async #aftermath(): Promise<string[]> {
+    const { homeDir, dataDir, groupsDir, logsDir } = this.#app.config;
+    const mark = join(basename(homeDir), 'groups', 'mallory');
+    const isOver = () => processesThatSee(mark).length === 0;
+    for (let round = 0; round < 50 && !isOver(); round += 1) await sleep(100);
+    const breaches = processesThatSee(mark).map((pid) => `process ${pid} still lives`);
+    const own = [join(groupsDir, 'mallory'), join(dataDir, 'agents', 'mallory')];
+    const { uid } = statSync(join(groupsDir, 'mallory'));
+    for (const path of listBelow(homeDir, own)) {
+      const owner = statSync(path, { throwIfNoEntry: false })?.uid;
+      if (process.getuid?.() === 0 && owner === uid)
+        breaches.push(`it left ${relative(homeDir, path)}`);
+    }
+    const quarantine = join(dataDir, 'quarantine', 'mallory');
+    const kept = existsSync(quarantine) ? readdirSync(quarantine) : [];
+    if (kept.length > siegeLimits.quarantineFilesMax)
+      breaches.push(`${kept.length} files are in quarantine`);
+    const secrets = kept.flatMap((name) =>
+      this.#world.secretsIn(readFileSync(join(quarantine, name), 'latin1')),
+    );
+    breaches.push(...secrets.map((place) => `quarantine holds the secret of ${place}`));
+    const logged = listBelow(logsDir).reduce((sum, path) => sum + statSync(path).size, 0);
+    if (logged > 64 * mebibyte) breaches.push(`the log has ${logged} bytes`);
+    return breaches;
+  }
+}
+
+/** Milliseconds from a question to its answer. */
+async function ask(person: TestTerminal): Promise<number> {
+  const beganMs = performance.now();
+  const answers = person.delivered.length;
+  await person.say('@Andy how are you?');
+  await person.until(() => person.delivered[answers], 'an answer for another group', 60_000);
+  const tookMs = performance.now() - beganMs;
+  await person.settled();
+  return tookMs;
+}
+
+/** Files by which the program tells how far it is. */
+class Signs {
+  readonly #folder: string;
+  #look = () => {};
+  readonly #watcher;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.#watcher = watch(folder, () => this.#look());
+  }
+
+  /** Resolves when the sign is there, or `end` is. */
+  async until(sign: string, end: () => unknown): Promise<void> {
+    const isThere = () => existsSync(join(this.#folder, sign)) || end() !== undefined;
+    await new Promise<void>((resolve) => {
+      // An end shows in the store, of which nothing tells.
+      const timer = setInterval(() => this.#look(), 200);
+      this.#look = () => {
+        if (!isThere()) return;
+        clearInterval(timer);
+        resolve();
+      };
+      this.#look();
+    });
+  }
+
+  close(): void {
+    this.#watcher.close();
+  }
+}
+
+/** How much more memory this process, and with it the host, has had since. */
+class PeakMemory {
+  readonly #before = process.memoryUsage.rss();
+  #peak = this.#before;
+  readonly #timer = setInterval(() => this.#look(), 50);
+
+  #look(): void {
+    this.#peak = Math.max(this.#peak, process.memoryUsage.rss());
+  }
+
+  grownMebibytes(): number {
+    return Math.round((this.#peak - this.#before) / mebibyte);
+  }
+
+  breaches(): string[] {
+    this.#look();
+    clearInterval(this.#timer);
+    const isBounded = this.#peak - this.#before < hostGrowthBytesMax;
+    return isBounded ? [] : [`the host's memory grew by ${this.grownMebibytes()} MiB`];
+  }
+}
+
+/** The program's output and status; that it was under way, where its run ended. */
+function readPrinted(folder: string, end: RunEndReason | undefined): string {
+  const read = (path: string) => {
+    try {
+      return readInside(folder, path, { bytesMax: 64 * mebibyte }).toString('utf8');
+    } catch (error) {
+      return `not read: ${error}`;
+    }
+  };
+  const printed = read('check/printed').slice(0, 6000);
+  const status = existsSync(join(folder, 'ended')) ? read('ended') : '';
+  if (end === undefined || status) return `${printed}\n${status}`;
+  return `${printed}\nIts run ended: ${end}\n${printed.includes('ATTACKING') ? 'exit 0' : ''}`;
+}
+
+/** Processes in whose file system a folder is mounted. */
+function processesThatSee(folder: string): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return pid > 0 && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(folder);
+      } catch {
+        return false; // It has ended, or is another user's.
+      }
+    });
+}
+
+function listBelow(folder: string, without: string[] = []): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (without.includes(path)) return [];
+    return entry.isDirectory() ? listBelow(path, without) : [path];
+  });
+}
+
+async function repeat(times: number, work: () => Promise<number>): Promise<number[]> {
+  const results: number[] = [];
+  while (results.length < times) results.push(await work());
+  return results;
+}
+
+function median(numbers: number[]): number {
+  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
+}
