@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, test } from 'vitest';
-import { openBubblewrap } from '../runtimes/bubblewrap.ts';
 import { defaultLimits } from '../src/config.ts';
-import { spawnLaunch } from '../src/container-runtime.ts';
+import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
 import type { Mount } from '../src/container-spec.ts';
 import { seccompFilter, seccompProfile, testedCalls } from './seccomp.mjs';
 import { allowedCalls } from './system-calls.mjs';
@@ -15,10 +14,14 @@ const dir = mkdtempSync(join(tmpdir(), 'seccomp-'));
 chmodSync(dir, 0o777);
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 let count = 0;
+const runtime = await detectRuntime(
+  process.env.NANOCLAW_RUNTIME ?? 'bubblewrap',
+  projectDir,
+  process.env,
+);
 
 /** Runs a program in a real container, and gives what it prints. */
 async function inside(command: string[], mounts: Mount[] = []): Promise<string> {
-  const runtime = openBubblewrap(projectDir);
   count += 1;
   const name = `nanoclaw-ffffffff-${process.pid}-${count}`;
   const child = spawnLaunch(
@@ -35,7 +38,8 @@ async function inside(command: string[], mounts: Mount[] = []): Promise<string> 
   child.stdin.end();
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
   await runtime.release(name);
-  return out + errors;
+  // What docker thinks of an option.
+  return out + errors.replace(/^time=.*\n?/gm, '');
 }
 
 /** One system call, made by python without the C library's help; prints what came of it. */
@@ -138,7 +142,10 @@ except OSError as error: print(error.strerror)`);
   });
 
   test.skipIf(process.arch !== 'x64')('the numbers of the x32 interface', async () => {
-    expect(await call({ x64: 0x40000000 + 39, arm64: 0 })).toBe(refused);
+    // The engines' library takes them for calls of another processor.
+    expect(await call({ x64: 0x40000000 + 39, arm64: 0 })).toMatch(
+      /^(Operation not permitted|Bad system call)$/,
+    );
   });
 
   test.skipIf(process.arch !== 'x64')('32-bit calls, with death', async () => {
@@ -164,7 +171,8 @@ threading.Thread(target=lambda: print('thread')).start()
 socket.socketpair()
 server = socket.create_server(('127.0.0.1', 0))
 socket.create_connection(server.getsockname())
-socket.create_server(('::1', 0), family=socket.AF_INET6)
+ipv6 = socket.socket(socket.AF_INET6)
+if open('/proc/net/if_inet6').read(): ipv6.bind(('::1', 0))
 print([name for _, name in socket.if_nameindex()])`;
     expect(await python(code)).toBe("thread\n['lo']");
   });
