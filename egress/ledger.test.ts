@@ -90,8 +90,8 @@ test('no row is written after the end', async () => {
   const { account, ledger, rows, clock } = openLedger();
   const { ours, theirs } = await openConnection();
   const entry = account.open('a.example');
-  if (entry) account.follow(entry, ours);
   ledger.close();
+  if (entry) account.follow(entry, ours);
   theirs.end('too late');
   await once(ours, 'close');
   clock.advance(10_000);
