@@ -419,8 +419,9 @@ describe('what comes of an answer', needsInternet, () => {
     await bareHost(internet, 'bare.example', (socket) => {
       socket.once('data', () => socket.end(`HTTP/1.1 200 X\r\n${said}`));
     });
-    const answer = await get(container, 'http://bare.example/');
-    await expect(text(answer)).rejects.toThrow('aborted');
+    // The cut may overtake the head.
+    const answer = get(container, 'http://bare.example/').then(text);
+    await expect(answer).rejects.toThrow(/aborted|socket hang up/);
   });
 
   test('is not waited for when the client has left', async () => {

@@ -18,7 +18,10 @@ export function stdioDuplex({ input, output }: Stdio, onOver: (reason: Error) =>
     },
     // Frames that are ready together leave in one write.
     writev(chunks, done) {
-      output.write(Buffer.concat(chunks.map(({ chunk }) => chunk)), () => done());
+      output.cork();
+      for (const { chunk } of chunks) output.write(chunk);
+      output.write('', () => done());
+      output.uncork();
     },
     destroy(error, done) {
       input.destroy();

@@ -11,6 +11,8 @@ import { deferred } from '../../src/deferred.ts';
 
 /** Bytes of all answers that wait here for their readers; node's own 64 kB slow downloads. */
 const windowBytes = 1024 * 1024;
+/** Bytes of one connection that may wait for its reader: enough to write much at a time. */
+const highWaterMark = 256 * 1024;
 
 export interface Wire {
   /** Resolves when the session is over; there is no other. */
@@ -33,13 +35,19 @@ export function openWire(io: Stdio): Wire {
   session.once('connect', () => session.setLocalWindowSize(windowBytes));
   session.on('error', () => {}); // `close` follows every error.
   session.once('close', closed.resolve);
-  const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
+  const server = createServer({ noDelay: true, allowHalfOpen: true, highWaterMark }, (socket) => {
     if (session.closed || session.destroyed) {
       socket.destroy();
       return;
     }
+    const stream = session.request({ ':method': 'POST' });
+    // Frames hold 16 kB: those that come together leave together.
+    stream.on('data', () => {
+      socket.cork();
+      process.nextTick(() => socket.uncork());
+    });
     // What is cut at one end is cut at the other, whatever the error was.
-    pipeline(socket, session.request({ ':method': 'POST' }), socket, () => {});
+    pipeline(socket, stream, socket, () => {});
   });
   return {
     closed: closed.promise,
