@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
 import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
 import type { Runtime } from '../src/container-spec.ts';
-import { median, nowMs, projectDir, rounded, say } from './measure.ts';
+import { median, projectDir, rounded, say, took } from './measure.ts';
 
 const oneByOne = 30;
 const atOnce = 8;
@@ -40,13 +40,8 @@ export async function measureContainers() {
   };
 }
 
-async function took(work: () => Promise<unknown>): Promise<number> {
-  const startMs = nowMs();
-  await work();
-  return nowMs() - startMs;
-}
-
-async function runOne(runtime: Runtime, number: number): Promise<void> {
+/** `number` tells those apart that run at once. Rejects when it did not end well. */
+export async function runOne(runtime: Runtime, number: number): Promise<void> {
   const instance = `bench${process.pid}`;
   const name = `nanoclaw-${instance}-${number}`;
   const limits = defaultLimits.container;

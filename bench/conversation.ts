@@ -12,9 +12,9 @@ import { BareSdk } from './bare.ts';
 import { MeasuredHost } from './host-process.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
-const answer = 'The answer.';
+export const answer = 'The answer.';
 /** Between messages: what `claude` does after an answer is not to count for the next one. */
-const pauseMs = 300;
+export const pauseMs = 300;
 const idleMs = 20_000;
 const containerEndPollMs = 20;
 
@@ -24,6 +24,7 @@ interface Latency {
 }
 
 interface Surroundings {
+  /** The host's state lies in `host` below it. */
   dir: string;
   model: ScriptedModel;
   host: MeasuredHost;
@@ -67,7 +68,8 @@ async function measureCold(surroundings: Surroundings, rounds: number) {
   return compared(ours, bare);
 }
 
-async function askColdContainer({ dir, model, host }: Surroundings, round: number) {
+/** The model answers `answer`. */
+export async function askColdContainer({ dir, model, host }: Surroundings, round: number) {
   const group = `cold-${round}`;
   const terminal = await TestTerminal.attach(host.socketPath, group);
   const latency = await askOurs(terminal, model, `ours cold ${round}.`);

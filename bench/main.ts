@@ -1,8 +1,8 @@
 /**
  * The benchmark: `npm run bench`, with `-- --json` for machines, `-- --rounds N` for more or
- * fewer. It measures and says which goals were missed; a missed goal is no failure of the run.
- * The doubles are the model, which answers at once, and
- * WhatsApp's server.
+ * fewer, `-- --only NAME` for one part. It measures and says which goals were missed; a missed
+ * goal is no failure of the run. The doubles are the model, which answers at once, and WhatsApp's
+ * server.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,30 +12,37 @@ import { z } from 'zod';
 import { measureContainers } from './containers.ts';
 import { measureConversation } from './conversation.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
+import { measureRuntimes } from './runtimes.ts';
 import { measureStoring } from './storing.ts';
 import { measureWhatsApp } from './whatsapp.ts';
 
 /** Cold rounds take ten times as long as warm ones, and vary less. */
 const coldShare = 0.25;
+const parts = ['conversation', 'whatsApp', 'containers', 'runtimes', 'store'] as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       json: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '24' },
+      only: { type: 'string' },
     },
   });
   const warm = z.coerce.number().int().min(1).max(1000).parse(values.rounds);
   const cold = Math.ceil(warm * coldShare);
+  const only = z.enum(parts).optional().parse(values.only);
+  const wants = (part: (typeof parts)[number]) => only === undefined || only === part;
   // By way of `exit`, which ends the host.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-bench-'));
   try {
-    const conversation = await measureConversation(dir, { cold, warm });
-    const whatsApp = await measureWhatsApp(dir, { cold, warm });
-    const containers = await measureContainers();
-    const store = await measureStoring(dir);
-    const figures: Figures = { ...conversation, whatsApp, containers, store };
+    const figures: Figures = {};
+    if (wants('conversation'))
+      Object.assign(figures, await measureConversation(dir, { cold, warm }));
+    if (wants('whatsApp')) figures.whatsApp = await measureWhatsApp(dir, { cold, warm });
+    if (wants('containers')) figures.containers = await measureContainers();
+    if (wants('runtimes')) figures.runtimes = await measureRuntimes(dir, cold);
+    if (wants('store')) figures.store = await measureStoring(dir);
     const report = values.json
       ? JSON.stringify({ ...figures, missed: missedGoals(figures) })
       : reportOf(figures);

@@ -8,6 +8,13 @@ export function nowMs(): number {
   return performance.timeOrigin + performance.now();
 }
 
+/** Milliseconds. */
+export async function took(work: () => Promise<unknown>): Promise<number> {
+  const startMs = nowMs();
+  await work();
+  return nowMs() - startMs;
+}
+
 export function median(values: number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;

@@ -1,16 +1,23 @@
 /** The figures for people: each with its goal, and whether it was reached. */
 import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
+import type { measureRuntimes } from './runtimes.ts';
 import type { measureStoring } from './storing.ts';
 import type { measureWhatsApp } from './whatsapp.ts';
 
-export type Figures = Awaited<ReturnType<typeof measureConversation>> & {
-  whatsApp: WhatsAppFigures;
-  containers: Awaited<ReturnType<typeof measureContainers>>;
-  store: Awaited<ReturnType<typeof measureStoring>>;
-};
+/** What was measured: all of it, or one part. */
+export interface Figures extends Partial<ConversationFigures> {
+  whatsApp?: WhatsAppFigures;
+  containers?: ContainerFigures;
+  runtimes?: RuntimeFigures;
+  store?: StoreFigures;
+}
 
+type ConversationFigures = Awaited<ReturnType<typeof measureConversation>>;
 type WhatsAppFigures = Awaited<ReturnType<typeof measureWhatsApp>>;
+type ContainerFigures = Awaited<ReturnType<typeof measureContainers>>;
+type RuntimeFigures = Awaited<ReturnType<typeof measureRuntimes>>;
+type StoreFigures = Awaited<ReturnType<typeof measureStoring>>;
 
 interface Row {
   name: string;
@@ -32,6 +39,7 @@ export function reportOf(figures: Figures): string {
     const columns = [name.padEnd(nameWidth), value.padStart(valueWidth)];
     return [...columns, goalOf(row).padEnd(goalWidth), detail].join('  ').trimEnd();
   });
+  if (rows.every(({ goal }) => goal === undefined)) return lines.join('\n');
   const missed = missedGoals(figures);
   const verdict = missed.length > 0 ? `Missed: ${missed.join('; ')}.` : 'Every goal is met.';
   return [...lines, verdict].join('\n');
@@ -48,9 +56,19 @@ function goalOf({ goal, isMet }: Row): string {
   return goal === undefined ? '' : `${isMet ? 'met' : 'MISSED'} (${goal})`;
 }
 
-function rowsOf({ warm, cold, host, whatsApp, containers, store }: Figures): Row[] {
+function rowsOf(figures: Figures): Row[] {
+  const { warm, cold, host, whatsApp, containers, runtimes, store } = figures;
+  return [
+    ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }) : []),
+    ...(whatsApp ? whatsAppRowsOf(whatsApp) : []),
+    ...(containers ? containerRowsOf(containers) : []),
+    ...(runtimes ? runtimeRowsOf(runtimes) : []),
+    ...(store ? storeRowsOf(store) : []),
+  ];
+}
+
+function conversationRowsOf({ warm, cold, host }: ConversationFigures): Row[] {
   const beside = (ours: number, bare: number) => `${ours} ms, bare SDK ${bare} ms`;
-  const costs = Object.entries(store.costPerMessageUs).map(([size, us]) => `${size}: ${us} us`);
   return [
     {
       ...atMost('warm, to the first request', warm.ratio, ' x', 1.5),
@@ -73,12 +91,35 @@ function rowsOf({ warm, cold, host, whatsApp, containers, store }: Figures): Row
     atMost('host, memory when started', host.rssMb, ' MB', 90),
     { name: 'host, memory after talking', value: `${host.rssAfterMb} MB` },
     atMost('host, CPU when idle', host.idleCpuPercent, ' %', 0.5),
-    ...whatsAppRowsOf(whatsApp),
+  ];
+}
+
+function containerRowsOf(containers: ContainerFigures): Row[] {
+  return [
     {
       name: 'containers a second',
       value: String(containers.perSecond),
       detail: `${containers.perSecondAtOnce} when started eight at once (${containers.runtime})`,
     },
+  ];
+}
+
+/** Without goals: an engine takes what it takes. */
+function runtimeRowsOf(runtimes: RuntimeFigures): Row[] {
+  return Object.entries(runtimes).flatMap(([name, figures]): Row[] => {
+    if ('notHere' in figures)
+      return [{ name: `a container, ${name}`, value: 'not here', detail: figures.notHere }];
+    const { lifeRatio, lifeMs, replyRatio, replyMs } = figures;
+    return [
+      { name: `a container, ${name}`, value: `${lifeRatio} x`, detail: `${lifeMs} ms` },
+      { name: `cold, to the reply, ${name}`, value: `${replyRatio} x`, detail: `${replyMs} ms` },
+    ];
+  });
+}
+
+function storeRowsOf(store: StoreFigures): Row[] {
+  const costs = Object.entries(store.costPerMessageUs).map(([size, us]) => `${size}: ${us} us`);
+  return [
     {
       name: 'messages stored a second',
       value: String(store.messagesPerSecond),

@@ -1,0 +1,130 @@
+/**
+ * What another runtime costs: each that is here beside bubblewrap, in turns so that all meet the
+ * same machine. A container that does nothing, and an agent's first reply. A runtime that is
+ * not here is named with the reason, never left out.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findEngine } from '../runtimes/engines.ts';
+import { detectRuntime } from '../src/container-runtime.ts';
+import type { Runtime } from '../src/container-spec.ts';
+import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
+import { runOne } from './containers.ts';
+import { answer, askColdContainer, pauseMs } from './conversation.ts';
+import { MeasuredHost } from './host-process.ts';
+import { median, projectDir, rounded, say, took } from './measure.ts';
+
+const engines = ['docker', 'podman', 'docker+runsc', 'podman+runsc'] as const;
+const lives = 10;
+
+interface Candidate {
+  runtime: Runtime;
+  lifeMs: number[];
+  replyMs: number[];
+}
+
+/** Ratios are to bubblewrap. */
+interface Measured {
+  lifeRatio: number;
+  lifeMs: number;
+  replyRatio: number;
+  replyMs: number;
+}
+
+/** `dir` is a new folder for the state of the hosts. */
+export async function measureRuntimes(
+  dir: string,
+  coldRounds: number,
+): Promise<Record<string, Measured | { notHere: string }>> {
+  const bubblewrap = candidate(await detectRuntime('bubblewrap', projectDir, process.env));
+  const candidates = [bubblewrap];
+  const notHere: Record<string, { notHere: string }> = {};
+  for (const name of engines) {
+    const found = await findUsable(name);
+    if (typeof found === 'string') notHere[name] = { notHere: found };
+    else candidates.push(candidate(found));
+  }
+  say(`${lives} containers of each runtime: ${candidates.map(nameOf).join(', ')}`);
+  await runOne(bubblewrap.runtime, 0);
+  await inTurns(candidates, lives, async ({ runtime, lifeMs }, round) => {
+    lifeMs.push(await took(() => runOne(runtime, round)));
+  });
+  await measureReplies(dir, candidates, coldRounds);
+  const [life, reply] = [median(bubblewrap.lifeMs), median(bubblewrap.replyMs)];
+  const measured = candidates.map((each): [string, Measured] => [
+    nameOf(each),
+    {
+      lifeRatio: rounded(median(each.lifeMs) / life),
+      lifeMs: rounded(median(each.lifeMs), 1),
+      replyRatio: rounded(median(each.replyMs) / reply),
+      replyMs: rounded(median(each.replyMs), 1),
+    },
+  ]);
+  return { ...Object.fromEntries(measured), ...notHere };
+}
+
+function candidate(runtime: Runtime): Candidate {
+  return { runtime, lifeMs: [], replyMs: [] };
+}
+
+function nameOf({ runtime }: Candidate): string {
+  return runtime.name;
+}
+
+/** An engine may be there and still start nothing; its first container does not count. */
+async function findUsable(name: (typeof engines)[number]): Promise<Runtime | string> {
+  const found = await findEngine(name, projectDir, process.env);
+  if (typeof found === 'string') return found;
+  try {
+    await runOne(found, 0);
+    return found;
+  } catch (error) {
+    return String(error);
+  }
+}
+
+/** One host for each, all up at once: a new group for each round, as the cold rounds have it. */
+async function measureReplies(dir: string, candidates: Candidate[], rounds: number) {
+  const model = await startScriptedModel();
+  model.otherwise(answer);
+  const hosts = new Map<Candidate, MeasuredHost>();
+  const folderOf = (each: Candidate) => join(dir, 'runtimes', nameOf(each));
+  try {
+    for (const each of candidates)
+      hosts.set(each, await startHost(join(folderOf(each), 'host'), model, nameOf(each)));
+    say(`cold with each runtime, ${rounds} rounds`);
+    await inTurns(candidates, rounds, async (each, round) => {
+      const host = hosts.get(each);
+      if (!host) return;
+      const asked = await askColdContainer({ dir: folderOf(each), model, host }, round);
+      each.replyMs.push(asked.replyMs);
+      await sleep(pauseMs);
+    });
+  } finally {
+    for (const host of hosts.values()) await host.stop();
+    await model.close();
+  }
+}
+
+function startHost(homeDir: string, model: ScriptedModel, runtimeName: string) {
+  mkdirSync(homeDir, { recursive: true });
+  const environment: Record<string, string> = { NANOCLAW_RUNTIME: runtimeName };
+  // What leads to the engines.
+  for (const [key, value] of Object.entries(process.env))
+    if (value && /^(HOME|XDG_|DOCKER_|CONTAINER)/.test(key)) environment[key] = value;
+  return MeasuredHost.start(homeDir, model.url, environment);
+}
+
+/** Each round begins with another one. */
+async function inTurns(
+  candidates: Candidate[],
+  rounds: number,
+  measure: (each: Candidate, round: number) => Promise<void>,
+): Promise<void> {
+  for (let round = 1; round <= rounds; round += 1) {
+    const first = round % candidates.length;
+    for (const each of [...candidates.slice(first), ...candidates.slice(0, first)])
+      await measure(each, round);
+  }
+}
