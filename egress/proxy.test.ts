@@ -809,17 +809,22 @@ describe('much', needsInternet, () => {
     const { internet, container } = await open();
     await internet.host('page.example', page('a page'));
     await bareHost(internet, 'bare.example', (socket) => socket.pipe(socket), 443);
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    const first = async () =>
+      expect((await read(await get(container, 'http://page.example/', { agent }))).body).toBe(
+        'a page',
+      );
+    await first();
     const tunnels: Socket[] = [];
-    for (let count = 0; count < 64; count += 1)
+    for (let count = 1; count < 64; count += 1)
       tunnels.push(await openTunnel(container, 'bare.example:443'));
     let isAnswered = false;
     const last = get(container, 'http://page.example/').then((answer) => {
       isAnswered = true;
       return read(answer);
     });
-    tunnels[0]?.write('still');
-    const [data] = await once(tunnels[0] as Socket, 'data');
-    expect(String(data)).toBe('still');
+    for (let count = 0; count < 5; count += 1) await first();
     expect(isAnswered).toBe(false);
     tunnels[1]?.destroy();
     expect((await last).body).toBe('a page');
