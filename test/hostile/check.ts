@@ -28,7 +28,10 @@ export interface Check {
   inMain?: true;
   /** Beyond what holds for all: it ended, says nothing of OPEN, and the host saw no breach. */
   held?: (evidence: Evidence, world: World) => boolean;
-  /** By runtime, or `any`: why it stays open there, and what that means. */
+  /**
+   * By runtime, `runsc` or `any`: why it stays open there, and what that means. It excuses nothing
+   * that the host saw.
+   */
   open?: Partial<Record<string, string>>;
   /** Harmless where nothing is sealed, so that it can be shown there that the check can fail. */
   mild?: true;
@@ -49,9 +52,17 @@ export interface Verdict {
   evidence: Evidence;
 }
 
+/** What gVisor grants, it grants in a kernel of its own. */
+const gvisorAreas = ['kernel', 'processes', 'devices', 'planting'];
+const gvisorSentence =
+  'gVisor has a kernel of its own, a program without rights on the host: what that grants changes nothing outside.';
+
 /** Why this check stays open on the runtime in use, if it does. */
-export function sentenceFor(check: Check): string | undefined {
-  return check.open?.[runtimeName()] ?? check.open?.any;
+export function sentenceFor({ area, open = {} }: Check): string | undefined {
+  const name = runtimeName();
+  const isGvisor = name.endsWith('+runsc');
+  const ofGvisor = open.runsc ?? (gvisorAreas.includes(area) ? gvisorSentence : undefined);
+  return open[name] ?? (isGvisor ? ofGvisor : undefined) ?? open.any;
 }
 
 /** Judges by what the program printed and what the host saw. */

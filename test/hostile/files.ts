@@ -28,6 +28,7 @@ true`,
     id: 'write-everywhere',
     area,
     says: 'create or change a file outside its own folders',
+    open: { runsc: 'gVisor shows /dev/fuse and /dev/net/tun: devices of its own kernel.' },
     program: {
       language: 'python',
       code: `

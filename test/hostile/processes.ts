@@ -83,6 +83,8 @@ for path, word in sorted(found)[:20]:
       code: `
 import glob, os, re
 own = re.compile(r'(/dev/(null|zero|urandom|random|pts/.*|ptmx|tty|shm/.*)|/workspace/.*|/home/agent/?.*|/tmp/.*|/usr/.*|/opt/.*|/proc/.*|/|pipe:.*|anon_inode:.*|/memfd:.*)$')
+# gVisor names the sockets of the wire so.
+wires = re.compile(r'host:\\[[123]\\]$')
 inside = set()
 for name in ('tcp', 'tcp6', 'udp', 'udp6', 'unix', 'netlink', 'raw', 'raw6', 'packet', 'icmp', 'icmp6'):
     try:
@@ -99,7 +101,7 @@ wire = {target('/proc/1/fd/%d' % number) for number in range(3)}
 for pid in filter(str.isdigit, os.listdir('/proc')):
     for path in glob.glob('/proc/%s/fd/*' % pid):
         leads = target(path)
-        if leads is None or own.match(leads):
+        if leads is None or own.match(leads) or wires.match(leads) and path.split('/')[-1] in '012':
             continue
         socket = re.match(r'socket:\\[(\\d+)\\]', leads)
         if socket and (socket.group(1) in inside or leads in wire or path.split('/')[-1] in '012'):
@@ -183,7 +185,7 @@ for name in ('cpu', 'io', 'memory'):
     path = '/proc/pressure/' + name
     try:
         watch = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        os.write(watch, b'some 150000 2000000')
+        os.write(watch, b'some 150000 2000000\\n')
         print('OPEN', path)
     except OSError as error:
         print(error)`,
