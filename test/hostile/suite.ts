@@ -29,10 +29,10 @@ export function hostileSuite(title: string, checks: Check[], options: SuiteOptio
     const found = new Map<string, Verdict>();
 
     beforeAll(async () => {
-      const cleanups: (() => Promise<void>)[] = [];
       const world = await World.create();
-      const app = await App.start({ ...options, atEnd: (clean) => cleanups.push(clean) });
+      const cleanups = [() => world.remove()];
       try {
+        const app = await App.start({ ...options, atEnd: (clean) => cleanups.push(clean) });
         await world.plantIn(app);
         await options.prepare?.(app, world);
         const parties = {
@@ -44,8 +44,7 @@ export function hostileSuite(title: string, checks: Check[], options: SuiteOptio
           verdicts.push(...(await attack(app, world, group, theirs)));
         for (const verdict of verdicts) found.set(verdict.check.id, verdict);
       } finally {
-        for (const clean of cleanups) await clean();
-        await world.remove();
+        for (const clean of cleanups.toReversed()) await clean();
       }
     }, suiteTimeoutMs);
 
