@@ -27,8 +27,11 @@ const x32Bit = 0x40000000;
 
 /** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
 const namespaces = 0x7e020000;
-/** AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK, by which programs list interfaces. */
-const families = [1, 2, 10, 16];
+const family = { unix: 1, ipv4: 2, ipv6: 10, netlink: 16 };
+/** Whichever fits the kind of socket, TCP, UDP; not ping, MPTCP, SCTP and so on. */
+const internetProtocols = [0, 6, 17];
+/** NETLINK_ROUTE, by which programs list interfaces; the others lead into the whole kernel. */
+const netlinkRoute = 0;
 /** Kinds of file: unnamed, pipe, regular, socket; devices are not among them. */
 const fileKinds = [0, 0o010000, 0o100000, 0o140000];
 const fileKindMask = 0o170000;
@@ -42,11 +45,24 @@ const hasNone = (argument, bits) => has(argument, bits, 0);
 const isOneOf = (argument, values, mask = 0xffffffff) =>
   values.map((value) => has(argument, mask, value));
 
-/** Calls that are allowed when one of the tests holds. */
+/** A socket of this family and one of these protocols. */
+const socketsOf = (number, protocols) =>
+  protocols.map((protocol) => [has(0, 0xffffffff, number), has(2, 0xffffffff, protocol)]);
+
+/** Calls that are allowed when one of the tests holds; of a list of tests all must. */
 export const testedCalls = {
   clone: { x64: 56, arm64: 220, tests: [hasNone(0, namespaces)] },
-  socket: { x64: 41, arm64: 198, tests: isOneOf(0, families) },
-  socketpair: { x64: 53, arm64: 199, tests: isOneOf(0, families) },
+  socket: {
+    x64: 41,
+    arm64: 198,
+    tests: [
+      has(0, 0xffffffff, family.unix),
+      ...socketsOf(family.ipv4, internetProtocols),
+      ...socketsOf(family.ipv6, internetProtocols),
+      ...socketsOf(family.netlink, [netlinkRoute]),
+    ],
+  },
+  socketpair: { x64: 53, arm64: 199, tests: [has(0, 0xffffffff, family.unix)] },
   mknod: { x64: 133, tests: isOneOf(1, fileKinds, fileKindMask | setIdBits) },
   mknodat: { x64: 259, arm64: 33, tests: isOneOf(2, fileKinds, fileKindMask | setIdBits) },
   chmod: { x64: 90, tests: [hasNone(1, setIdBits)] },
@@ -65,10 +81,12 @@ const missingCalls = { clone3: { x64: 435, arm64: 435 }, openat2: { x64: 437, ar
 /** The profile that docker and podman take as `--security-opt seccomp=FILE`, for both processors. */
 export function seccompProfile() {
   const tested = Object.entries(testedCalls).flatMap(([name, { tests }]) =>
-    tests.map(({ argument, mask, value }) => ({
+    tests.map((test) => ({
       names: [name],
       action: 'SCMP_ACT_ALLOW',
-      args: [{ index: argument, value: mask, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' }],
+      args: [test].flat().map(({ argument, mask, value }) => {
+        return { index: argument, value: mask, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' };
+      }),
     })),
   );
   return {
@@ -136,15 +154,23 @@ function allowRange({ from, to }) {
 /** One call; it ends here, so that its arguments may take the number's place. */
 function allowTested(number, tests) {
   const body = [
-    ...tests.flatMap(({ argument, mask, value }) => [
-      instruction('load', firstArgumentAt + argument * argumentBytes),
-      instruction('and', mask),
-      instruction('equals', value, 0, 1),
-      instruction('end', verdicts.allow),
-    ]),
+    ...tests.flatMap((test) => allowWhenAll([test].flat())),
     instruction('end', verdicts.refuse),
   ];
   return [instruction('equals', number, 0, body.length), ...body];
+}
+
+/** Goes on below where one of them does not hold. */
+function allowWhenAll(tests) {
+  const testLength = 3;
+  return [
+    ...tests.flatMap(({ argument, mask, value }, index) => [
+      instruction('load', firstArgumentAt + argument * argumentBytes),
+      instruction('and', mask),
+      instruction('equals', value, 0, (tests.length - index - 1) * testLength + 1),
+    ]),
+    instruction('end', verdicts.allow),
+  ];
 }
 
 /** Operations of classic BPF, linux/bpf_common.h; each compares or takes a 32-bit constant. */
