@@ -50,7 +50,10 @@ const hardened = [
   ...['--mount'],
   'type=bind,source=/project/container/etc/resolv.conf,target=/etc/resolv.conf,readonly',
 ];
-const podmanToo = ['--read-only-tmpfs=false', '--no-hosts', '--ulimit', 'nproc=512:512'];
+const podmanToo = [
+  ...['--read-only-tmpfs=false', '--no-hosts', '--security-opt', 'mask=/proc/pressure'],
+  ...['--ulimit', 'nproc=512:512'],
+];
 const command = ['nanoclaw-agent', 'node', '/opt/nanoclaw/agent-runner.js'];
 
 describe('the command line', () => {

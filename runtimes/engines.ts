@@ -164,10 +164,10 @@ export function engineArguments(engine: Engine, spec: ContainerSpec): string[] {
   ];
 }
 
-/** Against what podman would add: writable folders, the host's names, limits above the host's. */
+/** Against what podman would add or leave: writable files and folders, the host's names, its limits. */
 function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
   return [
-    ...['--read-only-tmpfs=false', '--no-hosts'],
+    ...['--read-only-tmpfs=false', '--no-hosts', '--security-opt', 'mask=/proc/pressure'],
     ...['--ulimit', `nproc=${limits.processesMax}:${limits.processesMax}`],
     ...(engine.isRootless ? ['--userns', 'keep-id'] : []),
   ];
