@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
 import { detectRuntime, spawnLaunch } from '../src/container-runtime.ts';
-import type { Runtime } from '../src/container-spec.ts';
+import type { ContainerSpec, Runtime } from '../src/container-spec.ts';
 import { median, projectDir, rounded, say, took } from './measure.ts';
 
 const oneByOne = 30;
@@ -40,17 +40,20 @@ export async function measureContainers() {
   };
 }
 
+/** Sealed and limited as an agent's, with nothing in it. */
+export function containerSpec(number: number): Omit<ContainerSpec, 'command'> {
+  const name = `nanoclaw-bench${process.pid}-${number}`;
+  return { name, uid, mounts: [], env: {}, workDir: '/', limits: defaultLimits.container };
+}
+
 /** `number` tells those apart that run at once. Rejects when it did not end well. */
 export async function runOne(runtime: Runtime, number: number): Promise<void> {
-  const instance = `bench${process.pid}`;
-  const name = `nanoclaw-${instance}-${number}`;
-  const limits = defaultLimits.container;
-  const spec = { name, instance, uid, mounts: [], env: {}, workDir: '/', limits };
+  const spec = containerSpec(number);
   const child = spawnLaunch(runtime.launch({ ...spec, command: ['true'] }));
   child.stdin.end();
   child.stdout.resume();
   child.stderr.resume();
   const [code] = await once(child, 'close');
-  await runtime.release(name);
+  await runtime.release(spec.name);
   if (code !== 0) throw new Error(`a container that does nothing ended with ${code}`);
 }

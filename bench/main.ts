@@ -14,11 +14,12 @@ import { measureConversation } from './conversation.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
 import { measureRuntimes } from './runtimes.ts';
 import { measureStoring } from './storing.ts';
+import { measureWayOut } from './way-out.ts';
 import { measureWhatsApp } from './whatsapp.ts';
 
 /** Cold rounds take ten times as long as warm ones, and vary less. */
 const coldShare = 0.25;
-const parts = ['conversation', 'whatsApp', 'containers', 'runtimes', 'store'] as const;
+const parts = ['conversation', 'whatsApp', 'containers', 'runtimes', 'wayOut', 'store'] as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -42,6 +43,7 @@ async function main(): Promise<void> {
     if (wants('whatsApp')) figures.whatsApp = await measureWhatsApp(dir, { cold, warm });
     if (wants('containers')) figures.containers = await measureContainers();
     if (wants('runtimes')) figures.runtimes = await measureRuntimes(dir, cold);
+    if (wants('wayOut')) figures.wayOut = await measureWayOut(dir);
     if (wants('store')) figures.store = await measureStoring(dir);
     const report = values.json
       ? JSON.stringify({ ...figures, missed: missedGoals(figures) })

@@ -3,6 +3,7 @@ import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
 import type { measureRuntimes } from './runtimes.ts';
 import type { measureStoring } from './storing.ts';
+import type { measureWayOut } from './way-out.ts';
 import type { measureWhatsApp } from './whatsapp.ts';
 
 /** What was measured: all of it, or one part. */
@@ -10,6 +11,7 @@ export interface Figures extends Partial<ConversationFigures> {
   whatsApp?: WhatsAppFigures;
   containers?: ContainerFigures;
   runtimes?: RuntimeFigures;
+  wayOut?: WayOutFigures;
   store?: StoreFigures;
 }
 
@@ -17,6 +19,7 @@ type ConversationFigures = Awaited<ReturnType<typeof measureConversation>>;
 type WhatsAppFigures = Awaited<ReturnType<typeof measureWhatsApp>>;
 type ContainerFigures = Awaited<ReturnType<typeof measureContainers>>;
 type RuntimeFigures = Awaited<ReturnType<typeof measureRuntimes>>;
+type WayOutFigures = Awaited<ReturnType<typeof measureWayOut>>;
 type StoreFigures = Awaited<ReturnType<typeof measureStoring>>;
 
 interface Row {
@@ -57,12 +60,13 @@ function goalOf({ goal, isMet }: Row): string {
 }
 
 function rowsOf(figures: Figures): Row[] {
-  const { warm, cold, host, whatsApp, containers, runtimes, store } = figures;
+  const { warm, cold, host, whatsApp, containers, runtimes, wayOut, store } = figures;
   return [
     ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }) : []),
     ...(whatsApp ? whatsAppRowsOf(whatsApp) : []),
     ...(containers ? containerRowsOf(containers) : []),
     ...(runtimes ? runtimeRowsOf(runtimes) : []),
+    ...(wayOut ? wayOutRowsOf(wayOut) : []),
     ...(store ? storeRowsOf(store) : []),
   ];
 }
@@ -117,15 +121,33 @@ function runtimeRowsOf(runtimes: RuntimeFigures): Row[] {
   });
 }
 
+function wayOutRowsOf(figures: WayOutFigures): Row[] {
+  if ('notHere' in figures)
+    return [{ name: 'the way out', value: 'not here', detail: figures.notHere }];
+  const stream = (direction: 'down' | 'up'): Row => {
+    const { share, wireMbPerSecond, directMbPerSecond } = figures[direction];
+    const detail = `${wireMbPerSecond} MB/s, direct ${directMbPerSecond} MB/s`;
+    return { ...atLeast(`the way out, a stream ${direction}`, share, ' x', 0.5), detail };
+  };
+  const request = (name: string, kind: 'newTunnel' | 'openTunnel' | 'plain' | 'modelCall'): Row => {
+    const { addedMs, wireMs, directMs } = figures[kind];
+    const detail = `${wireMs} ms, direct ${directMs} ms`;
+    return { ...atMost(`the way out, added to ${name}`, addedMs, ' ms', 1), detail };
+  };
+  return [
+    stream('down'),
+    stream('up'),
+    request('a request in a new tunnel', 'newTunnel'),
+    request('a request in an open tunnel', 'openTunnel'),
+    request('a plain HTTP request', 'plain'),
+    request('a model call', 'modelCall'),
+  ];
+}
+
 function storeRowsOf(store: StoreFigures): Row[] {
   const costs = Object.entries(store.costPerMessageUs).map(([size, us]) => `${size}: ${us} us`);
   return [
-    {
-      name: 'messages stored a second',
-      value: String(store.messagesPerSecond),
-      goal: 'at least 10000',
-      isMet: store.messagesPerSecond >= 10_000,
-    },
+    atLeast('messages stored a second', store.messagesPerSecond, '', 10_000),
     {
       ...atMost('cost of a message as the store grows', store.costRatio, ' x', 1.5),
       detail: costs.join(', '),
@@ -160,6 +182,10 @@ function whatsAppRowsOf(figures: WhatsAppFigures): Row[] {
       detail: `${figures.groupMessagesPerSecond} of a group`,
     },
   ];
+}
+
+function atLeast(name: string, value: number, unit: string, min: number): Row {
+  return { name, value: `${value}${unit}`, goal: `at least ${min}${unit}`, isMet: value >= min };
 }
 
 function atMost(name: string, value: number, unit: string, max: number): Row {

@@ -79,9 +79,21 @@ export async function build(projectDir) {
   writeWhole(join(projectDir, 'dist', stampFile), hash);
 }
 
-/** Builds the benchmark, with what it borrows from the tests, into dist/bench.js. */
+/** The benchmark, and the programs with which it measures the way out. */
+const bench = {
+  entryPoints: {
+    bench: 'bench/main.ts',
+    'bench-host': 'bench/way-out/host.ts',
+    'bench-web': 'bench/way-out/web.ts',
+    'bench-inside': 'bench/way-out/inside.ts',
+    'bench-client': 'bench/way-out/client.ts',
+  },
+  outdir: 'dist',
+  packages: 'external',
+};
+
+/** Builds the benchmark, with what it borrows from the tests, into dist/bench*.js. */
 export async function buildBench(projectDir) {
-  const bench = { entryPoints: ['bench/main.ts'], outfile: 'dist/bench.js', packages: 'external' };
   await bundle(projectDir, [{ ...bench, plugins: [keepFolders] }]);
 }
 

@@ -1,0 +1,15 @@
+/**
+ * What runs in the container: the container's side of the wire as agents have it, and beside it,
+ * in a process of its own as every program of an agent's, the client. What the client prints goes
+ * to standard error: standard output belongs to the wire.
+ */
+import { spawn } from 'node:child_process';
+import { openWire } from '../../container/agent-runner/wire.ts';
+
+const port = 8100;
+const [, , program = '', kind = ''] = process.argv;
+const wire = openWire({ input: process.stdin, output: process.stdout });
+void wire.closed.then(() => process.exit(1));
+await wire.listen(port);
+const client = spawn(process.execPath, [program, kind, String(port)], { stdio: ['ignore', 2, 2] });
+client.once('exit', (code) => process.exit(code ?? 1));
