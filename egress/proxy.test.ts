@@ -389,9 +389,13 @@ describe('a host that breaks the protocol is told of, and breaks nothing', needs
     for (const place of places)
       for (let code = 0; code < 256; code += 1) {
         said = place(String.fromCharCode(code));
-        const answer = await get(container, 'http://bare.example/', { agent });
-        await text(answer).catch(() => 'cut'); // Lengths of 1 to 9 are among them.
-        expect(answer.statusCode, JSON.stringify(said)).toBeGreaterThan(199);
+        const answer = await get(container, 'http://bare.example/', { agent }).catch(() => null);
+        await answer
+          ?.resume()
+          .toArray()
+          .catch(() => {});
+        const isCut = /length: 0[1-9]/.test(said); // Then the cut may overtake the head.
+        expect(isCut || Number(answer?.statusCode) > 199, JSON.stringify(said)).toBe(true);
       }
   });
 });
@@ -533,7 +537,8 @@ describe('of what a client asks', needsInternet, () => {
           const socket = await dial(container);
           socket.end(place(String.fromCharCode(code)), 'latin1');
           socket.resume();
-          await once(socket, 'close');
+          socket.on('error', () => {}); // The cut may be a reset.
+          await new Promise((closed) => socket.once('close', closed));
         }),
       );
     expect(lines.filter((line) => line.includes('"err"'))).toEqual([]);

@@ -21,6 +21,8 @@ const bounds = {
   silenceMaxMs: 15 * 60 * 1000,
 };
 
+const noRequest = 'This is no proper request.';
+
 export interface WireDependencies extends ProxyDependencies {
   model: ModelApi;
 }
@@ -76,6 +78,11 @@ function openServer(deps: WireDependencies) {
       const message = 'Of the model API, only POST /v1/messages is open from here.';
       sendError(response, 403, 'permission_error', message);
     }
+  });
+  // Node's own answer is lost when the stream is cut behind it.
+  server.on('clientError', (_error, socket) => {
+    if (socket.writable) socket.end(`HTTP/1.1 400 ${noRequest}\r\nconnection: close\r\n\r\n`);
+    else socket.destroy();
   });
   server.on('connect', (request, client, head) => void openTunnel(deps, request, client, head));
   return server.setTimeout(bounds.silenceMaxMs);
