@@ -13,6 +13,8 @@ const atOnce = 8;
 const volleys = 4;
 /** Below those of the groups. */
 const uid = 199_998;
+/** What all containers of this process are called by. */
+export const instance = `bench${process.pid}`;
 
 export async function measureContainers() {
   say('containers');
@@ -42,7 +44,7 @@ export async function measureContainers() {
 
 /** Sealed and limited as an agent's, with nothing in it. */
 export function containerSpec(number: number): Omit<ContainerSpec, 'command'> {
-  const name = `nanoclaw-bench${process.pid}-${number}`;
+  const name = `nanoclaw-${instance}-${number}`;
   return { name, uid, mounts: [], env: {}, workDir: '/', limits: defaultLimits.container };
 }
 

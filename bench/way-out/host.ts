@@ -17,7 +17,7 @@ import type { Runtime } from '../../src/container-spec.ts';
 import { findGroup, saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
 import { systemClock } from '../../src/host.ts';
-import { containerSpec } from '../containers.ts';
+import { containerSpec, instance } from '../containers.ts';
 import { median, projectDir, rounded, say } from '../measure.ts';
 import { type Kind, kinds, streamBytes, webAddress } from './site.ts';
 
@@ -28,6 +28,9 @@ const programOf = (name: string) => join(projectDir, `dist/bench-${name}.js`);
 const web = spawn(process.execPath, [programOf('web')], { stdio: ['pipe', 'pipe', 'inherit'] });
 await once(web.stdout, 'data');
 const runtime = await detectRuntime('bubblewrap', projectDir, process.env);
+// Interrupted, it leaves no container behind, nor its limits.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void runtime.reap(instance).then(() => process.exit(1)));
 const wayOut = openWayOut();
 const ms = new Map(kinds.map((kind) => [kind, { wire: [] as number[], direct: [] as number[] }]));
 for (let round = 1; round <= rounds; round += 1) {
