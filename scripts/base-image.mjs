@@ -31,7 +31,17 @@ const packages = [
     'debianutils',
     'findutils',
   ],
-  ...['diffutils', 'git', 'grep', 'gzip', 'hostname', 'libc-bin', 'libatomic1', 'libstdc++6', 'mawk'],
+  ...[
+    'diffutils',
+    'git',
+    'grep',
+    'gzip',
+    'hostname',
+    'libc-bin',
+    'libatomic1',
+    'libstdc++6',
+    'mawk',
+  ],
   ...['passwd', 'patch', 'procps', 'python3', 'ripgrep', 'sed', 'tar', 'tzdata', 'unzip'],
   ...['util-linux', 'xz-utils'],
 ];

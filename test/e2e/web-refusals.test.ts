@@ -163,8 +163,6 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
 
   test('anything by a question that reads one way here and another there', async () => {
     const { app, host, hidden } = await openInternet();
-    // Node cuts such a connection; its words may be lost on the way.
-    const garbled = '400 Bad Request';
     const refused = {
       '403 10.0.0.1 is not on the public web.': [
         'GET http://user:pass@10.0.0.1/',
@@ -194,7 +192,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
         'OPTIONS *',
       ],
       '403 Forbidden': ['GET /', 'GET //10.0.0.1/'],
-      [garbled]: [
+      '400 This is no proper request.': [
         'GET http://page.example#@10.0.0.1/',
         'GET http://page.example\\@10.0.0.1/',
         'GET http:10.0.0.1/',
@@ -208,7 +206,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     const answers = await ask(app, Object.values(refused).flat());
     for (const [answer, questions] of Object.entries(refused))
       for (const question of questions)
-        expect([question, answers[question] || garbled]).toEqual([question, answer]);
+        expect([question, answers[question]]).toEqual([question, answer]);
     expect(host.traffic.connections).toBe(0);
     expect(hidden.traffic.connections).toBe(0);
   });
