@@ -10,10 +10,10 @@ import type { Ledger } from '../egress/ledger.ts';
 import type { ModelApi } from '../egress/model-api.ts';
 import type { Web } from '../egress/web.ts';
 import { serveWire } from '../egress/wire.ts';
+import { spawnLaunch } from '../runtimes/container-runtime.ts';
 import { extraMountsFor } from '../runtimes/extra-mounts.ts';
 import { watchFolders } from '../runtimes/folder-watch.ts';
 import type { Config, Credential } from './config.ts';
-import { spawnLaunch } from './container-runtime.ts';
 import type { ContainerSpec, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { type Deferred, deferred } from './deferred.ts';
@@ -143,7 +143,8 @@ export class Run implements Speaker {
     void wire.broken.then(({ message }) =>
       clock.after(exitGraceMs, () => this.kill('wire-broken', message)),
     );
-    child.once('close', () => wire.close());
+    // A session that garbage has stopped reads no further, and so sees no end.
+    child.once('exit', () => clock.after(exitGraceMs, () => wire.close()));
     this.#cancelStartTimeout = clock.after(limits.startTimeoutMs, () =>
       this.kill('start-timeout', `no sign of life in ${limits.startTimeoutMs} ms`),
     );

@@ -2,41 +2,24 @@
  * What an agent tries with more than its share: processes, memory, disk, files, CPU, output. The
  * programs stop by themselves before a machine without limits would be in need.
  */
+import { assault } from './assault.ts';
 import type { Assault } from './siege.ts';
 
 const area = 'bombs';
 
-/** Python: waits, with all that it holds, until the others were answered. */
-const prelude = `
-import errno, json, mmap, os, signal, subprocess, sys, time
-MiB = 1 << 20
-limits = json.loads(os.environ['LIMITS'])
-began = time.time()
-def over():
-    return os.path.exists(os.environ['OVER']) or time.time() - began > 20
-def hold():
-    while not over():
-        time.sleep(0.05)
-def runner():
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        with open('/proc/%s/cmdline' % pid, 'rb') as file:
-            words = file.read().split(b'\\0')
-        if words[0].endswith(b'node') and b'agent-runner.js' in b' '.join(words):
-            return int(pid)
-def fill(path, size, most, step=MiB):
+const fill = `
+def fill(path, most):
     """Writes into it; gives the bytes that it took and what stopped it."""
     written = 0
     try:
         with open(path, 'wb', 0) as file:
-            while written < min(size, most):
-                written += file.write(bytes(min(step, most - written)))
+            while written < most:
+                written += file.write(bytes(min(MiB, most - written)))
         return written, None
     except OSError as error:
-        return written, error.errno
-print('ATTACKING', flush=True)
-`;
+        return written, error.errno`;
 
-const bomb = (code: string): Assault['program'] => ({ language: 'python', code: prelude + code });
+const bomb = (code: string) => assault(fill + code);
 
 /** Its own run may come to an end by a lack of memory or processes. */
 const endsRun: Assault['endsRun'] = ['crashed', 'wire-broken'];
@@ -72,12 +55,16 @@ if os.fork() == 0:
     bomb()
 most = 0
 while not over():
-    most = max(most, len([name for name in os.listdir('/proc') if name.isdigit()]))
+    now = len([name for name in os.listdir('/proc') if name.isdigit()])
+    if now <= most:
+        ready()
+    else:
+        most = now
+        print(most, 'processes', flush=True)
     time.sleep(0.1)
-print(most, 'processes')
 if most > limits['processesMax']:
     print('OPEN more than the limit')`),
-    held: ({ output }) => !/^\d processes/m.test(output),
+    held: ({ output }) => /^\d{3} processes/m.test(output),
   },
   {
     id: 'thread-bomb',
@@ -121,7 +108,8 @@ for number in range(8):
             os.write(writer, b'4')
             if len(held) > share // (4 * MiB) // 4:
                 break
-        hold()
+        while not over():
+            time.sleep(0.05)
         os._exit(0)
 os.close(writer)
 taken = 0
@@ -176,7 +164,7 @@ for disk in sorted(disks | set(bounds)):
     bound = bounds.get(disk, 2 * MiB)
     total, last = 0, 0
     for number in range(40):
-        taken, last = fill('%s/fill-%d' % (disk, number), 8 * MiB, bound * 2 - total)
+        taken, last = fill('%s/fill-%d' % (disk, number), min(8 * MiB, bound * 2 - total))
         total += taken
         if last == errno.ENOSPC or total >= bound * 2:
             break
@@ -185,7 +173,7 @@ for disk in sorted(disks | set(bounds)):
         print('OPEN more than its bound in', disk)
     files = 0
     try:
-        while files < 100000 and not over():
+        while files < 20000 and not over():
             open('%s/inode-%d' % (disk, files), 'w').close()
             files += 1
     except OSError as error:
@@ -203,7 +191,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 bound = limits['fileBytesMax']
 for folder in ('/workspace/group', '/home/agent', '/tmp', '/workspace/ipc/out'):
     path = folder + '/huge.tmp'
-    taken, stopped = fill(path, bound * 2, bound * 2)
+    taken, stopped = fill(path, bound * 2)
     if taken > bound:
         print('OPEN', folder, taken)
     os.unlink(path)
@@ -236,7 +224,7 @@ hold()`),
 total = 0
 # What it may have, and sixteen times as much: then nothing has stopped it.
 for number in range(64):
-    total += fill('${folder}/fill-%d.tmp' % number, 16 * MiB, 16 * MiB)[0]
+    total += fill('${folder}/fill-%d.tmp' % number, 16 * MiB)[0]
     print(total // MiB, 'MiB', flush=True)
     time.sleep(0.05)
     if over() and total > 128 * MiB:
@@ -290,7 +278,6 @@ print('OPEN', total // MiB, 'MiB')`),
     endsRun,
     withNewcomer: true,
     program: bomb(`
-import ctypes, fcntl, socket
 libc = ctypes.CDLL(None)
 held = []
 ways = {
@@ -377,21 +364,13 @@ hold()`),
     says: "make the host keep what it floods the runner's standard error with",
     endsRun,
     program: bomb(`
-target = '/proc/%d/fd/2' % runner()
-sent, line = 0, b'x' * 4095 + b'\\n'
-try:
-    handle = os.open(target, os.O_WRONLY)
-except OSError as error:
-    print(error)
-    handle = None
-if handle is None:
-    # A socket, which cannot be opened: the runner itself is made to say it.
-    for number in range(200):
-        with open('/workspace/ipc/out/%s' % number, 'w') as file:
-            file.write('x')
-while handle is not None and (sent < 512 * MiB and not over()):
-    sent += os.write(handle, line * 16)
-print(sent // MiB, 'MiB')
+print(in_runner(r'''(async () => {
+    const line = 'x'.repeat(65535) + '\\n';
+    for (let count = 0; count < 8192; count += 1)
+        if (!process.stderr.write(line)) await new Promise((done) => process.stderr.once('drain', done));
+    return 'FLOODED';
+})()'''))
 hold()`),
+    held: ({ output }) => output.includes('FLOODED'),
   },
 ];

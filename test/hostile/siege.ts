@@ -28,8 +28,9 @@ import { World } from './world.ts';
 const mebibyte = 1024 ** 2;
 const setUpTimeoutMs = 120_000;
 const attackTimeoutMs = 90_000;
-const baselineQuestions = 5;
-const questionsMin = 3;
+/** Asked before the attack, and again when it has taken all it can. */
+const questions = 3;
+const questionsMax = 100;
 /** What the host's process, and with it this test, may take more while it is under attack. */
 const hostGrowthBytesMax = 384 * mebibyte;
 
@@ -38,7 +39,7 @@ const siegeLimits: Limits = {
   ...defaultLimits,
   crashAttemptsMax: 1,
   folderBytesMax: 64 * mebibyte,
-  folderFilesMax: 20_000,
+  folderFilesMax: 5000,
   folderCheckMs: 100,
   container: {
     ...defaultLimits.container,
@@ -52,7 +53,10 @@ const siegeLimits: Limits = {
 };
 
 export interface Assault extends Check {
-  /** Its program prints ATTACKING, then tries it until there is `$OVER`, or its run ends. */
+  /**
+   * Why its own run may end by it. The program prints ATTACKING, makes `$READY` when it has taken
+   * all that it can, and goes on until there is `$OVER`.
+   */
   endsRun?: RunEndReason[];
   /** What people do while the program runs, for it to meddle with. */
   meanwhile?: (app: App, mallory: TestTerminal) => Promise<void>;
@@ -107,7 +111,6 @@ class Siege {
   readonly #world: World;
   readonly #mallory: TestTerminal;
   readonly #neighbour: TestTerminal;
-  #usualMs = 0;
 
   private constructor(app: App, world: World, mallory: TestTerminal, neighbour: TestTerminal) {
     this.#app = app;
@@ -119,10 +122,8 @@ class Siege {
   static async begin(app: App, world: World): Promise<Siege> {
     const mallory = await app.attach('mallory', 'Mallory');
     const neighbour = await app.attach('neighbour', 'Nora');
-    const siege = new Siege(app, world, mallory, neighbour);
-    await ask(neighbour);
-    siege.#usualMs = median(await repeat(baselineQuestions, () => ask(neighbour)));
-    return siege;
+    await ask(neighbour); // Now its container is warm.
+    return new Siege(app, world, mallory, neighbour);
   }
 
   /** Has mallory's agent try it, in a container of its own. */
@@ -131,14 +132,18 @@ class Siege {
     const before = this.#lookAtHost();
     const folder = app.inGroup('mallory');
     mkdirSync(folder, { recursive: true });
+    empty(folder);
     this.#order(check);
     const signs = new Signs(folder);
     const memory = new PeakMemory();
     const said = this.#mallory.delivered.length;
+    const usualMs = median(await this.#askUntil(() => true));
     await this.#mallory.say(`@Andy ${check.id}`);
     await signs.until('begun', () => this.#endOf(before.runs));
     await check.meanwhile?.(app, this.#mallory);
-    const latencies = await repeat(questionsMin, () => ask(this.#neighbour));
+    const isReady = () =>
+      existsSync(join(folder, 'ready')) || this.#endOf(before.runs) !== undefined;
+    const latencies = await this.#askUntil(isReady);
     if (check.withNewcomer) await ask(await app.attach('newcomer', 'Newman'));
     this.#allow(folder);
     await signs.until('ended', () => this.#endOf(before.runs));
@@ -150,12 +155,11 @@ class Siege {
     breaches.push(...(check.afterwards?.(app, this.#world, this.#mallory) ?? []));
     await this.#endRun(said);
     breaches.push(...(await this.#aftermath()), ...(await this.#world.take()));
-    for (const name of readdirSync(folder))
-      rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
-    const ratio = median(latencies) / this.#usualMs;
+    const ratio = median(latencies) / usualMs;
     console.log(
       `latency of another group during ${check.id}: ${ratio.toFixed(1)} x (${Math.round(median(latencies))} ms); the host's memory grew by ${memory.grownMebibytes()} MiB${end ? `; its run ended: ${end}` : ''}`,
     );
+    if (process.env.NANOCLAW_HOSTILE_VERBOSE) console.log(printed);
     return judge(check, printed, breaches, this.#world);
   }
 
@@ -163,12 +167,23 @@ class Siege {
   #order(check: Assault): void {
     const facts = {
       ...this.#world.facts,
+      READY: '/workspace/group/ready',
       OVER: '/workspace/group/over',
       LIMITS: JSON.stringify(siegeLimits.container),
     };
     const run = commandFor(check, facts, '/workspace/group/check');
     const command = `touch /workspace/group/begun\n${run}\necho "exit $status" > /workspace/group/ended`;
     this.#app.model.on(check.id).callTool('Bash', { command }).thenReply('that was all');
+  }
+
+  /** Milliseconds of each answer; three of them after the attack was ready. */
+  async #askUntil(isReady: () => boolean): Promise<number[]> {
+    const latencies: number[] = [];
+    for (let since = 0; since < questions && latencies.length < questionsMax; ) {
+      if (isReady()) since += 1;
+      latencies.push(await ask(this.#neighbour));
+    }
+    return latencies;
   }
 
   /** Tells the program that the others were answered. */
@@ -308,6 +323,11 @@ function readPrinted(folder: string, end: RunEndReason | undefined): string {
   return `${printed}\nIts run ended: ${end}\n${printed.includes('ATTACKING') ? 'exit 0' : ''}`;
 }
 
+function empty(folder: string): void {
+  for (const name of readdirSync(folder))
+    rmSync(join(folder, name), { recursive: true, force: true, maxRetries: 5 });
+}
+
 /** Processes in whose file system a folder is mounted. */
 function processesThatSee(folder: string): number[] {
   return readdirSync('/proc')
@@ -327,12 +347,6 @@ function listBelow(folder: string, without: string[] = []): string[] {
     if (without.includes(path)) return [];
     return entry.isDirectory() ? listBelow(path, without) : [path];
   });
-}
-
-async function repeat(times: number, work: () => Promise<number>): Promise<number[]> {
-  const results: number[] = [];
-  while (results.length < times) results.push(await work());
-  return results;
 }
 
 function median(numbers: number[]): number {
