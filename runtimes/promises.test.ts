@@ -19,8 +19,8 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { defaultLimits } from '../src/config.ts';
-import { detectRuntime, selfTest, spawnLaunch } from '../src/container-runtime.ts';
 import type { ContainerSpec, Runtime } from '../src/container-spec.ts';
+import { detectRuntime, selfTest, spawnLaunch } from './container-runtime.ts';
 
 const wanted = process.env.NANOCLAW_RUNTIME ?? 'bubblewrap';
 const projectDir = resolve(import.meta.dirname, '..');

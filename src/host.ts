@@ -10,11 +10,11 @@ import { webCommands } from '../egress/commands.ts';
 import { Ledger } from '../egress/ledger.ts';
 import { openModelApi } from '../egress/model-api.ts';
 import { Web } from '../egress/web.ts';
+import { detectRuntime, selfTest } from '../runtimes/container-runtime.ts';
 import { channelOf, loadChannels } from './channels.ts';
 import { createCommands } from './commands.ts';
 import { type Config, defaultLimits, type Limits } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
-import { detectRuntime, selfTest } from './container-runtime.ts';
 import {
   findGroup,
   findGroupByChat,

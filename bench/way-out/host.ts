@@ -12,7 +12,7 @@ import { Ledger } from '../../egress/ledger.ts';
 import { openModelApi } from '../../egress/model-api.ts';
 import { Web } from '../../egress/web.ts';
 import { serveWire, type WireDependencies } from '../../egress/wire.ts';
-import { detectRuntime, spawnLaunch } from '../../src/container-runtime.ts';
+import { detectRuntime, spawnLaunch } from '../../runtimes/container-runtime.ts';
 import type { Runtime } from '../../src/container-spec.ts';
 import { findGroup, saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';

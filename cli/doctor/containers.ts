@@ -4,9 +4,9 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { detectRuntime, selfTest } from '../../runtimes/container-runtime.ts';
 import { findEngine } from '../../runtimes/engines.ts';
 import { type Config, defaultLimits } from '../../src/config.ts';
-import { detectRuntime, selfTest } from '../../src/container-runtime.ts';
 import type { Runtime } from '../../src/container-spec.ts';
 import { ask, type Check, type Finding, linesOf, note, ok } from './finding.ts';
 

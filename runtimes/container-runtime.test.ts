@@ -2,10 +2,10 @@ import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { defaultLimits } from './config.ts';
+import { defaultLimits } from '../src/config.ts';
+import type { Runtime } from '../src/container-spec.ts';
+import { UserError } from '../src/types.ts';
 import { detectRuntime, selfTest } from './container-runtime.ts';
-import type { Runtime } from './container-spec.ts';
-import { UserError } from './types.ts';
 
 const projectDir = resolve(import.meta.dirname, '..');
 let dir: string;

@@ -1,15 +1,15 @@
 /**
  * Which container runtime is used, and the proof that it seals. A container that fails the
- * proof is never given an agent. How each runtime is spoken to lies in runtimes/.
+ * proof is never given an agent.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { openBubblewrap } from '../runtimes/bubblewrap.ts';
-import { type EngineName, findEngine } from '../runtimes/engines.ts';
-import type { ContainerSpec, Launch, Runtime } from './container-spec.ts';
-import { UserError } from './types.ts';
+import type { ContainerSpec, Launch, Runtime } from '../src/container-spec.ts';
+import { UserError } from '../src/types.ts';
+import { openBubblewrap } from './bubblewrap.ts';
+import { type EngineName, findEngine } from './engines.ts';
 
 /** In the order in which they are tried; gVisor only when it is asked for. */
 const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];
@@ -82,7 +82,7 @@ export async function selfTest(
   await runtime.release(spec.name);
   if (report !== 'sealed')
     throw new UserError(
-      `A ${runtime.name} container is not sealed here, so no agent is started.\n${report}\n${remedy(report)}`,
+      `A ${runtime.name} container is not sealed here, so no agent is started.\n${report || 'It does not answer.'}\n${remedy(report)}`,
     );
 }
 
