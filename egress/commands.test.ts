@@ -53,9 +53,9 @@ describe('/web', () => {
   });
 
   test('tells what is wrong', () => {
-    expect(says('/web nobody')).toBe('There is no group nobody: main, family.');
+    expect(says('/web nobody')).toBe('There is no group nobody. There are: main, family.');
     expect(says('/web family closed')).toBe('closed is none of open, listed, none.');
-    expect(says('/web none')).toBe('There is no group none: main, family.');
+    expect(says('/web none')).toBe('There is no group none. There are: main, family.');
     expect(policy().mode).toBe('listed');
   });
 });
@@ -83,7 +83,7 @@ describe('/allow', () => {
   });
 
   test('needs a host, and names no more than one', () => {
-    const help = 'Name a host, such as: /allow www.example.org family';
+    const help = 'is no name of a host, such as www.example.org: without https:// and path.';
     for (const words of [
       '',
       ' localhost',
@@ -96,9 +96,13 @@ describe('/allow', () => {
       ' [2600::1] family',
       ' user@example.org family',
     ])
-      expect([words, says(`/allow${words}`)]).toEqual([words, help]);
-    expect(says('/allow', { quote: 'no such notice' })).toBe(help);
-    expect(says('/allow www.example.org nobody')).toBe('There is no group nobody: main, family.');
+      expect([words, says(`/allow${words}`)]).toEqual([words, expect.stringContaining(help)]);
+    expect(says('/allow', { quote: 'no such notice' })).toContain(help);
+    for (const address of ['10.0.0.1', '127.0.0.1', '2130706433'])
+      expect(says(`/allow ${address} family`)).toMatch(/is not on the public web|is no name/);
+    expect(says('/allow www.example.org nobody')).toBe(
+      'There is no group nobody. There are: main, family.',
+    );
     expect(says('/allow www.example.org')).toBe('main may reach every host already.');
   });
 
@@ -127,7 +131,7 @@ describe('/deny', () => {
     expect(says('/deny shop.example')).toBe(
       'main may reach every host. To change that: /web main listed',
     );
-    expect(says('/deny')).toMatch(/^Name a host/);
+    expect(says('/deny')).toContain('is no name of a host');
   });
 });
 

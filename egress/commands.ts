@@ -1,8 +1,10 @@
 /** What the owner asks and decides about the way out: /egress everywhere, the rest in the main chat. */
+import { isIP } from 'node:net';
 import type { Command } from '../src/commands.ts';
 import { type LedgerLine, listLedger, type WebMode } from '../src/db/egress.ts';
 import { findGroup, listGroups } from '../src/db/groups.ts';
 import { type Group, UserError } from '../src/types.ts';
+import { isPublic } from './addresses.ts';
 import { type Ledger, localDay } from './ledger.ts';
 import { parseTarget, type Web, type WebDependencies } from './web.ts';
 
@@ -16,7 +18,7 @@ interface Dependencies extends Omit<WebDependencies, 'tellOwner'> {
 export function webCommands({ web, ledger, store, clock }: Dependencies): Command[] {
   const groupOf = (folder: string | undefined, main: Group): Group => {
     const group = folder === undefined ? main : findGroup(store, folder);
-    if (!group) throw new UserError(`There is no group ${folder}: ${folders()}.`);
+    if (!group) throw new UserError(`There is no group ${folder}. There are: ${folders()}.`);
     return group;
   };
   const folders = () =>
@@ -43,7 +45,7 @@ export function webCommands({ web, ledger, store, clock }: Dependencies): Comman
     },
     {
       name: '/web',
-      takes: '[GROUP] [open|listed|none]',
+      takes: '[GROUP [open|listed|none]]',
       help: 'what each group may reach of the web',
       mainOnly: true,
       run: ({ group: main, words: [folder, mode] }) => {
@@ -95,11 +97,15 @@ function isMode(word: string): word is WebMode {
   return ['open', 'listed', 'none'].includes(word);
 }
 
-function checkedHost(name: string | undefined): string {
-  const [, wildcard = '', rest = ''] = /^(\*\.)?(.*)$/.exec(name ?? '') ?? [];
+function checkedHost(name = ''): string {
+  const [, wildcard = '', rest = ''] = /^(\*\.)?(.*)$/.exec(name) ?? [];
   const target = parseTarget(rest);
   if (!target?.host.includes('.') || /[/:]/.test(rest))
-    throw new UserError('Name a host, such as: /allow www.example.org family');
+    throw new UserError(
+      `"${name}" is no name of a host, such as www.example.org: without https:// and path.`,
+    );
+  if (isIP(target.host) && !isPublic(target.host))
+    throw new UserError(`${target.host} is not on the public web: no agent may reach it.`);
   return wildcard + target.host;
 }
 

@@ -49,12 +49,11 @@ export function forward(
   model: ModelApi,
   account: Account,
 ): void {
-  const entry = account.open(new URL(model.baseUrl).host);
+  const entry = account.open(model.label ?? new URL(model.baseUrl).host);
   if (!entry) {
     sendError(response, 429, 'rate_limit_error', 'Too many hosts in one turn.');
     return;
   }
-  account.add(entry, { requests: 1 });
   const call = openCall(model.baseUrl.replace(/\/$/, '') + request.url, {
     method: 'POST',
     agent: model.agent,
@@ -75,9 +74,19 @@ export function forward(
   });
   response.once('close', () => call.destroy());
   let bytes = 0;
+  let isConnected = false;
+  // What never found a way has not left.
+  const connected = () => {
+    isConnected = true;
+    account.add(entry, { requests: 1, bytesUp: bytes });
+  };
+  call.once('socket', (socket) => {
+    if (socket.connecting) socket.once('connect', connected);
+    else connected();
+  });
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    account.add(entry, { bytesUp: chunk.length });
+    if (isConnected) account.add(entry, { bytesUp: chunk.length });
     if (bytes <= bounds.requestBytesMax) return;
     call.destroy();
     sendError(response, 413, 'request_too_large', 'The request is larger than the API allows.');

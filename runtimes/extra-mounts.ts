@@ -41,7 +41,7 @@ export function grantFolder(
   for (const other of table.listExtraMounts(store)) {
     const isNested = isWithin(source, other.source) || isWithin(other.source, source);
     if (other.folder === folder && other.name === name)
-      throw new UserError(`That name is taken: ${describe(other)}.`);
+      throw new UserError(`${describe(other)} already. To change that, /unmount it first.`);
     // Who writes the outer one could put a link in the place of the inner one.
     if (isNested && source !== other.source && !(readOnly && other.readOnly))
       throw new UserError(`One lies in the other, so both must be read-only: ${describe(other)}.`);
@@ -55,7 +55,9 @@ export function grantFolder(
 /** As `grantFolder`. */
 export function revokeFolder({ store }: Host, folder: string, name: string): string {
   if (!table.deleteExtraMount(store, folder, name))
-    throw new UserError(`${folder} has no folder of the name ${name}.`);
+    throw new UserError(
+      `"${folder}" sees no folder named "${name}". ${listGrants({ store }).join('; ')}`,
+    );
   return `${folder} no longer sees ${inside(name)}.`;
 }
 
@@ -80,7 +82,7 @@ export function extraMountsFor(
       if (admit(config, source, readOnly) !== source) throw new Error('it is a link now');
       return [{ source, target: inside(name), readOnly }];
     } catch (error) {
-      refused(source, `${describe(grant)}, but does not for now. ${error}`);
+      refused(source, `${describe(grant)}, but does not for now: ${(error as Error).message}`);
       return [];
     }
   });
@@ -126,7 +128,10 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   const args = [`${real}/.`, '-maxdepth', '3', ...tests];
   const { error, stdout } = spawnSync('find', args, { timeout: lookTimeoutMs, encoding: 'utf8' });
   if (error) refuse(`it cannot be looked through (${error.message})`);
-  if (stdout) refuse(`${stdout.trim()} is blocked`);
+  if (stdout)
+    refuse(
+      `${stdout.trim().replace(/\/\.(?=\/|$)/, '')} has a secret's name, or is a socket or a pipe`,
+    );
   return real;
 }
 
@@ -137,11 +142,16 @@ export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
     const isOwn = stats.uid === 0 || stats.uid === process.getuid?.();
     // To read a pipe would wait for its writer.
     if (!stats.isFile() || !isOwn || (stats.mode & 0o022) !== 0)
-      throw new Error('not a file that nobody else can write: chown it to you, and chmod 600');
+      throw new Error('it must be a file of yours that nobody else can write: chmod 600');
     return allowlistSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
     const example = '{"roots":[{"path":"~/Documents","write":false}]}';
-    throw new UserError(`${path} must say what may be lent, such as ${example}: ${cause}`);
+    const reason = !existsSync(path)
+      ? 'there is no such file yet'
+      : cause instanceof z.ZodError
+        ? z.prettifyError(cause)
+        : (cause as Error).message;
+    throw new UserError(`${path} must say what may be lent, such as ${example}: ${reason}`);
   }
 }
 

@@ -80,6 +80,8 @@ function ownCommands({ turns, queue, describeHost }: CommandDependencies): Comma
   return [
     {
       name: '/stop',
+      // Whatever else is said with it.
+      takes: '',
       help: 'stop what the assistant is doing here, at once',
       run: ({ group: { folder } }) => {
         const wasBusy = turns.stop(folder);
@@ -121,6 +123,8 @@ function mountCommands(deps: CommandDependencies): Command[] {
       mainOnly: true,
       run: ({ words: [folder, ...path] }) => {
         if (folder === undefined) return listGrants(deps).join('\n') || 'No group sees any.';
+        if (path.length === 0)
+          throw new UserError('Name a group and a folder, such as: /mount family ~/Documents');
         const readOnly = path.at(-1) !== 'rw';
         if (!readOnly) path.pop();
         const done = grantFolder(deps, { folder, path: path.join(' '), readOnly });

@@ -100,6 +100,8 @@ export interface Credential {
 export interface ModelAccess {
   baseUrl: string;
   credential: Credential;
+  /** What the ledger calls it; its host unless said. */
+  label?: string;
   /** Ends the demo model. */
   close?(): Promise<void>;
 }

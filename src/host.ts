@@ -72,7 +72,11 @@ async function layFoundation(config: Config, limits: Limits) {
     limits: limits.container,
   };
   await selfTest(runtime, probe, [config.storeDir, config.dataDir]);
-  const model = openModelApi(config.model ?? (await startDemoModel(config.assistantName)));
+  const demo = async () => ({
+    ...(await startDemoModel(config.assistantName)),
+    label: 'the demo model, on this machine',
+  });
+  const model = openModelApi(config.model ?? (await demo()));
   const store = new Store(join(config.storeDir, 'nanoclaw.db'));
   const createChannels = await loadChannels(config);
   // Last: whoever attaches from now on must find the channel listening.
