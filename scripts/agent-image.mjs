@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeBase } from './base-image.mjs';
 import { run, runAloud, SetupError, say } from './run.mjs';
-import { findProgram, forcedRuntime } from './runtime.mjs';
+import { findProgram, forcedRuntime, setting } from './runtime.mjs';
 
 const image = 'nanoclaw-agent';
 const label = 'nanoclaw.inputs';
@@ -42,8 +42,8 @@ export async function findEngine(candidates) {
 }
 
 /** Changes with everything that the image is made from. */
-function imageInputs(dir, base = process.env.NANOCLAW_IMAGE_BASE) {
-  const hash = createHash('sha256').update(`${base ?? ''}\0`);
+function imageInputs(dir) {
+  const hash = createHash('sha256').update(`${namedBase(dir) ?? ''}\0`);
   for (const name of inputs) hash.update(readFileSync(join(dir, context, name))).update('\0');
   return hash.digest('hex').slice(0, 16);
 }
@@ -120,9 +120,13 @@ export async function buildImage(engine, dir) {
   say(`built ${image} in ${Math.round((Date.now() - started) / 1000)} s.`);
 }
 
+function namedBase(dir) {
+  return setting(dir, 'NANOCLAW_IMAGE_BASE');
+}
+
 /** The base that is named, when the engine has it or can fetch it; else one of our own. */
 async function findBase(program, dir) {
-  const named = process.env.NANOCLAW_IMAGE_BASE;
+  const named = namedBase(dir);
   const base = named || /^ARG BASE=(\S+)$/m.exec(readFileSync(join(dir, context, 'Dockerfile')))[1];
   const { code } = await run(program, ['image', 'inspect', base], { timeoutMs: answerTimeoutMs });
   if (code === 0 || program === 'container' || (await runAloud(program, ['pull', base])) === 0)

@@ -5,6 +5,8 @@
  */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+// Whole, because an old Node, which is to be told so, has no parseEnv in it.
+import util from 'node:util';
 import { run, SetupError, say } from './run.mjs';
 
 const engines = ['docker', 'podman'];
@@ -78,13 +80,26 @@ export function runtimeAdvice({
 
 /** The environment or `.env` may name a runtime; then bubblewrap is not ours to install. */
 export function forcedRuntime(projectDir) {
-  if (process.env.NANOCLAW_RUNTIME !== undefined) return process.env.NANOCLAW_RUNTIME.trim();
+  return setting(projectDir, 'NANOCLAW_RUNTIME');
+}
+
+/**
+ * A setting as the program reads it: the environment wins over `.env`, and empty is not set.
+ * @throws {SetupError} when there is an `.env` that cannot be read
+ */
+export function setting(projectDir, name) {
+  const given = process.env[name] ?? readDotEnv(join(projectDir, '.env'))[name];
+  return given?.trim() || undefined;
+}
+
+function readDotEnv(path) {
   try {
-    const text = readFileSync(join(projectDir, '.env'), 'utf8');
-    return /^\s*NANOCLAW_RUNTIME\s*=\s*["']?([\w+-]+)/m.exec(text)?.[1];
+    return util.parseEnv(readFileSync(path, 'utf8'));
   } catch (error) {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
+    if (error.code === 'ENOENT') return {};
+    if (error.code === 'EISDIR')
+      throw new SetupError(`${path} is a folder; it must be a file of settings, or not there.`);
+    throw new SetupError(`the settings cannot be read: ${error.message}`);
   }
 }
 

@@ -104,6 +104,16 @@ describe('npm start', () => {
     expect(started.stderr).toMatch(/the build failed[\s\S]*cli\/index\.ts:1:/);
   });
 
+  test('says in one sentence that .env cannot be read', async () => {
+    makeProject();
+    writePrograms({ docker: '#!/bin/sh' }, 'runtime');
+    writeFileSync(join(dir, 'container/Dockerfile'), '');
+    mkdirSync(join(dir, '.env'));
+    const started = await start();
+    expect(started.code).toBe(1);
+    expect(started.stderr).toMatch(/^nanoclaw: \S+\.env is a folder; .*\n$/);
+  });
+
   test('two at once build once', async () => {
     makeProject();
     const [one, two] = await Promise.all([start(), start()]);

@@ -26,11 +26,10 @@ export async function prepare({ bundles = true, runtime = true, image = false } 
   const complaint = machineComplaint(process.versions.node, process.platform);
   if (complaint) throw new SetupError(complaint);
 
-  const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
-  const settled = !image || isImageSettled(projectDir);
-  if (ready && settled && (!runtime || hasRuntime())) return;
-
   try {
+    const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
+    const settled = !image || isImageSettled(projectDir);
+    if (ready && settled && (!runtime || hasRuntime())) return;
     await withLock(projectDir, async (addHolder) => {
       if (!isInstalled(projectDir)) await install(projectDir, addHolder);
       if (bundles && !isBuilt(projectDir)) await buildAloud();
