@@ -14,9 +14,6 @@ interface Interruption {
   alreadySent: string[];
 }
 
-const alreadySentMax = 20;
-const alreadySentTextMax = 2000;
-
 /** Messages as XML, everything escaped; `omitted` counts older context that was left out. */
 export function formatPrompt(
   messages: StoredMessage[],
@@ -35,9 +32,7 @@ function interruptionNote({ reason, alreadySent }: Interruption): string {
     return '<note>The earlier conversation could not be reopened; this is a new one. CLAUDE.md and conversations/ hold what was kept.</note>';
   return [
     `<note>An earlier attempt to answer these messages was cut short (${reason}). You may have seen them and have acted already: check before you repeat anything.`,
-    ...alreadySent
-      .slice(-alreadySentMax)
-      .map((text) => element('already-sent', {}, escapeXml(text.slice(0, alreadySentTextMax)))),
+    ...alreadySent.map((text) => element('already-sent', {}, escapeXml(text))),
     '</note>',
   ].join('\n');
 }

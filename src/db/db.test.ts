@@ -15,7 +15,7 @@ import {
   takeOmittedCount,
   trimContext,
 } from './messages.ts';
-import { findNextPending, listPendingChats, saveOutbound } from './outbox.ts';
+import { findNextPending, listPendingChats, listTextsOfTurn, saveOutbound } from './outbox.ts';
 import { endRun, listOpenRuns, saveRun, saveSession } from './runs.ts';
 import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.ts';
 
@@ -233,4 +233,25 @@ describe('the rest of the schema', () => {
     expect(count('outbox')).toEqual({ n: 1 });
     expect(count('turns')).toEqual({ n: 1 });
   });
+});
+
+test('what a turn has said is told by its end, long texts cut, however much it said', () => {
+  const store = openTemporaryStore();
+  for (const turnId of [1, 2])
+    for (let number = 1; number <= 30; number += 1)
+      saveOutbound(
+        store,
+        {
+          ...plain,
+          id: `${turnId}-${number}`,
+          chatId,
+          text: `${turnId}-${number} ${'x'.repeat(5000)}`,
+        },
+        turnId,
+      );
+  const texts = listTextsOfTurn(store, 1);
+  expect(texts.map((text) => text.split(' ')[0])).toEqual(
+    Array.from({ length: 20 }, (_, index) => `1-${index + 11}`),
+  );
+  expect(texts.every((text) => text.length === 2000)).toBe(true);
 });

@@ -47,10 +47,16 @@ export function endOutbound(
   store.run('UPDATE outbox SET state = ?, ended_at = ? WHERE id = ?', state, nowMs, id);
 }
 
-/** What a turn has already said, oldest first. */
+const textsOfTurnMax = 20;
+const textOfTurnMax = 2000;
+
+/** The end of what a turn has already said, oldest first, long texts cut. */
 export function listTextsOfTurn(store: Store, turnId: number): string[] {
-  const sql = 'SELECT text FROM outbox WHERE turn_id = ? ORDER BY seq';
-  return store.all<{ text: string }>(sql, turnId).map(({ text }) => text);
+  const rows = store.all<{ text: string }>(
+    'SELECT substr(text, 1, ?) AS text FROM outbox WHERE turn_id = ? ORDER BY seq DESC LIMIT ?',
+    ...[textOfTurnMax, turnId, textsOfTurnMax],
+  );
+  return rows.map(({ text }) => text).reverse();
 }
 
 /** Whether the host's copy of a file is still to be sent. */
