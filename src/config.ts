@@ -51,6 +51,8 @@ export const defaultLimits = {
 
   /** Files in one listing of an out folder; the rest waits. */
   outFilesPerSweep: 1000,
+  /** After news of an out folder nothing is heard from it for so long; then it is looked at. */
+  outQuietMs: 5,
   /** Backs up the file system's events, which may be lost or absent (VMs of macOS). */
   outSweepMs: 5 * second,
   /** Refused files kept per agent, and of each. */

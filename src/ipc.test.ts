@@ -34,6 +34,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
   const applied: OutFile[] = [];
   const answers: InFile[] = [];
   const logged: string[] = [];
+  const clock = new HeldClock();
   const log = pino({ level: 'warn' }, { write: (line) => void logged.push(line) });
   const speaker: Speaker = {
     runId,
@@ -50,7 +51,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
       {
         store,
         log,
-        clock: new HeldClock(),
+        clock,
         limits: defaultLimits,
         config,
         effectOf: async (_, file) => ({
@@ -68,6 +69,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
   onTestFinished(() => reader.close());
   return {
     dir,
+    clock,
     quarantineDir,
     reader,
     make,
@@ -99,10 +101,16 @@ describe('the reader of an out folder', () => {
   });
 
   test('hears of new files without being asked', async () => {
-    const { write, reader, texts } = openReader();
+    const { write, reader, texts, clock } = openReader();
+    const heard = () => {
+      clock.advance(defaultLimits.outQuietMs);
+      return texts();
+    };
     reader.start();
     write(1, progress('heard'));
-    await expect.poll(texts).toEqual(['heard']);
+    await expect.poll(heard).toEqual(['heard']);
+    write(2, progress('again'));
+    await expect.poll(heard).toEqual(['heard', 'again']);
   });
 
   test('drops what was applied before a crash', async () => {

@@ -59,6 +59,7 @@ export class OutReader {
   #again = false;
   #closed = false;
   #watcher: FSWatcher | undefined;
+  #cancelWatch = () => {};
   #cancelSweep = () => {};
 
   constructor(deps: IpcDependencies, speaker: Speaker, dir: string, mark: number) {
@@ -70,8 +71,7 @@ export class OutReader {
 
   /** Reads from now on. A slow sweep backs up the file system's events, which can be lost. */
   start(): void {
-    this.#watcher = watch(this.#dir, () => void this.drain());
-    this.#watcher.on('error', (error) => this.#deps.log.warn({ err: error }, 'watching failed'));
+    this.#watch();
     const sweep = () => {
       void this.drain();
       this.#cancelSweep = this.#deps.clock.after(this.#deps.limits.outSweepMs, sweep);
@@ -92,7 +92,22 @@ export class OutReader {
   close(): void {
     this.#closed = true;
     this.#watcher?.close();
+    this.#cancelWatch();
     this.#cancelSweep();
+  }
+
+  /** Until the first news, then anew: an agent can make more of them than anybody can read. */
+  #watch(): void {
+    const { clock, limits, log } = this.#deps;
+    this.#watcher?.close();
+    this.#watcher = watch(this.#dir, () => {
+      this.#watcher?.close();
+      void this.drain();
+      this.#cancelWatch();
+      this.#cancelWatch = clock.after(limits.outQuietMs, () => this.#watch());
+    });
+    this.#watcher.on('error', (error) => log.warn({ err: error }, 'watching failed'));
+    void this.drain();
   }
 
   async #pump(): Promise<void> {
