@@ -11,7 +11,6 @@ import {
   readFileSync,
   rmSync,
   statSync,
-  watch,
 } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -70,7 +69,7 @@ export interface Assault extends Check {
 export function siegeSuite(
   title: string,
   checks: Assault[],
-  prepare: (app: App) => void = () => {},
+  options: { prepare?: (app: App) => void; limits?: Partial<Limits> } = {},
 ): void {
   describe(title, () => {
     const cleanups: (() => Promise<void>)[] = [];
@@ -81,9 +80,9 @@ export function siegeSuite(
       const world = await World.create();
       cleanups.push(() => world.remove());
       const atEnd = (clean: () => Promise<void>) => cleanups.push(clean);
-      const app = await App.start({ limits: siegeLimits, atEnd });
+      const app = await App.start({ limits: { ...siegeLimits, ...options.limits }, atEnd });
       await world.plantIn(app);
-      prepare(app);
+      options.prepare?.(app);
       siege = await Siege.begin(app, world);
     }, setUpTimeoutMs);
 
@@ -134,20 +133,18 @@ class Siege {
     mkdirSync(folder, { recursive: true });
     empty(folder);
     this.#order(check);
-    const signs = new Signs(folder);
     const memory = new PeakMemory();
     const said = this.#mallory.delivered.length;
     const usualMs = median(await this.#askUntil(() => true));
     await this.#mallory.say(`@Andy ${check.id}`);
-    await signs.until('begun', () => this.#endOf(before.runs));
+    const isThere = (sign: string) =>
+      existsSync(join(folder, sign)) || this.#endOf(before.runs) !== undefined;
+    await until(() => isThere('begun'));
     await check.meanwhile?.(app, this.#mallory);
-    const isReady = () =>
-      existsSync(join(folder, 'ready')) || this.#endOf(before.runs) !== undefined;
-    const latencies = await this.#askUntil(isReady);
+    const latencies = await this.#askUntil(() => isThere('ready'));
     if (check.withNewcomer) await ask(await app.attach('newcomer', 'Newman'));
     this.#allow(folder);
-    await signs.until('ended', () => this.#endOf(before.runs));
-    signs.close();
+    await until(() => isThere('ended'));
     const end = this.#endOf(before.runs);
     const printed = readPrinted(folder, end);
     const breaches = memory.breaches();
@@ -234,10 +231,16 @@ class Siege {
     const kept = existsSync(quarantine) ? readdirSync(quarantine) : [];
     if (kept.length > siegeLimits.quarantineFilesMax)
       breaches.push(`${kept.length} files are in quarantine`);
-    const secrets = kept.flatMap((name) =>
-      this.#world.secretsIn(readFileSync(join(quarantine, name), 'latin1')),
+    const sent = join(dataDir, 'files');
+    for (const dir of [quarantine, sent])
+      for (const path of existsSync(dir) ? listBelow(dir) : [])
+        for (const place of this.#world.secretsIn(readFileSync(path, 'latin1')))
+          breaches.push(`${relative(homeDir, path)} holds the secret of ${place}`);
+    const said = JSON.stringify(
+      this.#app.rows("SELECT text FROM outbox WHERE chat_id = 'terminal:mallory'"),
     );
-    breaches.push(...secrets.map((place) => `quarantine holds the secret of ${place}`));
+    for (const place of this.#world.secretsIn(said))
+      breaches.push(`a message holds the secret of ${place}`);
     const logged = listBelow(logsDir).reduce((sum, path) => sum + statSync(path).size, 0);
     if (logged > 64 * mebibyte) breaches.push(`the log has ${logged} bytes`);
     return breaches;
@@ -255,35 +258,9 @@ async function ask(person: TestTerminal): Promise<number> {
   return tookMs;
 }
 
-/** Files by which the program tells how far it is. */
-class Signs {
-  readonly #folder: string;
-  #look = () => {};
-  readonly #watcher;
-
-  constructor(folder: string) {
-    this.#folder = folder;
-    this.#watcher = watch(folder, () => this.#look());
-  }
-
-  /** Resolves when the sign is there, or `end` is. */
-  async until(sign: string, end: () => unknown): Promise<void> {
-    const isThere = () => existsSync(join(this.#folder, sign)) || end() !== undefined;
-    await new Promise<void>((resolve) => {
-      // An end shows in the store, of which nothing tells.
-      const timer = setInterval(() => this.#look(), 200);
-      this.#look = () => {
-        if (!isThere()) return;
-        clearInterval(timer);
-        resolve();
-      };
-      this.#look();
-    });
-  }
-
-  close(): void {
-    this.#watcher.close();
-  }
+/** Resolves when it is so. Nothing tells of it, and a watch could be flooded by the agent. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await sleep(50);
 }
 
 /** How much more memory this process, and with it the host, has had since. */

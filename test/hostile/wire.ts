@@ -206,7 +206,7 @@ for _ in range(3):
 held = []
 for _ in range(60):
     try:
-        connection = dial(post(b'/v1/messages', 30 * MiB), 0.5)
+        connection = dial(post(b'/v1/messages', 30 * MiB), 0.1)
         held.append(connection)
         for _ in range(20):
             connection.sendall(chunk)

@@ -1,0 +1,23 @@
+import { existsSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { App } from '../support/app.ts';
+import { ipcChecks } from './ipc.ts';
+import { siegeSuite } from './siege.ts';
+
+siegeSuite('a hostile agent in the folders that it shares with the host', ipcChecks, {
+  // More than the flood makes, so that the host must take it.
+  limits: { folderFilesMax: 20_000 },
+});
+
+test('a link in place of its CLAUDE.md has the next start write nothing elsewhere', async () => {
+  const app = await App.start();
+  await app.stop();
+  const target = join(app.config.homeDir, 'written');
+  for (const group of ['main', 'global']) {
+    rmSync(app.inGroup(group, 'CLAUDE.md'));
+    symlinkSync(target, app.inGroup(group, 'CLAUDE.md'));
+  }
+  await app.start();
+  expect(existsSync(target)).toBe(false);
+});
