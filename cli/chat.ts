@@ -67,6 +67,11 @@ function messageFrom(line: string): { text: string; files: string[] } {
   return { text: attached[2] ?? '', files: [resolve(path)] };
 }
 
+/** Agents and other people write it: without what a terminal obeys, or shows in another order. */
+function harmless(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|[\u202A-\u202E\u2066-\u2069]/gu, '\uFFFD');
+}
+
 class ChatSession {
   readonly welcomed: Promise<void>;
   readonly #socket: Socket;
@@ -200,7 +205,7 @@ class ChatSession {
   #print(text: string): void {
     const { output } = this.#options;
     if (this.#terminal) output.write('\r\u001b[J');
-    output.write(`${text}\n`);
+    output.write(`${harmless(text)}\n`);
     this.#prompt();
   }
 
@@ -210,7 +215,7 @@ class ChatSession {
     const { as } = this.#options;
     const seconds = Math.round((Date.now() - (this.#activity?.sinceMs ?? 0)) / 1000);
     const sign = this.#activity
-      ? `[${this.#assistantName} ${seconds} s: ${this.#activity.text.slice(0, 50)}] `
+      ? `[${this.#assistantName} ${seconds} s: ${harmless(this.#activity.text.slice(0, 50)).replace(/\s/g, ' ')}] `
       : '';
     this.#terminal.setPrompt(`${sign}${as}> `);
     this.#terminal.prompt(true);
