@@ -23,6 +23,7 @@ const blockedNames = [
 ];
 const systemFolders = ['/boot', '/dev', '/etc', '/proc', '/run', '/sys', '/usr'];
 const lookTimeoutMs = 2000;
+const quotedNameMax = 100;
 
 const allowlistSchema = z.strictObject({
   roots: z.array(z.strictObject({ path: z.string(), write: z.boolean().default(false) })),
@@ -130,9 +131,16 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   if (error) refuse(`it cannot be looked through (${error.message})`);
   if (stdout)
     refuse(
-      `${stdout.trim().replace(/\/\.(?=\/|$)/, '')} has a secret's name, or is a socket or a pipe`,
+      `${quote(stdout.slice(real.length + 3, -1) || real)} has a secret's name, or is a socket or a pipe`,
     );
   return real;
+}
+
+/** An agent may have chosen it, and the owner reads it among the host's own words. */
+function quote(name: string): string {
+  return JSON.stringify(
+    name.slice(0, quotedNameMax).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'),
+  );
 }
 
 /** Throws UserError that says what is wrong, and how it should be. */
