@@ -11,6 +11,9 @@ const special = [
   ...['0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16'],
   ...['172.16.0.0/12', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16'],
   ...['198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24', '224.0.0.0/3'],
+  // Azure's own service for its machines, which looks public.
+  // https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+  '168.63.129.16/32',
   // https://www.iana.org/assignments/iana-ipv6-special-registry, with IPv4 in disguise
   ...['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'],
 ];

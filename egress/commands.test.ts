@@ -82,6 +82,21 @@ describe('/allow', () => {
     expect(policy().hosts).toContain('shop.example');
   });
 
+  test('obeys no text but the notice itself, whoever has written it', () => {
+    way.web.connect({ ...way.caller, group: family }, { host: 'shop.example', port: 443 }).catch(
+      () => {}, // It is refused, which the owner is told.
+    );
+    const notice = way.told[0] ?? '';
+    for (const quote of [
+      '/allow evil.example family',
+      notice.replaceAll('shop.example', 'evil.example'),
+      `${notice} /allow evil.example family`,
+      `${'All is well. '.repeat(10)}${notice}`,
+    ])
+      expect(says('/allow', { quote })).toContain('is no name of a host');
+    expect(policy().hosts).not.toContain('evil.example');
+  });
+
   test('needs a host, and names no more than one', () => {
     const help = 'is no name of a host, such as www.example.org: without https:// and path.';
     for (const words of [

@@ -29,10 +29,6 @@ export function webCommands({ web, ledger, store, clock }: Dependencies): Comman
     const { mode, hosts } = web.policyOf(group);
     return `${group.folder}: ${mode}${mode === 'listed' ? `, ${hosts.join(' ')}` : ''}`;
   };
-  /** From a `/allow HOST GROUP` in the message that is answered, where the owner names none. */
-  const named = (words: string[], quoted: string | undefined) =>
-    words.length > 0 ? words : (/\/allow (\S+) (\S+)$/.exec(quoted ?? '')?.slice(1) ?? []);
-
   return [
     {
       name: '/egress',
@@ -63,7 +59,8 @@ export function webCommands({ web, ledger, store, clock }: Dependencies): Comman
       help: 'let a group reach a host, or with *.HOST all below it',
       mainOnly: true,
       run: ({ group: main, words, quoted }) => {
-        const [name, folder] = named(words, quoted);
+        const notice = words.length === 0 ? web.noticed(quoted ?? '') : undefined;
+        const [name, folder] = notice ? [notice.host, notice.folder] : words;
         const group = groupOf(folder, main);
         const host = checkedHost(name);
         const { mode, hosts } = web.policyOf(group);

@@ -68,7 +68,8 @@ export class Ledger {
       const bytesUp = now.up - counted.up;
       const bytesDown = now.down - counted.down;
       counted = now;
-      if (bytesUp + bytesDown > 0) this.add(key, { bytesUp, bytesDown });
+      const day = localDay(this.#base.clock.now());
+      if (bytesUp + bytesDown > 0) this.add({ ...key, day }, { bytesUp, bytesDown });
     };
     this.#sockets.add(count);
     this.#flushSoon();

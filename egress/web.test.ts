@@ -113,8 +113,8 @@ describe('a group with a list', needsInternet, () => {
     const { web, group, caller, reach, internet, entries } = await openGroup();
     web.setPolicy(group, { mode: 'open', hosts: [] });
     const unknown = Array.from({ length: 1000 }, (_, index) => `${index}.example`);
-    const all = unknown.map((host) => web.connect(caller, { host, port: 443 }));
-    expect(await Promise.allSettled(all)).toHaveLength(1000);
+    for (const host of unknown)
+      await expect(web.connect(caller, { host, port: 443 })).rejects.toThrow('was not found');
     expect(await reach('one-more.example')).toBe(
       'This turn has reached for too many different hosts.',
     );
@@ -126,5 +126,16 @@ describe('a group with a list', needsInternet, () => {
       host: '(further hosts)',
       requests: 1,
     });
+  });
+
+  test('has sixty-four connections at once, with those that are being made', async () => {
+    const { web, group, caller, internet } = await openGroup();
+    web.setPolicy(group, { mode: 'open', hosts: [] });
+    internet.names.declare('slow.example', 'silence');
+    const target = { host: 'slow.example', port: 443 };
+    const all = Array.from({ length: 65 }, () => web.connect(caller, target));
+    await expect(all.at(-1)).rejects.toThrow('too many connections at once');
+    await Promise.allSettled(all);
+    await expect(web.connect(caller, target)).rejects.toThrow('give no answer');
   });
 });

@@ -19,11 +19,15 @@ const bounds = {
   attemptTimeoutMs: 2000,
   /** A connection on which nothing moves. */
   silenceMaxMs: 5 * 60 * 1000,
+  /** Connections of a group at once, with those that are still being made. */
+  connectionsMax: 64,
   /** Refused hosts of a group that the owner is told of in a day. */
   noticesPerDayMax: 5,
 };
 
 const ports = [80, 443];
+/** UTF-16 units; of an assistant's name 30 are allowed. */
+const nameRoom = 40;
 
 /** Where groups other than main begin: places to read, and the registries of packages. */
 const usefulHosts = [
@@ -59,7 +63,7 @@ export function parseTarget(authority: string): Target | undefined {
   if (!/^[\w.:[\]-]{1,300}$/.test(authority) || !URL.canParse(`http://${authority}`))
     return undefined;
   const { hostname, port } = new URL(`http://${authority}`);
-  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.$/, '');
+  const host = hostname.replace(/^\[|\]$/g, '').replace(/\.+$/, '');
   return host && host.length <= 253 ? { host, port: Number(port || 80) } : undefined;
 }
 
@@ -69,6 +73,7 @@ export interface WebDependencies extends Pick<Base, 'store' | 'clock'> {
 
 export class Web {
   readonly #deps: WebDependencies;
+  readonly #attempts = new Map<string, number>();
   readonly #live = new Map<Socket, { group: Group; target: Target }>();
   #told = { day: '', hosts: new Map<string, Set<string>>() };
 
@@ -89,7 +94,21 @@ export class Web {
   }
 
   /** Resolves to an open connection. Throws Refusal, with words that an agent can pass on. */
-  async connect({ group, account }: Caller, target: Target): Promise<Socket> {
+  async connect(caller: Caller, target: Target): Promise<Socket> {
+    const { folder } = caller.group;
+    const open = [...this.#live.values()].filter(({ group }) => group.folder === folder).length;
+    const attempts = this.#attempts.get(folder) ?? 0;
+    if (open + attempts >= bounds.connectionsMax)
+      throw new Refusal(429, 'There are too many connections at once.');
+    this.#attempts.set(folder, attempts + 1);
+    try {
+      return await this.#connect(caller, target);
+    } finally {
+      this.#attempts.set(folder, (this.#attempts.get(folder) ?? 1) - 1);
+    }
+  }
+
+  async #connect({ group, account }: Caller, target: Target): Promise<Socket> {
     const { host, port } = target;
     const refuse = (reason: string) => {
       account.refused(host);
@@ -149,8 +168,23 @@ export class Web {
     return addresses;
   }
 
+  /**
+   * What a notice of today is about, for who answers it. Any other text, which an agent may have
+   * written, is about nothing.
+   */
+  noticed(text: string): { host: string; folder: string } | undefined {
+    for (const [folder, hosts] of this.#told.hosts)
+      for (const host of hosts) {
+        const notice = noticeOf(folder, host);
+        // Channels put a name before it.
+        if (text.endsWith(notice) && text.length < notice.length + nameRoom)
+          return { host, folder };
+      }
+    return undefined;
+  }
+
   /** The owner, once a day for each host, and not of all that a wild agent thinks up. */
-  #tell({ name, folder }: Group, host: string): void {
+  #tell({ folder }: Group, host: string): void {
     const day = localDay(this.#deps.clock.now());
     if (this.#told.day !== day) this.#told = { day, hosts: new Map() };
     const hosts = this.#told.hosts.get(folder) ?? new Set();
@@ -159,10 +193,15 @@ export class Web {
     hosts.add(host);
     this.#deps.tellOwner(
       hosts.size > bounds.noticesPerDayMax
-        ? `The agent of "${name}" was refused further hosts today. /egress lists them.`
-        : `The agent of "${name}" wanted to reach ${host} and was refused. To allow it, reply /allow to this message, or write: /allow ${host} ${folder}`,
+        ? `The agent of "${folder}" was refused further hosts today. /egress lists them.`
+        : noticeOf(folder, host),
     );
   }
+}
+
+/** Without the group's name, which an agent may have chosen. */
+function noticeOf(folder: string, host: string): string {
+  return `The agent of "${folder}" wanted to reach ${host} and was refused. To allow it, reply /allow to this message, or write: /allow ${host} ${folder}`;
 }
 
 /** Why the group may not have the target; undefined when it may. */

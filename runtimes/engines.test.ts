@@ -51,15 +51,34 @@ const hardened = [
   'type=bind,source=/project/container/etc/resolv.conf,target=/etc/resolv.conf,readonly',
 ];
 const podmanToo = [
-  ...['--read-only-tmpfs=false', '--no-hosts', '--security-opt', 'mask=/proc/pressure'],
+  ...[
+    '--read-only-tmpfs=false',
+    '--no-hosts',
+    '--http-proxy=false',
+    '--security-opt',
+    'mask=/proc/pressure',
+  ],
   ...['--ulimit', 'nproc=512:512'],
 ];
 const command = ['nanoclaw-agent', 'node', '/opt/nanoclaw/agent-runner.js'];
 
+const dockerToo = [
+  'HTTP',
+  'HTTPS',
+  'FTP',
+  'ALL',
+  'NO',
+  'http',
+  'https',
+  'ftp',
+  'all',
+  'no',
+].flatMap((kind) => ['--env', kind < 'a' ? `${kind}_PROXY=` : `${kind}_proxy=`]);
+
 describe('the command line', () => {
-  test('of docker', () => {
+  test('of docker, which would add the proxies of its own settings', () => {
     expect(engineArguments(engine, spec)).toEqual([
-      ...[...common, ...bounds, ...moreBounds, ...hardened, ...command],
+      ...[...common, ...bounds, ...moreBounds, ...hardened, ...dockerToo, ...command],
     ]);
   });
 

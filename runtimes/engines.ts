@@ -159,15 +159,30 @@ export function engineArguments(engine: Engine, spec: ContainerSpec): string[] {
     // Instead of the host's.
     ...['--mount', mountOption(engine, resolver(dir))],
     ...(engine.name.endsWith('+runsc') ? ['--runtime', 'runsc'] : []),
-    ...(programs[engine.name] === 'podman' ? podmanOptions(engine, spec) : []),
+    ...(programs[engine.name] === 'podman' ? podmanOptions(engine, spec) : dockerOptions()),
     ...command,
   ];
+}
+
+/** Docker's client adds the proxies of its settings, with their passwords, to each container. */
+function dockerOptions(): string[] {
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'ALL_PROXY', 'NO_PROXY'];
+  return [...names, ...names.map((name) => name.toLowerCase())].flatMap((name) => [
+    '--env',
+    `${name}=`,
+  ]);
 }
 
 /** Against what podman would add or leave: writable files and folders, the host's names, its limits. */
 function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
   return [
-    ...['--read-only-tmpfs=false', '--no-hosts', '--security-opt', 'mask=/proc/pressure'],
+    ...[
+      '--read-only-tmpfs=false',
+      '--no-hosts',
+      '--http-proxy=false',
+      '--security-opt',
+      'mask=/proc/pressure',
+    ],
     ...['--ulimit', `nproc=${limits.processesMax}:${limits.processesMax}`],
     ...(engine.isRootless ? ['--userns', 'keep-id'] : []),
   ];

@@ -123,7 +123,7 @@ describe('a group’s way to the web', needsInternet, () => {
     await server.sayInGroup(alice.number, family, '@Andy visit the shop');
     const { id } = await server.hears(owner.number, { text: 'wanted to reach www.shop.example' });
     await server.hears(alice.number, { text: 'It says: .*not among the hosts' });
-    const told = notice.replaceAll('shop.example', 'www.shop.example').replace('family', 'Family');
+    const told = notice.replaceAll('shop.example', 'www.shop.example');
     const quote = { messageId: id, participant: `${assistant.lid}@lid`, text: told };
     await server.say(owner.number, { kind: 'text', text: '/allow', quote });
     await server.hears(owner.number, { text: 'family may reach www.shop.example from now on' });
