@@ -28,8 +28,13 @@ const x32Bit = 0x40000000;
 /** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
 const namespaces = 0x7e020000;
 const family = { unix: 1, ipv4: 2, ipv6: 10, netlink: 16 };
-/** Whichever fits the kind of socket, TCP, UDP; not ping, MPTCP, SCTP and so on. */
-const internetProtocols = [0, 6, 17];
+/** SOCK_STREAM with TCP, SOCK_DGRAM with UDP, each also by default; not ping, MPTCP, SCTP and so on. */
+const internetKinds = [
+  { type: 1, protocols: [0, 6] },
+  { type: 2, protocols: [0, 17] },
+];
+/** Without SOCK_NONBLOCK and SOCK_CLOEXEC. */
+const socketTypeMask = 0xf;
 /** NETLINK_ROUTE, by which programs list interfaces; the others lead into the whole kernel. */
 const netlinkRoute = 0;
 /** Kinds of file: unnamed, pipe, regular, socket; devices are not among them. */
@@ -48,6 +53,10 @@ const isOneOf = (argument, values, mask = 0xffffffff) =>
 /** A socket of this family and one of these protocols. */
 const socketsOf = (number, protocols) =>
   protocols.map((protocol) => [has(0, 0xffffffff, number), has(2, 0xffffffff, protocol)]);
+const internetSockets = (number) =>
+  internetKinds.flatMap(({ type, protocols }) =>
+    socketsOf(number, protocols).map((tests) => [...tests, has(1, socketTypeMask, type)]),
+  );
 
 /** Calls that are allowed when one of the tests holds; of a list of tests all must. */
 export const testedCalls = {
@@ -57,8 +66,8 @@ export const testedCalls = {
     arm64: 198,
     tests: [
       has(0, 0xffffffff, family.unix),
-      ...socketsOf(family.ipv4, internetProtocols),
-      ...socketsOf(family.ipv6, internetProtocols),
+      ...internetSockets(family.ipv4),
+      ...internetSockets(family.ipv6),
       ...socketsOf(family.netlink, [netlinkRoute]),
     ],
   },
