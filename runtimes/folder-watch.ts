@@ -66,11 +66,16 @@ function countIn(
 ) {
   const args = ['-n', '10', 'du', '-sxP', unit, ...folders];
   return new Promise<number>((resolve) =>
-    execFile('nice', args, options, (error, stdout) => {
-      // An exit status says that something vanished or is closed to it; the rest is counted.
-      if (error && typeof error.code !== 'number') resolve(Infinity);
-      resolve((stdout.match(/^\d+/gm) ?? []).reduce((sum, each) => sum + Number(each), 0));
-    }),
+    execFile(
+      'nice',
+      args,
+      { ...options, env: { ...process.env, LC_ALL: 'C' } },
+      (error, stdout, stderr) => {
+        // An exit status may say that something vanished meanwhile; what is closed may hold anything.
+        if ((error && typeof error.code !== 'number') || /denied/i.test(stderr)) resolve(Infinity);
+        resolve((stdout.match(/^\d+/gm) ?? []).reduce((sum, each) => sum + Number(each), 0));
+      },
+    ),
   );
 }
 
