@@ -11,9 +11,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { ensureImage, isImageSettled } from './agent-image.mjs';
-import { SetupError } from './run.mjs';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ensureImage, isImageSettled, remindOfOldImage } from './agent-image.mjs';
+import { run, SetupError } from './run.mjs';
 
 const projectDir = resolve(import.meta.dirname, '..');
 let dir: string;
@@ -43,6 +43,18 @@ const calls = (): string[] => {
   rmSync(path, { force: true });
   return lines;
 };
+const built = () => calls().findLast((line) => line.startsWith('build'));
+/** What a start says of the image. */
+async function start(): Promise<string> {
+  const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+  try {
+    if (isImageSettled(dir)) remindOfOldImage(dir);
+    else await ensureImage(dir);
+    return written.mock.calls.join('');
+  } finally {
+    written.mockRestore();
+  }
+}
 /** Answers, has the base, and has our image once it was built. */
 const engine = `case "$*" in
   info | "image inspect docker"*) exit 0 ;;
@@ -93,18 +105,18 @@ test('it is built again when another base is named, and from that', async () => 
   vi.stubEnv('NANOCLAW_IMAGE_BASE', 'docker-mirror/node');
   expect(isImageSettled(dir)).toBe(false);
   await ensureImage(dir);
-  expect(calls().at(-1)).toContain('BASE=docker-mirror/node');
+  expect(built()).toContain('BASE=docker-mirror/node');
 });
 
 test('the base may be named in .env, and an empty one is none', async () => {
   install('docker', engine);
   writeFileSync(join(dir, '.env'), 'NANOCLAW_IMAGE_BASE="docker-mirror/node:22" # ours\n');
   await ensureImage(dir);
-  expect(calls().at(-1)).toContain('BASE=docker-mirror/node:22 ');
+  expect(built()).toContain('BASE=docker-mirror/node:22 ');
   vi.stubEnv('NANOCLAW_IMAGE_BASE', '');
   expect(isImageSettled(dir)).toBe(false);
   await ensureImage(dir);
-  expect(calls().at(-1)).toMatch(/BASE=node:22-slim /);
+  expect(built()).toMatch(/BASE=node:22-slim /);
 });
 
 test('a build that fails is not tried at every start, unless the engine is wanted by name', async () => {
@@ -114,6 +126,78 @@ test('a build that fails is not tried at every start, unless the engine is wante
   vi.stubEnv('NANOCLAW_RUNTIME', 'docker+runsc');
   expect(isImageSettled(dir)).toBe(false);
   await expect(ensureImage(dir)).rejects.toThrow(SetupError);
+});
+
+describe('a build that fails says in one line why, and', () => {
+  const failing = `echo step 1; echo 'ERROR: no space'; echo 'see the log'; exit 1`;
+
+  test('that agents run in bubblewrap where there is no image; then it is silent', async () => {
+    install('docker', `case "$1$3" in build*) ${failing} ;; image--format) exit 1 ;; esac`);
+    expect(await start()).toMatch(
+      /building .*\nnanoclaw: no image for docker \(.*: ERROR: no space\)\nnanoclaw: agents run in bubblewrap until .*\n$/,
+    );
+    expect(await start()).toBe('');
+  });
+
+  test('that agents run in the old image where there is one, and so does each start', async () => {
+    install('docker', `case "$1" in build) ${failing} ;; esac`);
+    expect(await start()).toMatch(
+      /image of docker is not up to date \(.*no space\)\nnanoclaw: agents run in the old one until/,
+    );
+    calls();
+    expect(await start()).toMatch(/^nanoclaw: the image of docker is not up to date.*\n$/);
+    expect(calls()).toEqual([]);
+    vi.stubEnv('NANOCLAW_RUNTIME', 'bubblewrap');
+    expect(await start()).toBe('');
+  });
+
+  test("that agents run in another engine's image, as they do", async () => {
+    install('docker', `case "$1$3" in build*) ${failing} ;; image--format) exit 1 ;; esac`);
+    install('podman', 'exit 0');
+    expect(await start()).toMatch(/no image for docker .*\n.* agents run in that of podman until/);
+  });
+});
+
+test('what a build replaces is removed, and nothing else', async () => {
+  install(
+    'podman',
+    `case "$*" in
+  "image ls"*) printf '%s\n' localhost/nanoclaw-base:0a1 localhost/nanoclaw-base:0a2 \
+    x.example/nanoclaw-base:0a3 nanoclaw-agent:latest '<none>:<none>' ;;
+  "image inspect nanoclaw-agent"*) exit 1 ;;
+esac`,
+  );
+  vi.stubEnv('NANOCLAW_IMAGE_BASE', 'nanoclaw-base:0a2');
+  await ensureImage(dir);
+  expect(calls().filter((line) => / (rm|prune)/.test(line))).toEqual([
+    'image prune --force --filter label=nanoclaw.inputs',
+    'image rm localhost/nanoclaw-base:0a1',
+  ]);
+});
+
+describe('npm run image', () => {
+  const runImage = (args: string[], runtime: string) =>
+    run(process.execPath, [join(projectDir, 'scripts/image.mjs'), ...args], {
+      env: { NANOCLAW_RUNTIME: runtime },
+    });
+
+  test.each([
+    [['docker'], '', /takes no arguments.*NANOCLAW_RUNTIME=docker\|podman/],
+    [[], 'foo', /NANOCLAW_RUNTIME=foo; only for engines: NANOCLAW_RUNTIME=docker\|podman/],
+    [[], 'bubblewrap', /no image is made for NANOCLAW_RUNTIME=bubblewrap/],
+  ])('given %j and "%s" says what it takes', async (args, runtime, said) => {
+    const { code, output } = await runImage(args, runtime);
+    expect(output).toMatch(said);
+    expect(code).toBe(1);
+    expect(calls()).toEqual([]);
+  });
+
+  test('tells in the words of the engine why it cannot be used', async () => {
+    install('docker', 'echo Server:; echo "ERROR: permission denied: docker.sock" >&2; exit 1');
+    const { code, output } = await runImage([], 'docker');
+    expect(output).toMatch(/^docker: ERROR: permission denied: docker\.sock$/m);
+    expect(code).toBe(1);
+  });
 });
 
 test('no image is made when bubblewrap is wanted', () => {

@@ -17,7 +17,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run, runAloud, SetupError, say } from './run.mjs';
+import { reasonIn, run, SetupError, say } from './run.mjs';
+
+export const baseName = 'nanoclaw-base';
 
 /** Of a base that we make. Unpacked only: what their scripts would set up is set up by `complete`. */
 const packages = [
@@ -47,22 +49,25 @@ const packages = [
 ];
 const leftOut = ['doc', 'info', 'lintian', 'locale', 'man'];
 
-/** Makes a base of Debian's packages and this Node in the engine, unless it is there. Resolves to its name. */
-export async function makeBase(program) {
+/**
+ * Makes a base of Debian's packages and this Node in the engine, unless it is there. `runStep` is
+ * `run` or `runAloud`. Resolves to its name.
+ */
+export async function makeBase(program, runStep) {
   const recipe = readFileSync(new URL(import.meta.url), 'utf8') + process.versions.node;
-  const base = `nanoclaw-base:${createHash('sha256').update(recipe).digest('hex').slice(0, 12)}`;
+  const base = `${baseName}:${createHash('sha256').update(recipe).digest('hex').slice(0, 12)}`;
   if ((await run(program, ['image', 'inspect', base])).code === 0) return base;
   say(`making ${base} of Debian's packages ...`);
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-base-'));
   const root = join(dir, 'root');
   try {
-    const code = await runAloud('mmdebstrap', [
+    const { code, output } = await runStep('mmdebstrap', [
       ...['--quiet', '--variant=extract', '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr'],
       ...[`--include=${packages.join(',')}`],
       ...leftOut.map((name) => `--dpkgopt=path-exclude=/usr/share/${name}/*`),
       ...['bookworm', root],
     ]);
-    if (code !== 0) throw new SetupError('mmdebstrap failed; the reason stands above.');
+    if (code !== 0) throw new SetupError(`mmdebstrap failed: ${reasonIn(output)}`);
     complete(root);
     const archive = join(dir, 'base.tar');
     const packed = await run('tar', ['--numeric-owner', '-cf', archive, '-C', root, '.']);

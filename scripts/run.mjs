@@ -45,9 +45,16 @@ export function run(file, args, { cwd, env, timeoutMs, onSpawn } = {}) {
   });
 }
 
-/** Runs a child whose output the person at the terminal sees as it comes. Resolves to its exit code. */
+/** As `run`, but the person at the terminal sees what it prints as it comes; none of it is kept. */
 export async function runAloud(file, args) {
   const child = spawn(file, args, { stdio: ['ignore', process.stderr, process.stderr] });
   const [code] = await once(child, 'close');
-  return code ?? 1;
+  return { code: code ?? 1, output: 'the reason stands above' };
+}
+
+/** Why a child failed: of what was kept, the last line that begins with an error, or the last. */
+export function reasonIn(output) {
+  const lines = output.split('\n').filter((line) => line.trim());
+  const reason = lines.findLast((line) => /^\W*(error\b|e:)/i.test(line)) ?? lines.at(-1);
+  return reason?.trim() ?? 'it gave no reason';
 }

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureImage, isImageSettled } from './agent-image.mjs';
+import { ensureImage, isImageSettled, remindOfOldImage } from './agent-image.mjs';
 import { build, isBuilt } from './bundle.mjs';
 import { withLock } from './lock.mjs';
 import { run, SetupError, say } from './run.mjs';
@@ -29,6 +29,7 @@ export async function prepare({ bundles = true, runtime = true, image = false } 
   try {
     const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
     const settled = !image || isImageSettled(projectDir);
+    if (image && settled) remindOfOldImage(projectDir);
     if (ready && settled && (!runtime || hasRuntime())) return;
     await withLock(projectDir, async (addHolder) => {
       if (!isInstalled(projectDir)) await install(projectDir, addHolder);
