@@ -103,3 +103,22 @@ test('days are those of this machine', () => {
   expect(localDay(new Date(2026, 2, 9, 0, 0, 1).getTime())).toBe('2026-03-09');
   expect(localDay(new Date(2026, 11, 31, 23, 59, 59).getTime())).toBe('2026-12-31');
 });
+
+test('what a connection carries after midnight is the new day’s', async () => {
+  const { store, account, ledger, clock } = openLedger();
+  const { ours, theirs } = await openConnection();
+  const entry = account.open('a.example');
+  if (entry) account.follow(entry, ours);
+  ours.write('12345');
+  await once(theirs, 'data');
+  ledger.flush();
+  const today = localDay(clock.now());
+  clock.advance(24 * 60 * 60 * 1000);
+  ours.write('123');
+  await once(theirs, 'data');
+  ledger.flush();
+  expect(store.all('SELECT day, bytes_up AS up FROM ledger ORDER BY day')).toEqual([
+    { day: today, up: 5 },
+    { day: localDay(clock.now()), up: 3 },
+  ]);
+});

@@ -120,6 +120,16 @@ for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK
     expect(await python(code)).toBe(Array(4).fill(refused).join('\n'));
   });
 
+  test('sockets of an unusual type or protocol', async () => {
+    const code = `import socket
+for kind, protocol in ((5, 0), (6, 0), (3, 1), (2, 1), (1, 132), (1, 262), (2, 136), (1, 17)):
+  for family in (socket.AF_INET, socket.AF_INET6):
+    try: socket.socket(family, kind, protocol); print('open')
+    except PermissionError: print('refused')
+    except OSError as error: print(error)`;
+    expect([...new Set((await python(code)).split('\n'))]).toEqual(['refused']);
+  });
+
   test('a pair of sockets of an unusual family', async () => {
     expect(await call({ x64: 53, arm64: 199 }, 30, 1, 0, 0)).toBe(refused);
   });
