@@ -55,7 +55,7 @@ export const defaultLimits = {
   outQuietMs: 5,
   /** Backs up the file system's events, which may be lost or absent (VMs of macOS). */
   outSweepMs: 5 * second,
-  /** Refused files kept per agent, and of each. */
+  /** Refused files kept per agent and told of per run, and what is kept of each. */
   quarantineFilesMax: 20,
   quarantineFileBytesMax: 64 * 1024,
 

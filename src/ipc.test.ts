@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -7,11 +7,13 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { HeldClock } from '../test/support/held-clock.ts';
@@ -19,11 +21,13 @@ import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
 import { defaultLimits, loadConfig } from './config.ts';
 import { listOpenRuns, saveRun } from './db/runs.ts';
 import { mainGroup } from './groups.ts';
+import { systemClock } from './host.ts';
 import { OutReader, type Speaker } from './ipc.ts';
 import { type InFile, numberedFileName, type OutFile, protocolFileBytesMax } from './protocol.ts';
+import type { Clock } from './types.ts';
 
 /** A reader over a temporary out folder; what it applies and answers is noted. */
-function openReader(options: { failing?: () => boolean } = {}) {
+function openReader(options: { failing?: () => boolean; clock?: Clock } = {}) {
   const folder = temporaryFolder();
   const dir = join(folder, 'out');
   const quarantineDir = join(folder, 'data', 'quarantine');
@@ -51,7 +55,7 @@ function openReader(options: { failing?: () => boolean } = {}) {
       {
         store,
         log,
-        clock,
+        clock: options.clock ?? clock,
         limits: defaultLimits,
         config,
         effectOf: async (_, file) => ({
@@ -113,6 +117,17 @@ describe('the reader of an out folder', () => {
     await expect.poll(heard).toEqual(['heard', 'again']);
   });
 
+  test('looks each second when it cannot hear of new files', async () => {
+    const { write, reader, texts, dir, clock } = openReader();
+    rmdirSync(dir);
+    reader.start();
+    await reader.drain();
+    mkdirSync(dir);
+    write(1, progress('seen'));
+    clock.advance(1000);
+    await expect.poll(texts).toEqual(['seen']);
+  });
+
   test('drops what was applied before a crash', async () => {
     const { write, make, texts } = openReader();
     write(1, progress('old'));
@@ -169,8 +184,8 @@ describe('the reader of an out folder', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('keeps only the newest refused files, and only their beginning', async () => {
-    const { dir, reader, quarantineDir } = openReader();
+  test('keeps and tells of the first refused files only, and only their beginning', async () => {
+    const { dir, reader, quarantineDir, logged } = openReader();
     for (let index = 0; index < 60; index += 1)
       writeFileSync(join(dir, `junk-${String(index).padStart(2, '0')}`), 'x'.repeat(100_000));
     await reader.drain();
@@ -180,6 +195,9 @@ describe('the reader of an out folder', () => {
       defaultLimits.quarantineFileBytesMax,
     );
     expect(readdirSync(dir)).toEqual([]);
+    expect(logged).toHaveLength(defaultLimits.quarantineFilesMax);
+    reader.close();
+    expect(logged.at(-1)).toContain('"refused":60');
   });
 });
 
@@ -232,6 +250,43 @@ describe('hostile files', () => {
     server.close();
     expect(texts()).toEqual(['good']);
   });
+
+  test('a name that is no text is refused once, and gone', async () => {
+    const { dir, reader, logged } = openReader();
+    writeFileSync(Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0xff, 0xfe, 0x80])]), '');
+    await reader.drain();
+    await reader.drain();
+    expect(readdirSync(dir)).toEqual([]);
+    expect(logged).toHaveLength(1);
+  });
+
+  test('an agent that never ceases to write leaves the host awake', async () => {
+    const { dir, reader } = openReader({ clock: systemClock });
+    const flood = `
+import os, time
+end = time.time() + 10
+for n in range(4):
+    if os.fork() == 0:
+        files = [os.open('%s/%d-%d.tmp' % ('${dir}', n, m), os.O_WRONLY | os.O_CREAT) for m in range(2)]
+        while time.time() < end:
+            for _ in range(1000):
+                for file in files:
+                    os.pwrite(file, b'x', 0)
+        os._exit(0)
+print('flooding', flush=True)
+for n in range(4):
+    os.wait()`;
+    const child = spawn('python3', ['-c', flood], { detached: true });
+    onTestFinished(() => void (child.exitCode === null && process.kill(-(child.pid ?? 0))));
+    const over = once(child, 'exit').then(() => 'it slept until the flood was over');
+    await once(child.stdout, 'data');
+    reader.start();
+    const awake = async () => {
+      for (let turn = 0; turn < 100; turn += 1) await sleep(1);
+      return 'awake';
+    };
+    expect(await Promise.race([over, awake()])).toBe('awake');
+  }, 30_000);
 
   test('a folder in the place of a file holds up its own agent, and never the host', async () => {
     const { dir, write, reader, texts } = openReader();

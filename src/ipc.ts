@@ -29,6 +29,9 @@ import {
 import { readInside } from './safe-open.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
+/** Between two looks at a folder that cannot be watched. */
+const unwatchedLookMs = 1000;
+
 /** Who speaks, and how to answer. */
 export interface Speaker {
   runId: number;
@@ -58,6 +61,7 @@ export class OutReader {
   #pumping: Promise<void> | null = null;
   #again = false;
   #closed = false;
+  #refused = 0;
   #watcher: FSWatcher | undefined;
   #cancelWatch = () => {};
   #cancelSweep = () => {};
@@ -90,6 +94,9 @@ export class OutReader {
 
   /** Applies nothing more. */
   close(): void {
+    const { limits, log } = this.#deps;
+    if (!this.#closed && this.#refused > limits.quarantineFilesMax)
+      log.warn({ run: this.#speaker.runId, refused: this.#refused }, 'refused in all');
     this.#closed = true;
     this.#watcher?.close();
     this.#cancelWatch();
@@ -99,15 +106,22 @@ export class OutReader {
   /** Until the first news, then anew: an agent can make more of them than anybody can read. */
   #watch(): void {
     const { clock, limits, log } = this.#deps;
-    this.#watcher?.close();
-    this.#watcher = watch(this.#dir, () => {
+    const again = (delayMs: number) => {
       this.#watcher?.close();
       void this.drain();
       this.#cancelWatch();
-      this.#cancelWatch = clock.after(limits.outQuietMs, () => this.#watch());
-    });
-    this.#watcher.on('error', (error) => log.warn({ err: error }, 'watching failed'));
-    void this.drain();
+      this.#cancelWatch = clock.after(delayMs, () => this.#watch());
+    };
+    this.#watcher?.close();
+    try {
+      this.#watcher = watch(this.#dir, () => again(limits.outQuietMs));
+      this.#watcher.on('error', (error) => log.warn({ err: error }, 'watching failed'));
+      void this.drain();
+    } catch (error) {
+      // The system gives each user so many watches, and an agent may hold them all.
+      log.warn({ err: error }, 'watching failed');
+      again(unwatchedLookMs);
+    }
   }
 
   async #pump(): Promise<void> {
@@ -144,7 +158,8 @@ export class OutReader {
   /** Numbers of the files that lie there, ascending. Files of another name are refused. */
   #list(): number[] {
     const numbers: number[] = [];
-    const dir = opendirSync(this.#dir);
+    // A character for each byte: other names than UTF-8 would not lead back to their files.
+    const dir = opendirSync(this.#dir, { encoding: 'latin1' });
     for (let seen = 0; seen < this.#deps.limits.outFilesPerSweep; seen += 1) {
       const entry = dir.readSync();
       if (!entry) break;
@@ -191,8 +206,12 @@ export class OutReader {
 
   #refuse(name: string, problem: string, content?: unknown): Effect {
     const { runId, agent } = this.#speaker;
-    this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
-    this.#quarantine(name);
+    this.#refused += 1;
+    // The first of a run: an agent can have them without end.
+    if (this.#refused <= this.#deps.limits.quarantineFilesMax) {
+      this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
+      this.#quarantine(name);
+    }
     this.#remove(name);
     const asked = z.object({ requestId: z.string().max(100) }).safeParse(content);
     const answer = { kind: 'response', ok: false, text: `Refused: ${problem}` } as const;
@@ -220,9 +239,9 @@ export class OutReader {
 
   #remove(name: string): void {
     try {
-      unlinkSync(join(this.#dir, name));
-    } catch (error) {
-      this.#deps.log.debug({ err: error, name }, 'not removed');
+      unlinkSync(Buffer.concat([Buffer.from(`${this.#dir}/`), Buffer.from(name, 'latin1')]));
+    } catch {
+      // It has gone, or the next look finds it again.
     }
   }
 }
