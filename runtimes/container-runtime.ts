@@ -36,7 +36,7 @@ export async function detectRuntime(
   if (engine !== undefined) return engine;
   if (process.platform === 'linux' && wanted === null) return openBubblewrap(projectDir);
   const reasons = names.map((name, index) => `${name}: ${found[index]}.`);
-  throw new UserError(`No container runtime.\n${reasons.join('\n')}`);
+  throw new UserError(`No container runtime.\n${reasons.join('\n')}\nnpm run doctor tells more.`);
 }
 
 /** Spawns the container with three pipes and hands over what it reads from further descriptors. */

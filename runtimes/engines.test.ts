@@ -158,6 +158,11 @@ describe('an engine', () => {
     });
   });
 
+  test('that does not let us in is not found, in its own words', async () => {
+    install('docker', 'echo "WARNING: old" >&2; echo "permission denied: docker.sock" >&2; exit 1');
+    expect(await find('docker')).toEqual({ reason: 'it says "permission denied: docker.sock"' });
+  });
+
   test('without our image is not found', async () => {
     install('docker', 'test "$*" != "image inspect nanoclaw-agent"');
     expect(await find('docker')).toEqual({

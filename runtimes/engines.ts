@@ -57,10 +57,14 @@ export async function findEngine(
   const env: Record<string, string> = {};
   for (const [key, value] of Object.entries(environment))
     if (value && /^(PATH|HOME|XDG_|DOCKER_|CONTAINER)/.test(key)) env[key] = value;
+  let silence = 'it is not installed, or not running';
   const ask: Ask = (args, timeoutMs) =>
     new Promise((resolve) => {
       const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
-      execFile(file, args, options, (error, stdout) => resolve(error ? undefined : stdout));
+      execFile(file, args, options, (error, stdout, stderr) => {
+        if (stderr && args[0] === 'info') silence = `it says "${stderr.trim().split('\n').at(-1)}"`;
+        resolve(error ? undefined : stdout);
+      });
     });
 
   const isApple = name === 'apple-container';
@@ -68,7 +72,7 @@ export async function findEngine(
     ask(['image', 'inspect', image], answerTimeoutMs),
     ask(isApple ? ['system', 'status'] : ['info', '--format', '{{json .}}'], answerTimeoutMs),
   ]);
-  if (info === undefined) return 'it is not installed, or not running';
+  if (info === undefined) return silence;
   if (found === undefined) return `it has no image ${image}: run npm run image`;
   const isRoot = process.getuid?.() === 0;
   const user = isRoot ? undefined : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
