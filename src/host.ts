@@ -71,7 +71,8 @@ async function layFoundation(config: Config, limits: Limits) {
     workDir: '/',
     limits: limits.container,
   };
-  await selfTest(runtime, probe, [config.storeDir, config.dataDir]);
+  const secrets = [config.storeDir, config.dataDir, join(config.projectDir, '.env')];
+  await selfTest(runtime, probe, secrets);
   const demo = async () => ({
     ...(await startDemoModel(config.assistantName)),
     label: 'the demo model, on this machine',
