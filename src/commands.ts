@@ -100,13 +100,13 @@ function ownCommands({ turns, queue, describeHost }: CommandDependencies): Comma
     },
     {
       name: '/status',
-      help: 'what runs, and on what',
-      run: ({ group: { folder } }) => {
+      help: 'what runs; in the main chat also on what',
+      run: ({ group: { folder, isMain } }) => {
         const here = turns.isActive(folder) ? 'working' : queue.isBusy(folder) ? 'waiting' : 'idle';
         return [
           `Here: ${here}.`,
           `Everywhere: ${queue.count('running')} working, ${queue.count('idle')} warm, ${queue.count('waiting')} waiting.`,
-          ...describeHost(),
+          ...(isMain ? describeHost() : []),
         ].join('\n');
       },
     },

@@ -36,13 +36,16 @@ describe('the owner', () => {
     await maria.say('@Andy hello too');
     await maria.say('/status');
     expect(await maria.nextText()).toMatch(
-      /Here: waiting\.\nEverywhere: 1 working, 0 warm, 1 waiting\./,
+      /^Here: waiting\.\nEverywhere: 1 working, 0 warm, 1 waiting\.$/,
     );
     await maria.say('@Andy /stop');
     expect(await maria.nextText()).toBe('Stopped.');
     expect(await maria.settled()).toBe('settled');
     await owner.say('/help');
     expect(await owner.nextText()).toContain('/stop: ');
+    // What the host is made of is the owner's business.
+    await owner.say('/status');
+    expect(await owner.nextText()).toContain(`state     ${app.config.homeDir}`);
   });
 
   test('hears that there is nothing to stop', async () => {
