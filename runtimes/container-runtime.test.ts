@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../src/config.ts';
-import type { Runtime } from '../src/container-spec.ts';
+import type { Mount, Runtime } from '../src/container-spec.ts';
 import { UserError } from '../src/types.ts';
 import { detectRuntime, selfTest } from './container-runtime.ts';
 
@@ -22,13 +22,13 @@ function install(name: string, script: string): void {
 const detect = (wanted: string | null, path = `${dir}:${process.env.PATH}`): Promise<Runtime> =>
   detectRuntime(wanted, projectDir, { PATH: path });
 
-const prove = (runtime: Runtime, hidden: string[] = []): Promise<void> =>
+const prove = (runtime: Runtime, hidden: string[] = [], mounts: Mount[] = []): Promise<void> =>
   selfTest(
     runtime,
     {
       name: `nanoclaw-eeeeeeee-${process.pid}`,
       uid: 70_123,
-      mounts: [],
+      mounts,
       env: {},
       workDir: '/tmp',
       limits: defaultLimits.container,
@@ -86,6 +86,45 @@ describe('the proof', () => {
     );
   });
 
+  /** Bubblewrap that is given other things to read: first its arguments, then its filter. */
+  async function altered(alter: (feeds: Buffer[]) => Buffer[]): Promise<Runtime> {
+    const runtime = await detect('bubblewrap');
+    const launch: Runtime['launch'] = (spec) => {
+      const usual = runtime.launch(spec);
+      return { ...usual, feeds: alter(usual.feeds) };
+    };
+    return { ...runtime, launch };
+  }
+
+  test('notices a filter that lets everything pass', async () => {
+    const allowAll = Buffer.from([6, 0, 0, 0, 0, 0, 0xff, 0x7f]);
+    const lax = await altered(([args = allowAll, , ...more]) => [args, allowAll, ...more]);
+    await expect(prove(lax)).rejects.toThrow(
+      /sealed.*\nIts filter on system calls is not ours\.\n/,
+    );
+  });
+
+  test('notices settings of the kernel that are not read-only', async () => {
+    const option = ['--ro-bind-try', '/proc/sys', '/proc/sys', ''].join('\0');
+    const lax = await altered(([args = Buffer.alloc(0), ...more]) => {
+      const without = String(args).replace(option, '');
+      expect(without).not.toBe(String(args));
+      return [Buffer.from(without), ...more];
+    });
+    await expect(prove(lax)).rejects.toThrow(
+      /sealed.*\nIts kernel's settings are not read-only\.\n/,
+    );
+  });
+
+  test('notices a folder of the host that is mounted writable, wherever and whosever', async () => {
+    const target = '/home/agent/deep';
+    const runtime = await detect('bubblewrap');
+    await prove(runtime, [], [{ source: dir, target, readOnly: true }]);
+    await expect(prove(runtime, [], [{ source: dir, target, readOnly: false }])).rejects.toThrow(
+      /sealed.*\n\/home\/agent\/deep is mounted writable\.\n/,
+    );
+  });
+
   /** Runs the command on the host itself, as a runtime that seals nothing. */
   const open: Runtime = {
     name: 'docker',
@@ -112,6 +151,9 @@ describe('the proof', () => {
         'It has capabilities (CapEff:',
         'It can gain privileges.',
         'No filter on system calls.',
+        'Its filter on system calls is not ours.',
+        "Its kernel's settings are not read-only.",
+        '/ is mounted writable.',
         '/usr is writable.',
         'It sees /etc/shadow of the host.',
         'It can make user namespaces.',
@@ -126,7 +168,7 @@ describe('the proof', () => {
   });
 
   test('leaves no file behind where it could write', () => {
-    expect(existsSync('/usr/.probe')).toBe(false);
+    for (const folder of ['/usr', '/tmp']) expect(existsSync(`${folder}/.probe`)).toBe(false);
   });
 
   /** As the host sees a bubblewrap that is missing or prints why it cannot. */

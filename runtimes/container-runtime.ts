@@ -86,7 +86,10 @@ export async function selfTest(
     );
 }
 
-/** Prints one line per gap, then `sealed`; shell builtins only, as it delays every start. */
+/**
+ * Prints one line per gap, then `sealed`; mostly shell builtins, as it delays every start. Without
+ * our filter, whoever owns a file can give it the set-user-ID bit.
+ */
 const lookAround = `
 while read -r key value _; do case $key in
   Uid:) [ "$value" != 0 ] || echo 'It runs as root.' ;;
@@ -103,12 +106,23 @@ for folder in / /usr /etc /dev /opt /workspace /run /var; do
     echo "$folder is writable."
   fi
 done
+settings=$0
+while read -r _ _ _ _ path options _; do case $options:$path in
+  ro*:/proc/sys) settings=own ;;
+  ro*|*:/tmp|*:/proc|*:/proc/*|*:/dev|*:/dev/*|*:/sys/fs/cgroup) ;;
+  *) [ "$0$path" = own/sys ] || echo "$path is mounted writable." ;;
+esac; done </proc/self/mountinfo
+[ "$settings" = own ] || echo "Its kernel's settings are not read-only."
+: >/tmp/.probe
+if [ "$0" = shared ] && chmod u+s /tmp/.probe 2>/dev/null; then echo 'Its filter on system calls is not ours.'; fi
+rm -f /tmp/.probe
 for path in "$@"; do [ ! -e "$path" ] || echo "It sees $path of the host."; done
 if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the environment of the host.'; fi
 if [ "$0" = shared ] && unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
 echo sealed`;
 
-function remedy(report: string): string {
+/** What to do, by what a container that cannot be started or is not sealed said. */
+export function remedy(report: string): string {
   if (/not found|Unknown option/i.test(report))
     return 'Install bubblewrap 0.8 or newer: sudo apt-get install bubblewrap (or dnf, pacman, apk).';
   if (/namespace|uid map|Operation not permitted/i.test(report))

@@ -104,7 +104,7 @@ async function isUp(child: ChildProcessWithoutNullStreams): Promise<void> {
 }
 
 test('it passes the proof', async () => {
-  const spec = { ...specOf('', {}), workDir: '/' };
+  const spec = { ...specOf('', {}), mounts: [], workDir: '/' };
   await selfTest(runtime, spec, [join(projectDir, 'dist'), dir, '/run/docker.sock']);
 });
 
