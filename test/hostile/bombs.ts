@@ -366,7 +366,7 @@ hold()`),
     program: bomb(`
 print(in_runner(r'''(async () => {
     const line = 'x'.repeat(65535) + '\\n';
-    for (let count = 0; count < 8192; count += 1)
+    for (let count = 0; count < 1024; count += 1)
         if (!process.stderr.write(line)) await new Promise((done) => process.stderr.once('drain', done));
     return 'FLOODED';
 })()'''))

@@ -259,7 +259,7 @@ hold()`),
     program: assault(`
 for name in ('/proc/1/fd/1', '/proc/%d/fd/1' % runner()):
     try:
-        handle = os.open(name, os.O_WRONLY)
+        handle = os.open(name, os.O_WRONLY | os.O_NONBLOCK)
         print('OPEN', name, flush=True)
         time.sleep(0.2)
         for _ in range(100):
