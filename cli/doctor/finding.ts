@@ -49,9 +49,15 @@ export function ask(
       if (!error) return resolve({ isInstalled: true, isOk: true, text: stdout.trim() });
       const why = error.killed
         ? `it does not answer within ${answerTimeoutMs / 1000} seconds`
-        : (`${stderr}\n${stdout}`.trim() || error.message).split('\n')[0];
-      resolve({ isInstalled: error.code !== 'ENOENT', isOk: false, text: why ?? '' });
+        : reasonIn(`${stderr}\n${stdout}`.trim() || error.message);
+      resolve({ isInstalled: error.code !== 'ENOENT', isOk: false, text: why });
     });
     child.stdin?.end();
   });
+}
+
+/** A warning may come first. */
+function reasonIn(text: string): string {
+  const lines = text.split('\n');
+  return lines.find((line) => /^error/i.test(line)) ?? lines[0] ?? '';
 }
