@@ -4,11 +4,11 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { detectRuntime, selfTest } from '../../runtimes/container-runtime.ts';
+import { detectRuntime, remedy, selfTest } from '../../runtimes/container-runtime.ts';
 import { findEngine } from '../../runtimes/engines.ts';
 import { type Config, defaultLimits } from '../../src/config.ts';
 import type { Runtime } from '../../src/container-spec.ts';
-import { ask, type Check, type Finding, linesOf, note, ok } from './finding.ts';
+import { ask, type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
 
 const image = 'nanoclaw-agent';
 /** Of the first that can forbid containers inside the container. */
@@ -28,6 +28,10 @@ const engines = {
   },
 };
 
+/** Below those of the groups, and beside that of a host's own probe. */
+const probeUid = 199_998;
+const smallestContainer = 'bwrap --unshare-all --unshare-user --ro-bind / / true';
+
 /** On each system. The last two are gVisor, an engine's other kernel. */
 const namesOn = {
   linux: ['docker', 'podman'],
@@ -39,39 +43,51 @@ const gVisor = ['docker+runsc', 'podman+runsc'];
 export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
   const isLinux = process.platform === 'linux';
   const names = isLinux ? namesOn.linux : namesOn.darwin;
+  const found = await detectRuntime(config.runtime, config.projectDir, process.env).catch(
+    (error: unknown) => ({ error }),
+  );
+  const choice = 'error' in found ? (config.runtime ?? 'bubblewrap') : found.name;
   const installed = names.map((name): Check => [name, () => engine(name, config)]);
   if (isLinux)
     installed.unshift(
-      ['bubblewrap', bubblewrap],
+      ['bubblewrap', () => bubblewrap(choice === 'bubblewrap' ? missing : note)],
       ['system calls', () => systemCallFilter(config.projectDir)],
     );
-  try {
-    const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
-    const known = ['bubblewrap', ...names, ...gVisor];
-    const others = known.filter((name) => all && name !== runtime.name);
-    return [
-      ...installed,
-      ['runtime', () => chosen(runtime, config)],
-      ['seal', () => proof(runtime, config)],
-      ...others.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]),
-      ['limits', () => limits(runtime)],
-    ];
-  } catch (error) {
-    return [...installed, ['runtime', () => Promise.reject(error)]];
-  }
+  if ('error' in found) return [...installed, ['runtime', () => Promise.reject(found.error)]];
+  const known = ['bubblewrap', ...names, ...gVisor];
+  const others = known.filter((name) => all && name !== found.name);
+  return [
+    ...installed,
+    ['runtime', () => chosen(found, config)],
+    ['seal', () => proof(found, config)],
+    ...others.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]),
+    ['limits', () => limits(found)],
+  ];
 }
 
 /** Looked for where the host would find it: it starts with an empty environment. */
-async function bubblewrap(): Promise<Finding> {
-  const look = 'bwrap --version && command -v prlimit setpriv >/dev/null';
+async function bubblewrap(lacking: typeof missing): Promise<Finding> {
+  const look = `for program in bwrap prlimit setpriv; do
+    command -v $program >/dev/null || { echo "$program: not found"; exit 1; }
+  done; exec bwrap --version`;
   const { isOk, text } = await ask('/bin/sh', ['-c', look], {});
   const install = 'sudo apt-get install bubblewrap util-linux   (or dnf, pacman, zypper, apk)';
-  if (!isOk) return note(`not installed, or not whole (${text})`, install);
+  if (!isOk) return lacking(`not installed, or not whole (${text})`, install);
   const [major = 0, minor = 0] = (/\d+\.\d+/.exec(text)?.[0] ?? '').split('.').map(Number);
   const [majorMin = 0, minorMin = 0] = bubblewrapMin;
   if (major < majorMin || (major === majorMin && minor < minorMin))
-    return note(`${text} is too old; it must be ${bubblewrapMin.join('.')} or newer`, install);
-  return ok(text);
+    return lacking(`${text} is too old; it must be ${bubblewrapMin.join('.')} or newer`, install);
+  const trial = await ask('/bin/sh', ['-c', `exec ${asAgent()} ${smallestContainer}`], {});
+  return trial.isOk
+    ? ok(text)
+    : lacking(`${text}, which makes no container here (${trial.text})`, remedy(trial.text));
+}
+
+/** The host's root drops to an agent's uid first; any other user is that already. */
+function asAgent(): string {
+  return process.getuid?.() === 0
+    ? `setpriv --reuid ${probeUid} --regid ${probeUid} --clear-groups --`
+    : '';
 }
 
 /** Of scripts/, which is no TypeScript. */
@@ -119,8 +135,7 @@ async function proof(runtime: Runtime, { projectDir, storeDir, dataDir }: Config
   const probe = {
     // Named after no host's state, so that none takes it for its own.
     name: `nanoclaw-doctor-${process.pid}-${probes}`,
-    // Below those of the groups, and beside that of a host's own probe.
-    uid: 199_998,
+    uid: probeUid,
     mounts: [],
     env: {},
     workDir: '/',
