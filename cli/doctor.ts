@@ -21,15 +21,22 @@ export interface DoctorOptions {
 const checkTimeoutMs = 60_000;
 const verdictWidth = 'missing'.length;
 
-/** Resolves to the exit status: 0 when an agent can be run sealed, 1 when something is missing. */
+/** Resolves to the exit status: 0 when an agent can be run sealed, 1 when something is missing or nobody reads on. */
 export async function doctor(projectDir: string, options: DoctorOptions): Promise<number> {
   const say = (text: string) => process.stdout.write(`${text}\n`);
   const findings: (Finding & { name: string })[] = [];
+  let isRead = true;
+  // Whoever read has gone, such as `head`.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    isRead = false;
+  });
   // One after the other: what has to share the machine would take longer, and seem broken.
   for (const [name, look] of await listChecks(projectDir, options)) {
     const finding = { name, ...(await within(checkTimeoutMs, look)) };
     findings.push(finding);
     if (!options.json) say(inWords(finding));
+    if (!isRead) return 1;
   }
   const isReady = findings.every(({ verdict }) => verdict !== 'missing');
   if (options.json) say(JSON.stringify({ ready: isReady, findings }, null, 2));
