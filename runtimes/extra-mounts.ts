@@ -164,7 +164,7 @@ export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
 }
 
 /** Relative to the owner's home, with or without `~`. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   const absolute = resolve(homedir(), path.replace(/^~\/?/, ''));
   return existsSync(absolute) ? realpathSync.native(absolute) : absolute;
 }

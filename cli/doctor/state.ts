@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { storePath } from '../../channels/whatsapp/linked.ts';
-import { loadAllowlist } from '../../runtimes/extra-mounts.ts';
+import { loadAllowlist, realPath } from '../../runtimes/extra-mounts.ts';
 import type { Config } from '../../src/config.ts';
 import { migrations } from '../../src/db/migrations.ts';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
@@ -112,6 +112,11 @@ async function runningHost(socketPath: string): Promise<Finding> {
     await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES')
+      return note(
+        `${socketPath} is closed to you: a host of another user runs here, or did`,
+        'Be that user, or set NANOCLAW_HOME to a folder of yours.',
+      );
     return code === 'ENOENT' || code === 'ECONNREFUSED'
       ? ok('none runs; `npm start` starts it')
       : note(`${socketPath} does not answer (${message})`, 'Stop the host, and start it again.');
@@ -173,6 +178,12 @@ function extraFolders({ allowlistPath }: Config): Finding {
   if (!existsSync(allowlistPath)) return ok(`none can be lent to agents: no ${allowlistPath}`);
   try {
     const { roots } = loadAllowlist(allowlistPath);
+    const absent = roots.filter(({ path }) => !existsSync(`${realPath(path)}/.`));
+    if (absent.length > 0)
+      return note(
+        `nothing can be lent of ${absent.map(({ path }) => path).join(', ')}: no such folder`,
+        `Make it, or put its right name into ${allowlistPath}`,
+      );
     const paths = roots.map(({ path, write }) => (write ? `${path} (also to be written)` : path));
     return ok(`can be lent: what lies in ${paths.join(', ') || 'no folder'}`);
   } catch (error) {
