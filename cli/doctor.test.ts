@@ -69,8 +69,10 @@ function doctor({ args = [], environment = {}, inside = [] }: Options = {}) {
     ANTHROPIC_API_KEY: 'the-real-key',
     ...environment,
   };
-  return new Promise<{ code: unknown; said: string }>((resolve) => {
-    execFile(file, rest, { env }, (error, said) => resolve({ code: error?.code ?? 0, said }));
+  return new Promise<{ code: unknown; said: string; complained: string }>((resolve) => {
+    execFile(file, rest, { env }, (error, said, complained) =>
+      resolve({ code: error?.code ?? 0, said, complained }),
+    );
   });
 }
 
@@ -148,6 +150,14 @@ describe('what could be better is noted, and the machine passes', () => {
     expect(code).toBe(0);
   });
 
+  test('an engine that cannot be used, by its error and not by a warning', async () => {
+    const answer = 'echo "WARN: old" >&2; echo "Error: no storage" >&2; exit 1';
+    writeFileSync(join(home, 'podman'), `#!/bin/sh\ntest "$1" = --version || { ${answer}; }\n`);
+    chmodSync(join(home, 'podman'), 0o755);
+    const { said } = await doctor({ environment: { PATH: `${home}:/usr/bin:/bin` } });
+    expect(line(said, 'note', 'podman')).toMatch(/not usable: Error: no storage$/m);
+  });
+
   test('state that others can enter', async () => {
     mkdirSync(join(home, 'store'), { mode: 0o755 });
     const { code, said } = await doctor();
@@ -164,8 +174,16 @@ describe('the list of folders that may be lent', () => {
 
   test('is shown', async () => {
     list('{"roots":[{"path":"~/Documents"},{"path":"/srv","write":true}]}');
-    const { said } = await doctor();
+    mkdirSync(join(home, 'Documents'));
+    const { said } = await doctor({ environment: { HOME: home } });
     expect(line(said, 'ok', 'extra folders')).toMatch(/~\/Documents, \/srv \(also to be written\)/);
+  });
+
+  test('is noted when it names what is not there', async () => {
+    list('{"roots":[{"path":"~/no-such-folder"},{"path":"/srv"}]}');
+    const { code, said } = await doctor();
+    expect(line(said, 'note', 'extra folders')).toMatch(/of ~\/no-such-folder: no such folder/);
+    expect(code).toBe(0);
   });
 
   test('that is broken is noted, and the machine passes', async () => {
@@ -189,11 +207,32 @@ describe('what keeps agents from running is missing', () => {
       inside: bareMachine,
       environment: { NANOCLAW_RUNTIME: '' },
     });
-    expect(line(said, 'note', 'bubblewrap')).toMatch(/not found.*\n +sudo apt-get install bubblew/);
+    expect(line(said, 'missing', 'bubblewrap')).toMatch(
+      /bwrap: not found.*\n +sudo apt-get install bubblew/,
+    );
     expect(line(said, 'ok', 'docker')).toMatch(/not installed/);
     expect(line(said, 'missing', 'seal')).toMatch(/Install bubblewrap/);
     expect(said).toMatch(/Not ready/);
     expect(code).toBe(1);
+  });
+
+  test('leave to make namespaces, where bubblewrap would run', async () => {
+    const confined = ['bwrap', '--dev-bind', '/', '/', '--unshare-user', '--uid', '1234'];
+    const inside = [...confined, '--disable-userns', '--'];
+    const { code, said } = await doctor({ inside });
+    expect(line(said, 'missing', 'bubblewrap')).toMatch(
+      /\d, which makes no container here \(.*namespace.*reload apparmor/s,
+    );
+    expect(said).not.toMatch(/apt-get install bubblewrap/);
+    expect(code).toBe(1);
+  });
+
+  test('an .env that can be read', async () => {
+    mkdirSync(join(project, '.env'));
+    const folder = await doctor();
+    rmSync(join(project, '.env'), { recursive: true });
+    expect(line(folder.said, 'missing', '.env')).toMatch(/a folder, and no file\n.*rmdir/);
+    expect(folder.code).toBe(1);
   });
 
   test('the runtime that the settings name', async () => {
@@ -248,6 +287,13 @@ test('it tells of a host that runs, and does not disturb it', async () => {
   } finally {
     await host.kill();
   }
+});
+
+test('it ends without a word when nobody reads on', async () => {
+  const reader = ['/bin/sh', '-c', '{ "$@"; echo "status $?" >&2; } | head -n 1', 'sh'];
+  const { said, complained } = await doctor({ inside: reader });
+  expect(said).toMatch(/^ok +Node\.js .*\n$/);
+  expect(complained).toBe('status 1\n');
 });
 
 describe('the way out', needsInternet, () => {

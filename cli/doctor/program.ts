@@ -1,5 +1,5 @@
 /** Whether the program itself is there: Node, dependencies, build, and the agents' `claude`. */
-import { existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask, type Check, type Finding, missing, note, ok } from './finding.ts';
 
@@ -48,6 +48,13 @@ async function claudeProgram(projectDir: string): Promise<Finding> {
 function dotEnv(path: string): Finding {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found) return ok('none; settings come from the environment alone');
+  if (found.isDirectory())
+    return missing('a folder, and no file', `Put the settings elsewhere, and: rmdir ${path}`);
+  try {
+    accessSync(path, constants.R_OK);
+  } catch {
+    return missing('it cannot be read', `sudo chown $USER ${path} && chmod 600 ${path}`);
+  }
   const mode = (found.mode & 0o777).toString(8);
   return (found.mode & 0o077) === 0
     ? ok(`closed to others (${mode})`)
