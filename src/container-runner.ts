@@ -4,7 +4,7 @@
  */
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Ledger } from '../egress/ledger.ts';
 import type { ModelApi } from '../egress/model-api.ts';
@@ -21,6 +21,7 @@ import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
 import { type InFile, inside, numberedFileName } from './protocol.ts';
+import { removeFolder } from './remove-folder.ts';
 import type { Agent, RunEnd, RunEndReason } from './types.ts';
 
 export interface RunnerDependencies extends IpcDependencies {
@@ -201,7 +202,7 @@ export class Run implements Speaker {
       this.#reader.close();
       await runtime.release(this.#name);
       // In this order: what is left of a run that has not ended is removed at the next start.
-      rmSync(this.#dir, { recursive: true, force: true });
+      removeFolder(this.#dir, this.#deps);
       endRun(store, this.runId, end, clock.now());
     } catch (error) {
       log.error({ ...facts, err: error }, 'the end of a run was untidy');

@@ -2,7 +2,7 @@
  * After a death of the host, at any instant: what its containers had said is applied, their
  * remains are removed, and interrupted turns wait to be taken up again. Asks nobody anything.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runFolder } from './container-runner.ts';
 import { endRun, listOpenRuns } from './db/runs.ts';
@@ -10,11 +10,13 @@ import { listOpenTurns, requeueTurn } from './db/turns.ts';
 import { loadAgent } from './groups.ts';
 import { type IpcDependencies, OutReader } from './ipc.ts';
 import { step } from './log.ts';
+import { emptyTrash, removeFolder } from './remove-folder.ts';
 
 /** Settles what a dead host left, once no container of it lives any more. */
 export async function recover(deps: IpcDependencies): Promise<void> {
   const { store, config, clock, log } = deps;
   const reason = 'host-died';
+  emptyTrash(deps);
   // Nobody is there to be answered.
   const nobody = { send() {}, kill() {}, noteAlive() {} };
   for (const { id: runId, agentId, outMark } of listOpenRuns(store)) {
@@ -24,7 +26,7 @@ export async function recover(deps: IpcDependencies): Promise<void> {
       const speaker = { ...nobody, runId, agent: loadAgent(store, agentId) };
       await new OutReader(deps, speaker, outDir, outMark).drain();
     }
-    rmSync(dir, { recursive: true, force: true });
+    removeFolder(dir, deps);
     endRun(store, runId, { reason, detail: '' }, clock.now());
     step(log, 'run-ended', { run: runId, agent: agentId, reason });
   }

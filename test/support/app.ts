@@ -3,7 +3,8 @@
  * the gateway that a user would name in ANTHROPIC_BASE_URL. Containers, SDK and `claude`
  * are real.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -51,7 +52,7 @@ export class App {
     (options.atEnd ?? onTestFinished)(async () => {
       await app.stop();
       await model.close();
-      rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+      execFileSync('rm', ['-rf', home]);
     });
     await app.start();
     return app;

@@ -2,7 +2,8 @@
  * The host as `npm start` starts it, linked as `npm run link` links it to the stand-in WhatsApp
  * server, with the scripted model. Everything between the two is real.
  */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,7 +50,7 @@ export class LinkedHost {
       await host.stop();
       await server.close();
       await model.close();
-      rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+      execFileSync('rm', ['-rf', home]);
     });
     for (const person of [owner, alice, bob]) await server.do('addPeer', person);
     const members = [alice.number, bob.number, owner.number];

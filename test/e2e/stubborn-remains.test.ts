@@ -1,0 +1,48 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { saveRun } from '../../src/db/runs.ts';
+import { Store } from '../../src/db.ts';
+import { App } from '../support/app.ts';
+
+/** No path leads to the last of its folders. */
+const nested = `for _ in $(seq 40); do n=${'x'.repeat(200)}; mkdir $n && cd $n || exit 1; done`;
+
+/** As a host leaves it that died: a run that is open still, with its folder. */
+function leaveRun(app: App, agentId: string): string {
+  const store = new Store(join(app.config.storeDir, 'nanoclaw.db'));
+  const run = saveRun(store, agentId, 1);
+  store.close();
+  const out = join(app.config.dataDir, 'agents', agentId, `run-${run}`, 'out');
+  mkdirSync(out, { recursive: true });
+  return out;
+}
+
+const openRuns = 'SELECT id FROM runs WHERE ended_at IS NULL';
+
+test('folders too deep to be named end their run, and go', async () => {
+  const app = await App.start();
+  app.model
+    .on('dig')
+    .callTool('Bash', { command: `cd /workspace/ipc/out && ${nested}` })
+    .thenReply('dug');
+  const person = await app.attach();
+  await person.say('dig');
+  expect(await person.nextText()).toBe('dug');
+  await app.stop();
+  expect(app.rows(openRuns)).toEqual([]);
+  expect(readdirSync(join(app.config.dataDir, 'agents', 'main'))).toEqual(['home']);
+  const trash = join(app.config.dataDir, 'trash');
+  await expect.poll(() => readdirSync(trash), { timeout: 20_000 }).toEqual([]);
+});
+
+test('nor do they keep the next host from starting', async () => {
+  const app = await App.start();
+  await app.stop();
+  const out = leaveRun(app, 'main');
+  execFileSync('bash', ['-c', nested], { cwd: out });
+  await app.start();
+  expect(app.rows(openRuns)).toEqual([]);
+  expect(existsSync(out)).toBe(false);
+});
