@@ -62,6 +62,10 @@ export const defaultLimits = {
   /** Waits between attempts to deliver; the last repeats while the channel is down. */
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   sendFileBytesMax: 64 * mebibyte,
+  /** Of one agent: what waits to be sent, or is kept still. */
+  sentFilesBytesMax: 1024 * mebibyte,
+  /** As the chat sees them, files and reactions included, before the answer. */
+  messagesPerTurnMax: 200,
 
   /** All that an agent has on the disk, and what it must leave free. */
   folderBytesMax: 10 * 1024 * mebibyte,

@@ -7,9 +7,11 @@ import { mkdirSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import mime from 'mime';
 import type { Base } from './base.ts';
+import { retention } from './config.ts';
 import { findMessage, handlePrompts, hasOpenMessages } from './db/messages.ts';
+import { countOfTurn, sumFileBytes } from './db/outbox.ts';
 import { saveSession } from './db/runs.ts';
-import { endTurn, findOpenTurn, saveUsage, type Turn } from './db/turns.ts';
+import { endTurn, findLastTurnId, findOpenTurn, saveUsage, type Turn } from './db/turns.ts';
 import { stripInternal } from './format.ts';
 import { describeChats, registerGroup } from './groups.ts';
 import type { Effect, Speaker } from './ipc.ts';
@@ -38,7 +40,7 @@ export async function effectOf(
     case 'progress':
       return { after: () => deps.showActivity(agent, file.text) };
     case 'reply':
-      return say(deps, agent, file.text);
+      return hasSaidEnough(deps, agent) ? {} : say(deps, agent, file.text);
     case 'request':
       return answerRequest(deps, speaker, file);
     case 'turn_done':
@@ -46,6 +48,12 @@ export async function effectOf(
     case 'failed':
       return { after: () => speaker.kill(file.reason, file.detail) };
   }
+}
+
+/** What comes after a turn's end counts as said in it. */
+function hasSaidEnough({ store, limits }: EffectDependencies, { id }: Agent): boolean {
+  const turnId = findLastTurnId(store, id);
+  return turnId === undefined || countOfTurn(store, turnId) >= limits.messagesPerTurnMax;
 }
 
 function say(
@@ -56,7 +64,7 @@ function say(
 ): Effect {
   return {
     commit: () => {
-      const turnId = findOpenTurn(store, id)?.id ?? null;
+      const turnId = findLastTurnId(store, id) ?? null;
       outbox.add(chatId, stripInternal(text), { ...more, turnId });
     },
     after: () => outbox.flush(chatId),
@@ -91,6 +99,11 @@ async function carryOut(
   agent: Agent,
   { tool, args }: AgentRequest,
 ): Promise<{ effect: Effect; text: string }> {
+  const speaks = tool !== 'list_groups' && tool !== 'register_group';
+  if (speaks && hasSaidEnough(deps, agent))
+    throw new UserError(
+      `You have sent ${deps.limits.messagesPerTurnMax} messages in this turn, which is the most. Say the rest in your answer.`,
+    );
   switch (tool) {
     case 'send_message':
       if (!stripInternal(args.text)) throw new UserError('There is nothing to send.');
@@ -116,10 +129,15 @@ async function carryOut(
 
 /** A copy, so that nothing can change it until it is sent. */
 async function takeFile(
-  { config, limits }: EffectDependencies,
+  { config, limits, store, clock }: EffectDependencies,
   { group }: Agent,
   insidePath: string,
 ): Promise<OutboundFile> {
+  const keptBytes = sumFileBytes(store, group.chatId, clock.now() - retention.filesMs);
+  if (keptBytes + limits.sendFileBytesMax > limits.sentFilesBytesMax)
+    throw new UserError(
+      `The files that you have sent fill ${keptBytes} of the ${limits.sentFilesBytesMax} bytes that are kept. Send no more for some days.`,
+    );
   const dir = join(config.dataDir, 'files');
   mkdirSync(dir, { recursive: true });
   const name = basename(insidePath);

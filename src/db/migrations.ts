@@ -127,4 +127,5 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (folder, name)
   ) STRICT;
   `,
+  "CREATE INDEX outbox_files ON outbox (chat_id) WHERE file <> 'null'",
 ];

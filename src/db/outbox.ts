@@ -59,6 +59,18 @@ export function listTextsOfTurn(store: Store, turnId: number): string[] {
   return rows.map(({ text }) => text).reverse();
 }
 
+export function countOfTurn(store: Store, turnId: number): number {
+  const sql = 'SELECT count(*) AS count FROM outbox WHERE turn_id = ?';
+  return store.get<{ count: number }>(sql, turnId)?.count ?? 0;
+}
+
+/** Of a chat's files that are still to be sent, or were sent since. */
+export function sumFileBytes(store: Store, chatId: ChatId, sinceMs: number): number {
+  const sql = `SELECT total(file ->> '$.sizeBytes') AS bytes FROM outbox
+    WHERE chat_id = ? AND file <> 'null' AND (state = 'pending' OR ended_at > ?)`;
+  return store.get<{ bytes: number }>(sql, chatId, sinceMs)?.bytes ?? 0;
+}
+
 /** Whether the host's copy of a file is still to be sent. */
 export function isFilePending(store: Store, path: string): boolean {
   const sql = `SELECT 1 FROM outbox WHERE state = 'pending' AND file ->> '$.path' = ?`;

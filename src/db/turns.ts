@@ -19,6 +19,12 @@ export function findOpenTurn(store: Store, agentId: string): Turn | undefined {
   return store.get(`SELECT ${columns} FROM turns WHERE agent_id = ? AND ${open}`, agentId);
 }
 
+/** The agent's open turn, or else the one before. */
+export function findLastTurnId(store: Store, agentId: string): number | undefined {
+  const sql = 'SELECT id FROM turns WHERE agent_id = ? ORDER BY id DESC LIMIT 1';
+  return store.get<{ id: number }>(sql, agentId)?.id;
+}
+
 export function listOpenTurns(store: Store): Turn[] {
   return store.all(`SELECT ${columns} FROM turns WHERE ${open} ORDER BY id`);
 }

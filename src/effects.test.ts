@@ -1,0 +1,108 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import { HeldClock } from '../test/support/held-clock.ts';
+import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
+import { defaultLimits, type Limits, loadConfig, retention } from './config.ts';
+import { endOutbound, findNextPending } from './db/outbox.ts';
+import { endTurn, saveTurn } from './db/turns.ts';
+import { effectOf } from './effects.ts';
+import { mainGroup } from './groups.ts';
+import type { Speaker } from './ipc.ts';
+import { Outbox } from './outbox.ts';
+import type { AgentRequest, InFile, OutFile } from './protocol.ts';
+
+/** An agent in a turn, whose chat nobody reads. */
+function startAgent(changes: Partial<Limits>) {
+  const home = temporaryFolder();
+  const config = loadConfig({ NANOCLAW_HOME: home }, home);
+  const store = openTemporaryStore();
+  const clock = new HeldClock();
+  const log = pino({ level: 'silent' });
+  const limits = { ...defaultLimits, ...changes };
+  const base = { config, store, clock, log, limits };
+  const channelOf = () => undefined;
+  const outbox = new Outbox({
+    ...base,
+    channelOf,
+    leaving: () => {},
+    delivered: () => {},
+    refused: () => {},
+  });
+  const group = { ...mainGroup, uid: 0 };
+  const answers: InFile[] = [];
+  const speaker: Speaker = {
+    runId: 1,
+    agent: { id: 'main', group },
+    send: (file) => void answers.push(file),
+    kill: () => {},
+    noteAlive: () => {},
+  };
+  const deps = { ...base, outbox, showActivity: () => {}, turnEnded: () => {} };
+  async function put(file: OutFile): Promise<void> {
+    const effect = await effectOf(deps, speaker, file);
+    effect.commit?.();
+    effect.after?.();
+  }
+  async function ask(request: AgentRequest) {
+    await put({ kind: 'request', requestId: 'r', request });
+    const answer = answers.at(-1);
+    return answer?.kind === 'response' ? [answer.ok, answer.text] : [];
+  }
+  const groupDir = join(config.groupsDir, group.folder);
+  mkdirSync(groupDir, { recursive: true });
+  saveTurn(store, 'main', 'message', 1);
+  return { store, clock, groupDir, filesDir: join(config.dataDir, 'files'), put, ask, group };
+}
+
+const said = (text: string): AgentRequest => ({ tool: 'send_message', args: { text } });
+const sent = (path: string): AgentRequest => ({ tool: 'send_file', args: { path } });
+const enough =
+  'You have sent 3 messages in this turn, which is the most. Say the rest in your answer.';
+
+test('a turn says so much and no more, in whatever way, and the next may speak again', async () => {
+  const { store, put, ask, groupDir, filesDir } = startAgent({ messagesPerTurnMax: 3 });
+  const rows = () => store.get('SELECT count(*) AS n FROM outbox');
+  writeFileSync(join(groupDir, 'a.txt'), 'a');
+  expect(await ask(said('x'.repeat(5000)))).toEqual([true, 'Sent.']);
+  expect(await ask(sent('a.txt'))).toEqual([true, 'Sent a.txt (1 bytes).']);
+  expect(rows()).toEqual({ n: 3 });
+  expect(await ask(said('more'))).toEqual([false, enough]);
+  expect(await ask(sent('a.txt'))).toEqual([false, enough]);
+  expect(readdirSync(filesDir)).toHaveLength(1);
+  expect(await ask({ tool: 'react', args: { message_id: 'm1', emoji: 'x' } })).toEqual([
+    false,
+    enough,
+  ]);
+  await put({ kind: 'reply', text: 'more' });
+  endTurn(store, 1, 'done', null, 2);
+  expect(await ask(said('after its end'))).toEqual([false, enough]);
+  await put({ kind: 'reply', text: 'after its end' });
+  expect(rows()).toEqual({ n: 3 });
+  expect((await ask({ tool: 'list_groups', args: {} }))[0]).toBe(true);
+
+  saveTurn(store, 'main', 'message', 3);
+  expect(await ask(said('again'))).toEqual([true, 'Sent.']);
+});
+
+test('the files of an agent that are kept are bounded, until they are old', async () => {
+  const { store, clock, ask, groupDir, filesDir, group } = startAgent({
+    sendFileBytesMax: 10,
+    sentFilesBytesMax: 29,
+  });
+  writeFileSync(join(groupDir, 'a.txt'), 'ten bytes.');
+  const full = [
+    false,
+    'The files that you have sent fill 20 of the 29 bytes that are kept. Send no more for some days.',
+  ];
+  expect((await ask(sent('a.txt')))[0]).toBe(true);
+  expect((await ask(sent('a.txt')))[0]).toBe(true);
+  expect(await ask(sent('a.txt'))).toEqual(full);
+  expect(readdirSync(filesDir)).toHaveLength(2);
+  endOutbound(store, findNextPending(store, group.chatId)?.id ?? '', 'acknowledged', clock.now());
+  expect(await ask(sent('a.txt'))).toEqual(full);
+  clock.advance(retention.filesMs + 1);
+  expect((await ask(sent('a.txt')))[0]).toBe(true);
+  expect((await ask(sent('a.txt')))[0]).toBe(false);
+});
