@@ -121,7 +121,7 @@ if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the envir
 if [ "$0" = shared ] && unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
 echo sealed`;
 
-/** What to do, by what a container that cannot be started or is not sealed said. */
+/** What to do, by what a container said. */
 export function remedy(report: string): string {
   if (/not found|Unknown option/i.test(report))
     return 'Install bubblewrap 0.8 or newer: sudo apt-get install bubblewrap (or dnf, pacman, apk).';

@@ -62,7 +62,7 @@ export async function findEngine(
     new Promise((resolve) => {
       const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
       execFile(file, args, options, (error, stdout, stderr) => {
-        if (stderr && args[0] === 'info') silence = `it says "${stderr.trim().split('\n').at(-1)}"`;
+        if (args[0] === 'info' && stderr) silence = `it says "${stderr.trim().split('\n').at(-1)}"`;
         resolve(error ? undefined : stdout);
       });
     });
@@ -74,8 +74,8 @@ export async function findEngine(
   ]);
   if (info === undefined) return silence;
   if (found === undefined) return `it has no image ${image}: run npm run image`;
-  const isRoot = process.getuid?.() === 0;
-  const user = isRoot ? undefined : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const [uid = 0, gid = 0] = [process.getuid?.(), process.getgid?.()];
+  const user = uid === 0 ? undefined : { uid, gid };
   const engine = { name, isRootless: false, canLimit: true, sealsBelow: isApple, user, projectDir };
   if (isApple) return openEngine(engine, env, ask);
 
@@ -152,6 +152,8 @@ export function engineArguments(engine: Engine, spec: ContainerSpec): string[] {
   }
   bounds.push('--memory-swap', memory, '--pids-limit', String(limits.processesMax));
   const dir = engine.projectDir;
+  const source = join(dir, 'container/etc/resolv.conf');
+  const resolver = { source, target: '/etc/resolv.conf', readOnly: true };
   return [
     ...common,
     ...(engine.canLimit ? bounds : []),
@@ -161,7 +163,7 @@ export function engineArguments(engine: Engine, spec: ContainerSpec): string[] {
     ...['--security-opt', `seccomp=${join(dir, 'dist/seccomp.json')}`],
     ...['--tmpfs', `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${limits.tmpBytesMax}`],
     // Instead of the host's.
-    ...['--mount', mountOption(engine, resolver(dir))],
+    ...['--mount', mountOption(engine, resolver)],
     ...(engine.name.endsWith('+runsc') ? ['--runtime', 'runsc'] : []),
     ...(programs[engine.name] === 'podman' ? podmanOptions(engine, spec) : dockerOptions()),
     ...command,
@@ -190,11 +192,6 @@ function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
     ...['--ulimit', `nproc=${limits.processesMax}:${limits.processesMax}`],
     ...(engine.isRootless ? ['--userns', 'keep-id'] : []),
   ];
-}
-
-function resolver(projectDir: string): Mount {
-  const source = join(projectDir, 'container/etc/resolv.conf');
-  return { source, target: '/etc/resolv.conf', readOnly: true };
 }
 
 /**
