@@ -32,7 +32,7 @@ import { openLog } from './log.ts';
 import { Outbox } from './outbox.ts';
 import { recover } from './recovery.ts';
 import { amend, type RouterDependencies, receive } from './router.ts';
-import { claimSocket, prepareState } from './state-folders.ts';
+import { claimSocket, placeTemplates, prepareState } from './state-folders.ts';
 import { Turns } from './turn.ts';
 import type { Agent, Channel, ChannelHost, ChatId, Clock, StoredMessage } from './types.ts';
 
@@ -59,6 +59,7 @@ type Foundation = Awaited<ReturnType<typeof layFoundation>>;
 async function layFoundation(config: Config, limits: Limits) {
   prepareState(config);
   const log = await openLog(config);
+  placeTemplates(config, log);
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
   // Tells the containers of this state folder from those of another.
   const instance = createHash('sha256').update(config.homeDir).digest('hex').slice(0, 8);

@@ -3,17 +3,18 @@
  * local socket is the lock.
  */
 import { once } from 'node:events';
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Config } from './config.ts';
 import type { Store } from './db.ts';
+import type { Log } from './log.ts';
 import { UserError } from './types.ts';
 
 /** Longest path of a Unix socket (sun_path) on Linux and macOS, less the final zero. */
 const socketPathBytesMax = 103;
 
-/** Makes the folders and fills groups/ from the templates. Throws UserError when it cannot. */
+/** Makes the folders. Throws UserError when it cannot. */
 export function prepareState(config: Config): void {
   try {
     for (const dir of [config.storeDir, config.dataDir, config.logsDir, config.groupsDir]) {
@@ -21,12 +22,28 @@ export function prepareState(config: Config): void {
       // Not least, no other user of the host can run what an agent marks set-uid.
       chmodSync(dir, 0o700);
     }
-    for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
-      const target = join(config.groupsDir, memory);
-      if (!existsSync(target)) cpSync(join(config.projectDir, 'groups', memory), target);
-    }
   } catch (error) {
     throw new UserError(`The state folder ${config.homeDir} cannot be used: ${error}`);
+  }
+}
+
+/**
+ * Fills groups/ from the templates, except where anything lies already: agents write there, and
+ * even a link that leads nowhere is not followed. Never throws.
+ */
+export function placeTemplates(config: Config, log: Log): void {
+  for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
+    const source = join(config.projectDir, 'groups', memory);
+    const target = join(config.groupsDir, memory);
+    try {
+      // Of a state in the project, it is the agent's as well.
+      const isThere = lstatSync(target, { throwIfNoEntry: false });
+      if (isThere || !lstatSync(source, { throwIfNoEntry: false })?.isFile()) continue;
+      mkdirSync(dirname(target), { recursive: true });
+      copyFileSync(source, target, constants.COPYFILE_EXCL);
+    } catch (error) {
+      log.warn({ err: error }, 'a template was not put in place');
+    }
   }
 }
 
