@@ -50,7 +50,13 @@ export const systemClock: Clock = {
  */
 export async function startHost(config: Config, limits = defaultLimits): Promise<Host> {
   const host = new Host(await layFoundation(config, limits));
-  await host.start();
+  try {
+    await host.start();
+  } catch (error) {
+    // Or its socket would pass for a host that runs.
+    await host.stop();
+    throw error;
+  }
   return host;
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { saveRun } from '../../src/db/runs.ts';
@@ -45,4 +45,14 @@ test('nor do they keep the next host from starting', async () => {
   await app.start();
   expect(app.rows(openRuns)).toEqual([]);
   expect(existsSync(out)).toBe(false);
+});
+
+test('a host that could not start is not taken for one that runs', async () => {
+  const app = await App.start();
+  await app.stop();
+  const out = leaveRun(app, 'nobody');
+  await expect(app.start()).rejects.toThrow('nobody');
+  rmSync(out, { recursive: true });
+  await app.start();
+  expect(app.rows(openRuns)).toEqual([]);
 });
