@@ -12,7 +12,7 @@ import { command, prepare, projectDir } from './setup.mjs';
 const budgets = [
   { dirs: ['src', 'container'], promised: 40_000, max: 45_000 },
   { dirs: ['channels'], promised: 21_000, max: 23_000 },
-  { dirs: ['runtimes', 'egress'], promised: 18_000, max: 20_000 },
+  { dirs: ['runtimes', 'egress'], promised: 20_000, max: 22_000 },
 ];
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;

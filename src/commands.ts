@@ -3,13 +3,12 @@
  * the model down, the queue full and the agent looping.
  */
 
-import { grantFolder, listGrants, revokeFolder } from '../runtimes/extra-mounts.ts';
 import type { Base } from './base.ts';
 import type { GroupQueue } from './group-queue.ts';
 import type { Turns } from './turn.ts';
 import { type Group, UserError } from './types.ts';
 
-interface CommandDependencies extends Pick<Base, 'config' | 'store'> {
+interface CommandDependencies extends Pick<Base, 'config'> {
   turns: Turns;
   queue: GroupQueue;
   /** Lines about the whole host: runtime, model, channels. */
@@ -48,7 +47,7 @@ export type FindCommand = (message: {
 
 export function createCommands(deps: CommandDependencies): FindCommand {
   const mention = new RegExp(`^@${deps.config.assistantName}[\\s,:]+`, 'iu');
-  const table = [...ownCommands(deps), ...mountCommands(deps), ...deps.more];
+  const table = [...ownCommands(deps), ...deps.more];
   const help: Command = {
     name: '/help',
     help: 'this list',
@@ -108,41 +107,6 @@ function ownCommands({ turns, queue, describeHost }: CommandDependencies): Comma
           `Everywhere: ${queue.count('running')} working, ${queue.count('idle')} warm, ${queue.count('waiting')} waiting.`,
           ...(isMain ? describeHost() : []),
         ].join('\n');
-      },
-    },
-  ];
-}
-
-function mountCommands(deps: CommandDependencies): Command[] {
-  const { turns } = deps;
-  return [
-    {
-      name: '/mount',
-      takes: '[GROUP FOLDER [rw]]',
-      help: 'which folders of yours the groups see; lets one see another',
-      mainOnly: true,
-      run: ({ words: [folder, ...path] }) => {
-        if (folder === undefined) return listGrants(deps).join('\n') || 'No group sees any.';
-        if (path.length === 0)
-          throw new UserError('Name a group and a folder, such as: /mount family ~/Documents');
-        const readOnly = path.at(-1) !== 'rw';
-        if (!readOnly) path.pop();
-        const done = grantFolder(deps, { folder, path: path.join(' '), readOnly });
-        // At the latest with its next container.
-        if (!turns.isActive(folder)) turns.evict(folder, 'evicted');
-        return done;
-      },
-    },
-    {
-      name: '/unmount',
-      takes: 'GROUP NAME',
-      help: 'lets a group no longer see a folder',
-      mainOnly: true,
-      run: ({ words: [folder = '', name = ''] }) => {
-        const done = revokeFolder(deps, folder, name);
-        // Even in the middle of a turn, which goes on without it.
-        turns.evict(folder, 'evicted');
-        return done;
       },
     },
   ];

@@ -11,6 +11,7 @@ import { Ledger } from '../egress/ledger.ts';
 import { openModelApi } from '../egress/model-api.ts';
 import { Web } from '../egress/web.ts';
 import { detectRuntime, selfTest } from '../runtimes/container-runtime.ts';
+import { mountCommands } from '../runtimes/mount-commands.ts';
 import { channelOf, loadChannels } from './channels.ts';
 import { createCommands } from './commands.ts';
 import { type Config, defaultLimits, type Limits } from './config.ts';
@@ -104,6 +105,7 @@ export class Host {
   readonly #router: RouterDependencies;
   readonly #channels: Channel[];
   readonly #events = new EventEmitter<{ settled: [ChatId] }>();
+  readonly #refusedMounts = new Set<string>();
   #cancelSweep = () => {};
 
   constructor(base: Foundation) {
@@ -133,17 +135,11 @@ export class Host {
     };
     this.#ledger = new Ledger(base);
     const way = { web: new Web(shared), ledger: this.#ledger };
-    const refusedMounts = new Set<string>();
     this.#runner = {
       ...base,
       ...way,
       effectOf: (speaker, file) => effectOf(effects, speaker, file),
-      mountRefused: (source, reason) => {
-        log.warn({ source, reason }, 'a folder is not lent');
-        // Once, not at every start.
-        if (!refusedMounts.has(source)) this.#tellOwner(reason);
-        refusedMounts.add(source);
-      },
+      mountRefused: (source, reason) => this.#reportMount(source, reason),
     };
     this.#turns = new Turns({
       ...shared,
@@ -168,7 +164,10 @@ export class Host {
       turns: this.#turns,
       queue: this.#queue,
       describeHost: () => this.describe(),
-      more: webCommands({ ...base, ...way }),
+      more: [
+        ...mountCommands({ ...base, turns: this.#turns }),
+        ...webCommands({ ...base, ...way }),
+      ],
     });
     this.#router = {
       ...shared,
@@ -249,6 +248,13 @@ export class Host {
     // Main's own would be refused again, and so on for ever.
     if (findMainGroup(store)?.chatId !== chatId)
       this.#tellOwner(`A message to ${chatId} was refused: ${reason}`);
+  }
+
+  /** To the owner once, not at every start of a container. */
+  #reportMount(source: string, reason: string): void {
+    this.#base.log.warn({ source, reason }, 'a folder is not lent');
+    if (!this.#refusedMounts.has(source)) this.#tellOwner(reason);
+    this.#refusedMounts.add(source);
   }
 
   #tellOwner(text: string): void {
