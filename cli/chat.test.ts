@@ -1,9 +1,10 @@
 import { once } from 'node:events';
+import { chmodSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { readLines, sendLine, type ToTerminal } from '../channels/terminal/protocol.ts';
 import { temporaryFolder } from '../test/support/store.ts';
@@ -59,4 +60,32 @@ test('a terminal obeys nothing that an activity would have it do', async () => {
 test('a text keeps its lines, tabs and letters', async () => {
   const lines = 'one\n\ttwo\nça va? שלום 👩‍💻';
   expect(await shown(false, welcome, { ...deliver, text: lines })).toContain(`${lines}\n`);
+});
+
+describe('where no host lets a terminal in', () => {
+  const attach = (socketPath: string) => {
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    return chat({ socketPath, group: 'main', as: 'you', input, output, isInteractive: false });
+  };
+
+  test('it says that none runs', async () => {
+    await expect(attach(join(temporaryFolder(), 'socket'))).rejects.toThrow(/does not run here/);
+  });
+
+  test('it says that another user runs it', async () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o755);
+    const socketPath = join(folder, 'socket');
+    const server = createServer();
+    onTestFinished(() => void server.close());
+    await once(server.listen(socketPath), 'listening');
+    chmodSync(socketPath, 0o600);
+    const uid = process.geteuid?.();
+    // Root may all: be nobody for as long as it takes to knock.
+    if (uid === 0) process.seteuid?.(65534);
+    else chmodSync(socketPath, 0);
+    const attaching = attach(socketPath);
+    if (uid === 0) process.seteuid?.(0);
+    await expect(attaching).rejects.toThrow(/as another user: .*socket is closed to you/);
+  });
 });

@@ -53,8 +53,14 @@ function attach(socketPath: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     socket.once('connect', () => resolve(socket));
-    socket.once('error', () =>
-      reject(new UserError('NanoClaw does not run here. Start it with `npm start`.')),
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new UserError(
+          error.code === 'EACCES'
+            ? `NanoClaw runs here as another user: ${socketPath} is closed to you. Chat as that user.`
+            : 'NanoClaw does not run here. Start it with `npm start`.',
+        ),
+      ),
     );
   });
 }
