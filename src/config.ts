@@ -66,6 +66,8 @@ export const defaultLimits = {
   sentFilesBytesMax: 1024 * mebibyte,
   /** As the chat sees them, files and reactions included, before the answer. */
   messagesPerTurnMax: 200,
+  /** Of one container: its requests, each of which is answered by a file, and its prompts. */
+  requestsPerRunMax: 20_000,
 
   /** All that an agent has on the disk, and what it must leave free. */
   folderBytesMax: 10 * 1024 * mebibyte,

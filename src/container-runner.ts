@@ -82,6 +82,9 @@ export class Run implements Speaker {
   send(file: InFile): void {
     if (!this.#open) return;
     this.#sent += 1;
+    const { requestsPerRunMax: most } = this.#deps.limits;
+    if (this.#sent > most)
+      this.kill('too-many-requests', `I asked my host for more than ${most} things`);
     const path = join(this.#dir, 'in', numberedFileName(this.#sent));
     // No fsync: the reader dies with the machine, and the turn is a row.
     writeFileSync(`${path}.tmp`, JSON.stringify(file));

@@ -62,6 +62,8 @@ function runVerdict({ reason, detail }: RunEnd, turn: Turn, limits: Limits): Ver
       );
     case 'folder-full':
       return over(reason, `I stopped: ${detail}. Ask me to delete what is not needed.`);
+    case 'too-many-requests':
+      return over(reason, `I stopped: ${detail}. Ask me to go on if I should.`);
     default: {
       const attempts = turn.failures + 1;
       if (attempts < limits.crashAttemptsMax)

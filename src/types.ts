@@ -169,6 +169,7 @@ export type RunEndReason =
   | 'crashed'
   | 'wire-broken'
   | 'folder-full'
+  | 'too-many-requests'
   | 'host-died';
 
 export interface RunEnd {
