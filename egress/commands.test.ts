@@ -2,13 +2,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createCommands } from '../src/commands.ts';
 import type { Config } from '../src/config.ts';
-import { addToLedger, type Traffic } from '../src/db/egress.ts';
 import { saveGroup } from '../src/db/groups.ts';
 import { systemClock } from '../src/host.ts';
 import type { Group } from '../src/types.ts';
 import { openWayOut } from '../test/support/way-out.ts';
 import { webCommands } from './commands.ts';
 import { localDay } from './ledger.ts';
+import { addToLedger, type Traffic } from './store.ts';
 
 let way: ReturnType<typeof openWayOut>;
 let family: Group;
@@ -25,7 +25,6 @@ beforeEach(() => {
 /** The answer in the main chat, or in another group's; undefined when it goes to the assistant. */
 function says(text: string, { group = way.group, quote }: { group?: Group; quote?: string } = {}) {
   const find = createCommands({
-    store: way.store,
     config: { ...({} as Config), assistantName: 'Andy' },
     describeHost: () => [],
     more: webCommands({ ...way, clock: systemClock }),

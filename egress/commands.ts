@@ -1,11 +1,11 @@
 /** What the owner asks and decides about the way out: /egress everywhere, the rest in the main chat. */
 import { isIP } from 'node:net';
 import type { Command } from '../src/commands.ts';
-import { type LedgerLine, listLedger, type WebMode } from '../src/db/egress.ts';
 import { findGroup, listGroups } from '../src/db/groups.ts';
 import { type Group, UserError } from '../src/types.ts';
 import { isPublic } from './addresses.ts';
 import { type Ledger, localDay } from './ledger.ts';
+import { type LedgerLine, listLedger, type WebMode } from './store.ts';
 import { parseTarget, type Web, type WebDependencies } from './web.ts';
 
 const linesMax = 60;

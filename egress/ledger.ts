@@ -4,8 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import type { Base } from '../src/base.ts';
-import { addToLedger, type LedgerKey, type Traffic } from '../src/db/egress.ts';
 import { findOpenTurn } from '../src/db/turns.ts';
+import { addToLedger, type LedgerKey, type Traffic } from './store.ts';
 
 const flushEveryMs = 1000;
 /** Of one wire in one turn. More is no research: it hides something, or carries it out in names. */

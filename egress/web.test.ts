@@ -1,11 +1,11 @@
 /** The policy at the moment of each connection, with real names and servers of the tests' own. */
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import type { WebPolicy } from '../src/db/egress.ts';
 import { Internet, needsInternet } from '../test/internet/internet.ts';
 import { page } from '../test/internet/pages.ts';
 import { openWayOut } from '../test/support/way-out.ts';
 import { localDay } from './ledger.ts';
+import type { WebPolicy } from './store.ts';
 
 const listed = (...hosts: string[]): WebPolicy => ({ mode: 'listed', hosts });
 const none: WebPolicy = { mode: 'none', hosts: [] };

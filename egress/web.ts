@@ -6,10 +6,10 @@ import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
 import type { Base } from '../src/base.ts';
-import { findWebPolicy, saveWebPolicy, type WebPolicy } from '../src/db/egress.ts';
 import { type Group, UserError } from '../src/types.ts';
 import { isPublic } from './addresses.ts';
 import { type Account, localDay } from './ledger.ts';
+import { findWebPolicy, saveWebPolicy, type WebPolicy } from './store.ts';
 
 const bounds = {
   lookupTimeoutMs: 3000,

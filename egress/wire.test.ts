@@ -480,6 +480,14 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
     await cancelled;
   });
 
+  test('sends garbage in mid-session, and stays', async () => {
+    const { wire, peer } = openPeer();
+    peer.resume().write(Buffer.concat([Buffer.from(preface), settings]));
+    await nextTurn();
+    peer.write(Buffer.alloc(1 << 20, 0xa5));
+    expect(await wire.broken).toBeInstanceOf(Error);
+  });
+
   test('sends pings without end and never reads', async () => {
     const { wire, peer } = openPeer();
     peer.write(preface);

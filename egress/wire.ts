@@ -17,6 +17,7 @@ const bounds = {
   windowBytes: 1024 * 1024,
   sessionMegabytesMax: 16,
   offencesMax: 100,
+  lookEveryMs: 1000,
   /** A connection on which nothing moves, in either direction. */
   silenceMaxMs: 15 * 60 * 1000,
 };
@@ -38,10 +39,19 @@ export function serveWire(io: Stdio, deps: WireDependencies): Wire {
   const broken = deferred<Error>();
   const end = (reason: Error) => {
     broken.resolve(reason);
+    clearInterval(look);
     // The session and its streams, and with them the calls, end with what carries them.
     duplex.destroy();
   };
   const duplex = stdioDuplex(io, end);
+  // What is no HTTP/2 has the session read no more, of which nothing tells: only that it has
+  // nothing to write either, for which it would pause.
+  let wasStuck = false;
+  const look = setInterval(() => {
+    const isStuck = duplex.isPaused() && duplex.writableLength === 0;
+    if (isStuck && wasStuck) end(new Error('What came was no HTTP/2.'));
+    wasStuck = isStuck;
+  }, bounds.lookEveryMs);
   const session = performServerHandshake(duplex, {
     maxSessionMemory: bounds.sessionMegabytesMax,
     maxSessionInvalidFrames: bounds.offencesMax,

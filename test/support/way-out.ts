@@ -1,8 +1,8 @@
 /** The way out of one group, as the host composes it, for tests of a wire without a host. */
 import { onTestFinished } from 'vitest';
 import { Ledger } from '../../egress/ledger.ts';
+import { listLedger } from '../../egress/store.ts';
 import { Web } from '../../egress/web.ts';
-import { listLedger } from '../../src/db/egress.ts';
 import { findGroup, saveGroup } from '../../src/db/groups.ts';
 import { systemClock } from '../../src/host.ts';
 import type { Group } from '../../src/types.ts';

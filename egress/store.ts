@@ -1,5 +1,5 @@
 /** What each group may reach of the web, and the ledger of what its agent did reach. */
-import type { Store } from '../db.ts';
+import type { Store } from '../src/db.ts';
 
 export type WebMode = 'open' | 'listed' | 'none';
 
