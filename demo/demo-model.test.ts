@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { query } from '@anthropic-ai/claude-agent-sdk';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { HostProcess } from '../test/support/host-process.ts';
 import { startDemoModel } from './demo-model.ts';
 import type { MessagesServer } from './messages-server.ts';
 
@@ -50,6 +51,18 @@ async function ask(text: string, resume?: string): Promise<{ text: string; sessi
       return { text: message.result, sessionId: message.session_id };
   throw new Error('The session ended without a result.');
 }
+
+test('says in a real container what may be written, also where the folder around it may not', async () => {
+  // Set to nothing, so that no .env gives one.
+  const none = { ANTHROPIC_API_KEY: '', CLAUDE_CODE_OAUTH_TOKEN: '', ANTHROPIC_AUTH_TOKEN: '' };
+  const host = new HostProcess({ NANOCLAW_HOME: home, ...none }, { input: 'hello' });
+  await host.exited;
+  expect(host.output).toContain('the folder /workspace/group/, which I may read and write.');
+  expect(host.output).toContain(
+    'the folder /workspace/ipc/, which I may only read, but write in /workspace/ipc/out/.',
+  );
+  expect(host.output).toContain('the folder /workspace/project/, which I may only read.');
+});
 
 describe('the demo model, asked by the real agent', { timeout: 60_000 }, () => {
   test.each(['hello', prompt('hello'), prompt('what is the &lt;weather&gt;?')])(

@@ -21,7 +21,10 @@ const factMax = 1000;
 const lookAround = `
 echo "I ran a command in my container. I am user $(id -u) of group $(id -g) there."
 for folder in /workspace/*/; do
-  if [ -w "$folder" ]; then may='read and write'; else may='only read'; fi
+  if [ -w "$folder" ]; then may='read and write'; else
+    may='only read'
+    for inner in "$folder"*/; do [ -w "$inner" ] && may="$may, but write in $inner"; done
+  fi
   echo "I see the folder $folder, which I may $may."
 done
 others=$(tail -n +3 /proc/net/dev | cut -d: -f1 | grep -vw lo)
