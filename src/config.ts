@@ -162,6 +162,7 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     storeDir: join(homeDir, 'store'),
     dataDir,
     logsDir: join(dataDir, 'logs'),
+    trashDir: join(dataDir, 'trash'),
     socketPath: join(dataDir, 'nanoclaw.sock'),
     /** The name of the one that is to be used, or null to detect one. */
     runtime: settings.NANOCLAW_RUNTIME ?? null,

@@ -15,10 +15,11 @@ function openState() {
   const logged: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line) => void logged.push(line) });
   const host = { config: loadConfig({ NANOCLAW_HOME: home }, home), log };
-  const { dataDir } = host.config;
+  const { dataDir, trashDir } = host.config;
+  mkdirSync(trashDir, { recursive: true });
   const run = join(dataDir, 'run-1');
   mkdirSync(join(run, 'out'), { recursive: true });
-  const trash = () => readdirSync(join(dataDir, 'trash'));
+  const trash = () => readdirSync(trashDir);
   return { home, run, host, logged, trash };
 }
 
@@ -34,7 +35,7 @@ const patient = { timeout: 60_000 };
 describe('removing a folder that an agent has filled', () => {
   test.each<[string, (out: string) => void]>([
     ['is deeper than a path can be long', (out) => nest(out, 'x'.repeat(200), 40)],
-    ['has fifteen thousand levels', (out) => nest(out, 'd', 15_000)],
+    ['has ten thousand levels', (out) => nest(out, 'd', 10_000)],
   ])(
     'puts it aside at once, and off the disk, when it %s',
     { timeout: 90_000 },
@@ -72,15 +73,14 @@ describe('removing a folder that an agent has filled', () => {
 
   test('is taken up again by the next host, and a failure is only told of', async () => {
     const { run, host, logged, trash } = openState();
-    const { dataDir } = host.config;
-    mkdirSync(join(dataDir, 'trash/left/deep'), { recursive: true });
+    const { trashDir } = host.config;
+    mkdirSync(join(trashDir, 'left/deep'), { recursive: true });
     emptyTrash(host);
     await expect.poll(trash, patient).toEqual([]);
-    execFileSync('rm', ['-r', join(dataDir, 'trash')]);
-    writeFileSync(join(dataDir, 'trash'), 'in the way');
+    execFileSync('rm', ['-r', trashDir]);
+    writeFileSync(trashDir, 'in the way');
     removeFolder(run, host);
-    emptyTrash(host);
-    expect(logged).toHaveLength(2);
+    expect(logged).toHaveLength(1);
   });
 });
 
@@ -93,7 +93,7 @@ async function removeAs(uid: number, home: string, dir: string): Promise<void> {
   });
   const code = `import { removeFolder } from ${JSON.stringify(outfile)};
     const log = { error: (...facts) => { throw new Error(JSON.stringify(facts)); } };
-    removeFolder(${JSON.stringify(dir)}, { config: { dataDir: ${JSON.stringify(join(home, 'data'))} }, log });`;
+    removeFolder(${JSON.stringify(dir)}, { config: { trashDir: ${JSON.stringify(join(home, 'data/trash'))} }, log });`;
   const isRoot = process.getuid?.() === 0;
   if (isRoot) execFileSync('chown', ['-hR', `${uid}:${uid}`, home]);
   execFileSync(process.execPath, ['--input-type=module', '-e', code], {

@@ -17,7 +17,8 @@ const socketPathBytesMax = 103;
 /** Makes the folders. Throws UserError when it cannot. */
 export function prepareState(config: Config): void {
   try {
-    for (const dir of [config.storeDir, config.dataDir, config.logsDir, config.groupsDir]) {
+    const { storeDir, dataDir, logsDir, trashDir, groupsDir } = config;
+    for (const dir of [storeDir, dataDir, logsDir, trashDir, groupsDir]) {
       mkdirSync(dir, { recursive: true });
       // Not least, no other user of the host can run what an agent marks set-uid.
       chmodSync(dir, 0o700);
@@ -27,18 +28,15 @@ export function prepareState(config: Config): void {
   }
 }
 
-/**
- * Fills groups/ from the templates, except where anything lies already: agents write there, and
- * even a link that leads nowhere is not followed. Never throws.
- */
+/** Fills groups/ from the templates where nothing lies, not even a link. Never throws. */
 export function placeTemplates(config: Config, log: Log): void {
+  const find = (path: string) => lstatSync(path, { throwIfNoEntry: false });
   for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
     const source = join(config.projectDir, 'groups', memory);
     const target = join(config.groupsDir, memory);
     try {
       // Of a state in the project, it is the agent's as well.
-      const isThere = lstatSync(target, { throwIfNoEntry: false });
-      if (isThere || !lstatSync(source, { throwIfNoEntry: false })?.isFile()) continue;
+      if (find(target) || !find(source)?.isFile()) continue;
       mkdirSync(dirname(target), { recursive: true });
       copyFileSync(source, target, constants.COPYFILE_EXCL);
     } catch (error) {
