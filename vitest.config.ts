@@ -6,7 +6,7 @@ export default defineConfig({
   test: {
     include: ['{src,container,channels,runtimes,egress,cli,demo,test,scripts}/**/*.test.ts'],
     pool: await testPool(),
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -39,9 +39,13 @@ export async function detectRuntime(
   throw new UserError(`No container runtime.\n${reasons.join('\n')}\nnpm run doctor tells more.`);
 }
 
-/** Spawns the container with three pipes and hands over what it reads from further descriptors. */
-export function spawnLaunch(launch: Launch): ChildProcessWithoutNullStreams {
+/**
+ * Spawns the container with three pipes and hands over what it reads from further descriptors.
+ * `cwd`: podman leaves a file named oom there when memory ended.
+ */
+export function spawnLaunch(launch: Launch, cwd = '/'): ChildProcessWithoutNullStreams {
   const child = spawn(launch.file, launch.args, {
+    cwd,
     env: launch.env,
     stdio: ['pipe', 'pipe', 'pipe', ...launch.feeds.map(() => 'pipe' as const)],
     // A group of its own: Ctrl-C in the terminal is for the host to interpret.

@@ -134,7 +134,7 @@ export class Run implements Speaker {
   #spawn(): ChildProcessWithoutNullStreams {
     const { runtime, model, web, ledger, limits, log, clock } = this.#deps;
     const spec = this.#spec();
-    const child = spawnLaunch(runtime.launch(spec));
+    const child = spawnLaunch(runtime.launch(spec), this.#dir);
     const writable = spec.mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => source);
     const full = (detail: string) => this.kill('folder-full', detail);
     child.once('close', watchFolders(writable, this.#deps, full));
