@@ -52,6 +52,9 @@ export function serveWire(io: Stdio, deps: WireDependencies): Wire {
     if (isStuck && wasStuck) end(new Error('What came was no HTTP/2.'));
     wasStuck = isStuck;
   }, bounds.lookEveryMs);
+  duplex.on('resume', () => {
+    wasStuck = false;
+  });
   const session = performServerHandshake(duplex, {
     maxSessionMemory: bounds.sessionMegabytesMax,
     maxSessionInvalidFrames: bounds.offencesMax,

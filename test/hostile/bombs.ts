@@ -366,8 +366,8 @@ hold()`),
     program: bomb(`
 print(in_runner(r'''(async () => {
     const line = 'x'.repeat(65535) + '\\n';
-    for (let count = 0; count < 1024; count += 1)
-        if (!process.stderr.write(line)) await new Promise((done) => process.stderr.once('drain', done));
+    for (let count = 0; count < 256; count += 1)
+        await new Promise((done) => process.stderr.write(line, done));
     return 'FLOODED';
 })()'''))
 hold()`),

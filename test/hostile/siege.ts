@@ -157,7 +157,8 @@ class Siege {
     console.log(
       `latency of another group during ${check.id}: ${ratio.toFixed(1)} x (${Math.round(median(latencies))} ms); the host's memory grew by ${memory.grownMebibytes()} MiB${end ? `; its run ended: ${end}` : ''}`,
     );
-    if (process.env.NANOCLAW_HOSTILE_VERBOSE) console.log(printed);
+    if (process.env.NANOCLAW_HOSTILE_VERBOSE)
+      console.log(printed, app.rows('SELECT reason, detail FROM runs ORDER BY id DESC LIMIT 1'));
     return judge(check, printed, breaches, this.#world);
   }
 

@@ -163,14 +163,14 @@ hold()`),
     says: 'flood ledger, log or owner by reaching for host after host',
     program: asClient(`
 answers = {}
-for number in range(300):
+for number in range(100):
     answer = first_line(b'CONNECT host-%d.example:443 HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n' % number)
     answer = answer.replace('host-%d.example' % number, 'HOST')
     answers[answer] = answers.get(answer, 0) + 1
 for answer, count in answers.items():
     print(count, answer)
 hold()`),
-    held: ({ output }) => /^\d{3,} HTTP\/1.1 403 HOST is not among/m.test(output),
+    held: ({ output }) => /^\d{2,} HTTP\/1.1 403 HOST is not among/m.test(output),
     afterwards: (app) => {
       const count = (sql: string) => app.rows(sql).length;
       const entries = count("SELECT 1 FROM ledger WHERE folder = 'mallory'");
@@ -185,6 +185,8 @@ hold()`),
     id: 'proxy-bytes-up',
     area,
     says: 'fill the host’s memory with what it sends',
+    // Its runner may run out of memory.
+    endsRun: ends,
     program: asClient(`
 chunk = bytes(MiB)
 def pour(path, length, times):
@@ -198,13 +200,14 @@ def pour(path, length, times):
     except OSError as error:
         answer = error
     print(path, sent // MiB, 'MiB', answer, flush=True)
-pour(b'/v1/nothing', 1 << 30, 64)
-pour(b'/v1/messages', 1 << 40, 64)
-for _ in range(3):
-    pour(b'/v1/messages/count_tokens', 30 * MiB, 30)
+pour(b'/v1/nothing', 1 << 30, 16)
+pour(b'/v1/messages', 1 << 40, 48)
+pour(b'/v1/messages/count_tokens', 30 * MiB, 30)
 # Many at once, none of which ends.
 held = []
 for _ in range(60):
+    if time.time() - began > 15:
+        break # A busy machine.
     try:
         connection = dial(post(b'/v1/messages', 30 * MiB), 0.1)
         held.append(connection)
@@ -223,7 +226,7 @@ hold()`),
     program: asClient(`
 with dial(flood) as connection:
     received = 0
-    while received < 64 * MiB:
+    while received < 16 * MiB:
         chunk = connection.recv(1 << 20)
         if not chunk:
             break
@@ -234,7 +237,7 @@ time.sleep(0.5)
 os.kill(runner(), signal.SIGSTOP)
 hold()
 os.kill(runner(), signal.SIGCONT)`),
-    held: ({ output }) => /^64 MiB came/m.test(output),
+    held: ({ output }) => /^16 MiB came/m.test(output),
   },
   {
     id: 'runner-killed',
