@@ -106,6 +106,9 @@ export function siegeSuite(
   });
 }
 
+const lastEnd =
+  "SELECT reason, detail FROM runs WHERE agent_id = 'mallory' ORDER BY id DESC LIMIT 1";
+
 class Siege {
   readonly #app: App;
   readonly #world: World;
@@ -140,16 +143,20 @@ class Siege {
     await this.#mallory.say(`@Andy ${check.id}`);
     const isThere = (sign: string) =>
       existsSync(join(folder, sign)) || this.#endOf(before.runs) !== undefined;
+    const hasEnded = () =>
+      (statSync(join(folder, 'ended'), { throwIfNoEntry: false })?.size ?? 0) > 0 ||
+      this.#endOf(before.runs) !== undefined;
     await until(() => isThere('begun'));
     await check.meanwhile?.(app, this.#mallory);
     const latencies = await this.#askUntil(() => isThere('ready'));
     if (check.withNewcomer) await ask(await app.attach('newcomer', 'Newman'));
     this.#allow(folder);
-    await until(() => isThere('ended'));
+    await until(hasEnded);
     const end = this.#endOf(before.runs);
     const printed = readPrinted(folder, end);
     const breaches = memory.breaches();
-    if (end !== undefined && !check.endsRun?.includes(end)) breaches.push(`its run ended: ${end}`);
+    if (end !== undefined && !check.endsRun?.includes(end))
+      breaches.push(`its run ended: ${JSON.stringify(app.rows(lastEnd))}`);
     breaches.push(...(check.afterwards?.(app, this.#world, this.#mallory) ?? []));
     await this.#endRun(said);
     breaches.push(...(await this.#aftermath()), ...(await this.#world.take()));
@@ -157,8 +164,7 @@ class Siege {
     console.log(
       `latency of another group during ${check.id}: ${ratio.toFixed(1)} x (${Math.round(median(latencies))} ms); the host's memory grew by ${memory.grownMebibytes()} MiB${end ? `; its run ended: ${end}` : ''}`,
     );
-    if (process.env.NANOCLAW_HOSTILE_VERBOSE)
-      console.log(printed, app.rows('SELECT reason, detail FROM runs ORDER BY id DESC LIMIT 1'));
+    if (process.env.NANOCLAW_HOSTILE_VERBOSE) console.log(printed, app.rows(lastEnd));
     return judge(check, printed, breaches, this.#world);
   }
 
