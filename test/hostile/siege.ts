@@ -228,7 +228,9 @@ class Siege {
     const isOver = () => processesThatSee(mark).length === 0;
     for (let round = 0; round < 50 && !isOver(); round += 1) await sleep(100);
     const breaches = processesThatSee(mark).map((pid) => `process ${pid} still lives`);
-    const own = [join(groupsDir, 'mallory'), join(dataDir, 'agents', 'mallory')];
+    // What lies in the trash is being removed.
+    const { trashDir } = this.#app.config;
+    const own = [join(groupsDir, 'mallory'), join(dataDir, 'agents', 'mallory'), trashDir];
     const { uid } = statSync(join(groupsDir, 'mallory'));
     for (const path of listBelow(homeDir, own)) {
       const owner = statSync(path, { throwIfNoEntry: false })?.uid;
