@@ -58,7 +58,7 @@ const podmanToo = [
     '--security-opt',
     'mask=/proc/pressure',
   ],
-  ...['--ulimit', 'nproc=512:512'],
+  ...['--ulimit', 'nproc=4096:4096'],
 ];
 const command = ['nanoclaw-agent', 'node', '/opt/nanoclaw/agent-runner.js'];
 

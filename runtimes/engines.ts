@@ -32,6 +32,8 @@ export interface Engine {
 const image = 'nanoclaw-agent';
 const answerTimeoutMs = 5000;
 const killTimeoutMs = 10_000;
+/** Podman's own is beyond what every machine lets even root ask for. */
+const podmanProcessesMax = 4096;
 
 /** The answers of docker and of podman to `info`, as far as they matter. */
 const infoSchema = z.union([
@@ -181,6 +183,7 @@ function dockerOptions(): string[] {
 
 /** Against what podman would add or leave: writable files and folders, the host's names, its limits. */
 function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
+  const processes = engine.canLimit ? podmanProcessesMax : limits.processesMax;
   return [
     ...[
       '--read-only-tmpfs=false',
@@ -189,7 +192,8 @@ function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
       '--security-opt',
       'mask=/proc/pressure',
     ],
-    ...['--ulimit', `nproc=${limits.processesMax}:${limits.processesMax}`],
+    // Of the user on the whole host; where the container itself is bounded, that is enough.
+    ...['--ulimit', `nproc=${processes}:${processes}`],
     ...(engine.isRootless ? ['--userns', 'keep-id'] : []),
   ];
 }
