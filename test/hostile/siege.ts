@@ -153,10 +153,10 @@ class Siege {
     this.#allow(folder);
     await until(hasEnded);
     const end = this.#endOf(before.runs);
-    const printed = readPrinted(folder, end);
+    const why = end === undefined ? '' : `\n${JSON.stringify(app.rows(lastEnd))}`;
+    const printed = readPrinted(folder, end) + why;
     const breaches = memory.breaches();
-    if (end !== undefined && !check.endsRun?.includes(end))
-      breaches.push(`its run ended: ${JSON.stringify(app.rows(lastEnd))}`);
+    if (end !== undefined && !check.endsRun?.includes(end)) breaches.push(`its run ended: ${end}`);
     breaches.push(...(check.afterwards?.(app, this.#world, this.#mallory) ?? []));
     await this.#endRun(said);
     breaches.push(...(await this.#aftermath()), ...(await this.#world.take()));
