@@ -210,7 +210,9 @@ describe('a call of the model API', () => {
 
   test('is cut, not ended, when the API cuts it', async () => {
     model.on('hello').cut();
-    await expect(text(await send(await openContainer(), {}))).rejects.toThrow('aborted');
+    const container = await openContainer();
+    // Where the cut comes close behind, it may overtake the head.
+    await expect(send(container, {}).then(text)).rejects.toThrow(/aborted|hang up/);
   });
 
   test('streams: each piece comes before the next one is sent', async () => {

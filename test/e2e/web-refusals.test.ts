@@ -87,7 +87,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
       'CONNECT inside.example.:443': '403 inside.example is not on the public web.',
       'GET http://localhost/': '502 localhost was not found.',
       'CONNECT localhost:80': '502 localhost was not found.',
-      'GET http://inside.example../': '403 inside.example. is not on the public web.',
+      'GET http://inside.example../': '403 inside.example is not on the public web.',
     });
     expect(hidden.traffic.connections).toBe(0);
   });
