@@ -31,8 +31,8 @@ const ownInstance = process.pid.toString(16).padStart(8, '0');
 
 /** A host in a process of its own, which may be another user and may be killed. */
 const hostSource = `
+  import { openBubblewrap } from './bubblewrap.ts';
   import { spawnLaunch } from './container-runtime.ts';
-  import { openBubblewrap } from '../runtimes/bubblewrap.ts';
   const { projectDir, spec } = JSON.parse(process.argv[2]);
   const runtime = openBubblewrap(projectDir);
   const child = spawnLaunch(runtime.launch(spec));
@@ -52,7 +52,7 @@ beforeAll(async () => {
   shared = mkdtempSync(join(tmpdir(), 'bubblewrap-'));
   chmodSync(shared, 0o755);
   await build({
-    stdin: { contents: hostSource, resolveDir: join(projectDir, 'src') },
+    stdin: { contents: hostSource, resolveDir: import.meta.dirname },
     bundle: true,
     platform: 'node',
     format: 'esm',

@@ -89,7 +89,9 @@ export function siegeSuite(
     test.each(checks.map((check) => [check.says, check] as const))(
       'an agent cannot %s',
       async (_, check) => {
-        const verdict = await siege.stand(check);
+        let verdict = await siege.stand(check);
+        // An attack that did not get to run shows nothing.
+        if (!verdict.evidence.finished) verdict = await siege.stand(check);
         verdicts.push(verdict);
         const { breaches, output } = verdict.evidence;
         const isExcused = sentenceFor(check) !== undefined && breaches.length === 0;
