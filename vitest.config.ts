@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'all',
-          include: ['{src,container,channels,runtimes,egress,cli,demo,test,scripts}/**/*.test.ts'],
+          include: ['{src,container,test,scripts}/**/*.test.ts'],
           exclude: [hostile, 'node_modules'],
           maxWorkers: 3,
           sequence: { groupOrder: 0 },

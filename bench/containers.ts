@@ -3,9 +3,9 @@
  * agent's, from the spawn until what was made for it is removed.
  */
 import { once } from 'node:events';
-import { detectRuntime, spawnLaunch } from '../runtimes/container-runtime.ts';
 import { defaultLimits } from '../src/config.ts';
 import type { ContainerSpec, Runtime } from '../src/container-spec.ts';
+import { detectRuntime, spawnLaunch } from '../src/runtimes/container-runtime.ts';
 import { median, projectDir, rounded, say, took } from './measure.ts';
 
 const oneByOne = 30;

@@ -6,9 +6,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { detectRuntime } from '../runtimes/container-runtime.ts';
-import { findEngine } from '../runtimes/engines.ts';
 import type { Runtime } from '../src/container-spec.ts';
+import { detectRuntime } from '../src/runtimes/container-runtime.ts';
+import { findEngine } from '../src/runtimes/engines.ts';
 import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
 import { runOne } from './containers.ts';
 import { answer, askColdContainer, pauseMs } from './conversation.ts';

@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { seccompFilter, seccompProfile } from './seccomp.mjs';
 
-const sources = ['src', 'container', 'channels', 'runtimes', 'egress', 'cli', 'demo'];
+const sources = ['src', 'container'];
 const inputs = [
   'package-lock.json',
   'scripts/bundle.mjs',
@@ -28,7 +28,7 @@ const stampFile = 'sources.sha256';
 
 /** Split, so that a channel which is not set up is not loaded either. */
 const host = {
-  entryPoints: { nanoclaw: 'cli/index.ts' },
+  entryPoints: { nanoclaw: 'src/cli/main.ts' },
   outdir: 'dist',
   splitting: true,
   chunkNames: 'chunk-[name]-[hash]',

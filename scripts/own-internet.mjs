@@ -18,16 +18,25 @@ const probe = `
     require('net').createServer().listen(80, address, function () { this.close(); });`;
 
 /** Installs `ip`, which the slimmest images lack, where that needs nobody's leave. */
-export async function ensureIp() {
-  if (process.platform !== 'linux' || findProgram('ip')) return;
+export function ensureIp() {
+  return installProgram('ip', 'iproute2', 'for tests that need an internet of their own');
+}
+
+/** Installs `rg`, with which agents under bubblewrap search: they have this machine's programs. */
+export function ensureRipgrep() {
+  return installProgram('rg', 'ripgrep', 'which agents search with');
+}
+
+async function installProgram(program, name, reason) {
+  if (process.platform !== 'linux' || findProgram(program)) return;
   if (process.getuid() !== 0 || !findProgram('apt-get')) return;
-  say('installing iproute2, for tests that need an internet of their own (apt-get) ...');
+  say(`installing ${name}, ${reason} (apt-get) ...`);
   const apt = (...args) =>
     run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
       env: { DEBIAN_FRONTEND: 'noninteractive' },
       timeoutMs: aptTimeoutMs,
     });
-  const install = () => apt('install', '-y', '--no-install-recommends', 'iproute2');
+  const install = () => apt('install', '-y', '--no-install-recommends', name);
   const first = await install();
   if (first.code !== 0 && (await apt('update')).code === 0) await install();
 }

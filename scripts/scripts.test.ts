@@ -98,10 +98,10 @@ describe('npm start', () => {
 
   test('says file and line of a source that cannot be built', async () => {
     makeProject();
-    writeFileSync(join(dir, 'cli/index.ts'), 'export const main = ;\n');
+    writeFileSync(join(dir, 'src/cli/main.ts'), 'export const main = ;\n');
     const started = await start();
     expect(started.code).toBe(1);
-    expect(started.stderr).toMatch(/the build failed[\s\S]*cli\/index\.ts:1:/);
+    expect(started.stderr).toMatch(/the build failed[\s\S]*cli\/main\.ts:1:/);
   });
 
   test('says in one sentence that .env cannot be read', async () => {
@@ -265,13 +265,12 @@ function makeProject() {
   cpSync(join(realProject, 'scripts'), join(dir, 'scripts'), { recursive: true });
   writeLocks({}, {});
   symlinkSync(join(realProject, 'node_modules/esbuild'), join(dir, 'node_modules/esbuild'));
-  for (const folder of ['src', 'channels', 'runtimes', 'egress', 'cli', 'demo'])
-    mkdirSync(join(dir, folder));
+  for (const folder of ['src', 'src/cli']) mkdirSync(join(dir, folder));
   mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
   writeFileSync(join(dir, 'container/node-proxy.ts'), 'export {};\n');
   writeFileSync(
-    join(dir, 'cli/index.ts'),
+    join(dir, 'src/cli/main.ts'),
     `import { text } from 'node:stream/consumers';
      export async function main(argv: string[]) {
        process.stdout.write(JSON.stringify(argv) + ' ' + (await text(process.stdin)));

@@ -1,26 +1,16 @@
 /** The channels there are. A further one is a folder in channels/ and one entry below. */
-import type { Server } from 'node:net';
-import { TerminalChannel } from '../channels/terminal/channel.ts';
-import { isLinked } from '../channels/whatsapp/linked.ts';
+import type { ChannelContext } from './base.ts';
+import { TerminalChannel } from './channels/terminal/channel.ts';
+import { isLinked } from './channels/whatsapp/linked.ts';
 import type { Config } from './config.ts';
-import type { Log } from './log.ts';
-import type { Channel, ChannelHost, ChatId, Clock } from './types.ts';
-
-export interface ChannelContext {
-  host: ChannelHost;
-  config: Config;
-  clock: Clock;
-  log: Log;
-  /** The local socket on which terminals attach. */
-  socket: Server;
-}
+import type { Channel, ChatId } from './types.ts';
 
 export type CreateChannels = (context: ChannelContext) => Channel[];
 
 /** Loads those that are set up; what they need of memory and time is not spent otherwise. */
 export async function loadChannels(config: Config): Promise<CreateChannels> {
   if (!isLinked(config)) return (context) => [new TerminalChannel(context)];
-  const { WhatsAppChannel } = await import('../channels/whatsapp/channel.ts');
+  const { WhatsAppChannel } = await import('./channels/whatsapp/channel.ts');
   return (context) => [new TerminalChannel(context), new WhatsAppChannel(context)];
 }
 

@@ -6,22 +6,22 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Ledger } from '../egress/ledger.ts';
-import type { ModelApi } from '../egress/model-api.ts';
-import type { Web } from '../egress/web.ts';
-import { serveWire } from '../egress/wire.ts';
-import { spawnLaunch } from '../runtimes/container-runtime.ts';
-import { extraMountsFor } from '../runtimes/extra-mounts.ts';
-import { watchFolders } from '../runtimes/folder-watch.ts';
 import type { Config, Credential } from './config.ts';
-import type { ContainerSpec, Runtime } from './container-spec.ts';
+import type { ContainerSpec, Mount, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
+import { findOpenTurn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
+import type { Ledger } from './egress/ledger.ts';
+import type { ModelApi } from './egress/model-api.ts';
+import type { Web } from './egress/web.ts';
+import { serveWire } from './egress/wire.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
 import { type InFile, inside, numberedFileName } from './protocol.ts';
 import { removeFolder } from './remove-folder.ts';
+import { spawnLaunch } from './runtimes/container-runtime.ts';
+import { watchFolders } from './runtimes/folder-watch.ts';
 import type { Agent, RunEnd, RunEndReason } from './types.ts';
 
 export interface RunnerDependencies extends IpcDependencies {
@@ -30,8 +30,8 @@ export interface RunnerDependencies extends IpcDependencies {
   web: Web;
   ledger: Ledger;
   instance: string;
-  /** A folder that is lent to the agent's group cannot be had this time. */
-  mountRefused(source: string, reason: string): void;
+  /** What the agent sees beside its own folders. */
+  moreMounts(agent: Agent): Mount[];
 }
 
 /** How long the exit of a process may lag behind the end of its streams. */
@@ -132,7 +132,7 @@ export class Run implements Speaker {
   }
 
   #spawn(): ChildProcessWithoutNullStreams {
-    const { runtime, model, web, ledger, limits, log, clock } = this.#deps;
+    const { runtime, model, web, ledger, limits, log, clock, store } = this.#deps;
     const spec = this.#spec();
     const child = spawnLaunch(runtime.launch(spec), this.#dir);
     const writable = spec.mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => source);
@@ -140,7 +140,8 @@ export class Run implements Speaker {
     child.once('close', watchFolders(writable, this.#deps, full));
     this.#reader.start();
     const { id, group } = this.agent;
-    const caller = { group, account: ledger.account(id, group.folder) };
+    const account = ledger.account(group.folder, () => findOpenTurn(store, id)?.id ?? 0);
+    const caller = { group, account };
     const io = { input: child.stdout, output: child.stdin };
     const wire = serveWire(io, { model, web, caller, log });
     // It breaks when the process dies, too; the exit tells more, a moment later.
@@ -157,15 +158,12 @@ export class Run implements Speaker {
   }
 
   #spec(): ContainerSpec {
-    const { config, model, limits, mountRefused } = this.#deps;
-    const { folder, uid } = this.agent.group;
+    const { config, model, limits, moreMounts } = this.#deps;
+    const { uid } = this.agent.group;
     return {
       name: this.#name,
       uid,
-      mounts: [
-        ...mountsFor(this.agent, { config, runDir: this.#dir }),
-        ...extraMountsFor(this.#deps, folder, mountRefused),
-      ],
+      mounts: [...mountsFor(this.agent, { config, runDir: this.#dir }), ...moreMounts(this.agent)],
       env: {
         HOME: inside.home,
         LANG: 'C.UTF-8',

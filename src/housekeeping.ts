@@ -2,23 +2,20 @@
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
+import { every } from './clock.ts';
 import { retention } from './config.ts';
 import { isFilePending } from './db/outbox.ts';
 
 /** Sweeps now and then again and again; returns the way to stop. */
 export function sweepRegularly(base: Base): () => void {
-  let cancel = () => {};
-  const sweep = () => {
+  return every(base.clock, retention.sweepEveryMs, () => {
     try {
       removeExpired(base);
       removeSentFiles(base);
     } catch (error) {
       base.log.error({ err: error }, 'the sweep failed');
     }
-    cancel = base.clock.after(retention.sweepEveryMs, sweep);
-  };
-  sweep();
-  return () => cancel();
+  });
 }
 
 /** The oldest, per table: a call stays short however much there is. */

@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Base } from './base.ts';
+import { every } from './clock.ts';
 import { saveOutMark } from './db/runs.ts';
 import { step } from './log.ts';
 import {
@@ -76,11 +77,8 @@ export class OutReader {
   /** Reads from now on. A slow sweep backs up the file system's events, which can be lost. */
   start(): void {
     this.#watch();
-    const sweep = () => {
-      void this.drain();
-      this.#cancelSweep = this.#deps.clock.after(this.#deps.limits.outSweepMs, sweep);
-    };
-    sweep();
+    const { clock, limits } = this.#deps;
+    this.#cancelSweep = every(clock, limits.outSweepMs, () => void this.drain());
   }
 
   /** Resolves when everything that lies there now is applied or refused. Never rejects. */

@@ -17,18 +17,7 @@ interface Folders {
 
 /** What main may read of the project: by name, so that nothing new shows by accident. */
 const projectNames = [
-  ...[
-    'src',
-    'container',
-    'channels',
-    'runtimes',
-    'egress',
-    'docs',
-    'scripts',
-    'test',
-    'bench',
-    '.claude/skills',
-  ],
+  ...['src', 'container', 'docs', 'scripts', 'test', 'bench', '.claude/skills'],
   ...['README.md', 'CLAUDE.md', 'CHANGELOG.md', 'package.json', 'tsconfig.json'],
 ];
 

@@ -8,15 +8,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { pino } from 'pino';
-import { Ledger } from '../../egress/ledger.ts';
-import { openModelApi } from '../../egress/model-api.ts';
-import { Web } from '../../egress/web.ts';
-import { serveWire, type WireDependencies } from '../../egress/wire.ts';
-import { detectRuntime, spawnLaunch } from '../../runtimes/container-runtime.ts';
+import { systemClock } from '../../src/clock.ts';
 import type { Runtime } from '../../src/container-spec.ts';
 import { findGroup, saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
-import { systemClock } from '../../src/host.ts';
+import { Ledger } from '../../src/egress/ledger.ts';
+import { openModelApi } from '../../src/egress/model-api.ts';
+import { Web } from '../../src/egress/web.ts';
+import { serveWire, type WireDependencies } from '../../src/egress/wire.ts';
+import { detectRuntime, spawnLaunch } from '../../src/runtimes/container-runtime.ts';
 import { containerSpec, instance } from '../containers.ts';
 import { median, projectDir, rounded, say } from '../measure.ts';
 import { type Kind, kinds, streamBytes, webAddress } from './site.ts';
@@ -70,7 +70,7 @@ function openWayOut(): WireDependencies {
   saveGroup(store, { ...names, isMain: true, requiresTrigger: false, triggeredBy: null });
   const group = findGroup(store, 'main');
   if (!group) throw new Error('there is no group');
-  const account = new Ledger({ store, clock: systemClock }).account('main', 'main');
+  const account = new Ledger({ store, clock: systemClock }).account('main', () => 0);
   return {
     web: new Web({ store, clock: systemClock, tellOwner: () => {} }),
     caller: { group, account },

@@ -6,8 +6,8 @@
 import { connect } from 'node:http2';
 import { createServer } from 'node:net';
 import { pipeline } from 'node:stream';
-import { type Stdio, stdioDuplex } from '../../egress/stdio-duplex.ts';
 import { deferred } from '../../src/deferred.ts';
+import { type Stdio, stdioDuplex } from '../../src/stdio-duplex.ts';
 
 /** Bytes of all answers that wait here for their readers; node's own 64 kB slow downloads. */
 const windowBytes = 1024 * 1024;

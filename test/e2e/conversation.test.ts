@@ -201,7 +201,7 @@ describe('the agent', () => {
       .on('look')
       .callTool('Bash', {
         command:
-          'env; cat /proc/*/environ /proc/*/cmdline | tr "\\0" "\\n"; grep -rsh --exclude-dir=test "the-real-ke[y]" /workspace /home /tmp /etc /opt; ls -A /workspace/project',
+          'env; cat /proc/*/environ /proc/*/cmdline | tr "\\0" "\\n"; grep -rsh --exclude-dir=test --exclude="*.test.ts" "the-real-ke[y]" /workspace /home /tmp /etc /opt; ls -A /workspace/project',
       })
       .thenReply((result) => result);
     const person = await app.attach();

@@ -3,7 +3,7 @@
  * tool servers, start files of shells and programs. Its own next session may heed them, inside; the
  * host, other groups and the restrictions may not.
  */
-import { toolUse } from '../../demo/messages-server.ts';
+import { toolUse } from '../../src/cli/demo/messages-server.ts';
 import type { App } from '../support/app.ts';
 import { allChecks } from './all-checks.ts';
 import type { Check } from './check.ts';

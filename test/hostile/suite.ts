@@ -3,7 +3,7 @@
  * container, in one turn per group. Each check is a test of its own, and a row of the report.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { toolUse } from '../../demo/messages-server.ts';
+import { toolUse } from '../../src/cli/demo/messages-server.ts';
 import { App, type AppOptions } from '../support/app.ts';
 import {
   type Check,

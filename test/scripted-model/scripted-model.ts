@@ -29,7 +29,7 @@ import {
   type ModelReply,
   startMessagesServer,
   toolUse,
-} from '../../demo/messages-server.ts';
+} from '../../src/cli/demo/messages-server.ts';
 
 export type Matcher = string | RegExp;
 

@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Config, defaultLimits, type Limits, loadConfig } from '../../src/config.ts';
 import { Store } from '../../src/db.ts';
-import { type Host, startHost } from '../../src/host.ts';
+import { type Host, startHost } from '../../src/index.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { TestTerminal } from './terminal.ts';
 
@@ -59,7 +59,8 @@ export class App {
   }
 
   async start(): Promise<void> {
-    this.#host = await startHost(this.config, this.#limits);
+    if (!this.config.model) throw new Error('the environment names no credential');
+    this.#host = await startHost(this.config, this.config.model, this.#limits);
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,7 @@
 /** What the storms have in common: numbers to be answered, chance that repeats, and what is left over. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ModelBlock, ModelCall } from '../../demo/messages-server.ts';
+import type { ModelBlock, ModelCall } from '../../src/cli/demo/messages-server.ts';
 import { Store } from '../../src/db.ts';
 import type { ScriptedModel } from '../scripted-model/scripted-model.ts';
 

@@ -11,7 +11,7 @@ import {
   sendLine,
   type ToTerminal,
   toTerminalSchema,
-} from '../../channels/terminal/protocol.ts';
+} from '../../src/channels/terminal/protocol.ts';
 
 type Delivered = Extract<ToTerminal, { kind: 'deliver' }>;
 

@@ -1,10 +1,10 @@
 /** The way out of one group, as the host composes it, for tests of a wire without a host. */
 import { onTestFinished } from 'vitest';
-import { Ledger } from '../../egress/ledger.ts';
-import { listLedger } from '../../egress/store.ts';
-import { Web } from '../../egress/web.ts';
+import { systemClock } from '../../src/clock.ts';
 import { findGroup, saveGroup } from '../../src/db/groups.ts';
-import { systemClock } from '../../src/host.ts';
+import { Ledger } from '../../src/egress/ledger.ts';
+import { listLedger } from '../../src/egress/store.ts';
+import { Web } from '../../src/egress/web.ts';
 import type { Group } from '../../src/types.ts';
 import { openTemporaryStore } from './store.ts';
 
@@ -18,7 +18,7 @@ export function openWayOut(isMain = true, WebClass = Web) {
   const web = new WebClass({ store, clock: systemClock, tellOwner: (text) => told.push(text) });
   const ledger = new Ledger({ store, clock: systemClock });
   onTestFinished(() => ledger.close());
-  const caller = { group, account: ledger.account(folder, folder) };
+  const caller = { group, account: ledger.account(folder, () => 0) };
   const entries = (day: string) => {
     ledger.flush();
     return listLedger(store, day);

@@ -11,7 +11,7 @@ import { Writable } from 'node:stream';
 import { build } from 'esbuild';
 import { type Logger, pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { serveWire, type Wire, type WireDependencies } from '../../egress/wire.ts';
+import { serveWire, type Wire, type WireDependencies } from '../../src/egress/wire.ts';
 
 /** Serves on a free port and says which. */
 const source = `

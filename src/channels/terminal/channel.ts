@@ -1,0 +1,188 @@
+/**
+ * The terminal as a channel: people attach over a local socket, each to one group. A message is
+ * delivered when a terminal says that it was shown. The reference for other channels.
+ */
+import { createReadStream, statSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { basename } from 'node:path';
+import mime from 'mime';
+import type { ChannelContext } from '../../base.ts';
+import { type Deferred, deferred } from '../../deferred.ts';
+import {
+  type Channel,
+  type ChatId,
+  type Delivery,
+  type IncomingAttachment,
+  type OutboundMessage,
+  type Settled,
+  UserError,
+} from '../../types.ts';
+import {
+  type FromTerminal,
+  fromTerminalSchema,
+  readLines,
+  sendLine,
+  type ToTerminal,
+} from './protocol.ts';
+
+/** More unread than this ends a terminal. */
+const unreadBytesMax = 8 * 1024 * 1024;
+
+interface Terminal {
+  socket: Socket;
+  chatId: ChatId;
+  senderName: string;
+}
+
+export class TerminalChannel implements Channel {
+  readonly name = 'terminal';
+  readonly textMax = 100_000;
+  readonly #context: ChannelContext;
+  readonly #sockets = new Set<Socket>();
+  readonly #terminals = new Set<Terminal>();
+  readonly #unacknowledged = new Map<string, { chatId: ChatId; done: Deferred<boolean> }>();
+  readonly #connected = deferred<void>();
+
+  constructor(context: ChannelContext) {
+    this.#context = context;
+    // At once, or a terminal that attaches early would be lost; it waits until the host is up.
+    context.socket.on('connection', (socket) => void this.#serve(socket));
+  }
+
+  async connect(): Promise<void> {
+    const { host } = this.#context;
+    host.onSettled((chatId) => {
+      this.#tell(chatId, { kind: 'state', state: this.#settled(chatId) });
+    });
+    this.#connected.resolve();
+  }
+
+  async deliver(message: OutboundMessage): Promise<Delivery> {
+    const { id, chatId } = message;
+    const done = deferred<boolean>();
+    this.#unacknowledged.set(id, { chatId, done });
+    this.#show(message);
+    const isShown = this.#of(chatId).length > 0 && (await done.promise);
+    this.#unacknowledged.delete(id);
+    if (!isShown) throw new Error('no terminal is attached');
+    return { kind: 'acknowledged' };
+  }
+
+  /** A terminal attached to the group of another channel shows what leaves there. */
+  mirror(message: OutboundMessage): void {
+    if (this.#isForeign(message.chatId)) this.#show(message);
+  }
+
+  showActivity(chatId: ChatId, text: string | null): void {
+    this.#tell(chatId, { kind: 'activity', text });
+  }
+
+  describe(): string {
+    const { size } = this.#terminals;
+    return size > 0 ? `terminal (${size} attached)` : this.name;
+  }
+
+  async disconnect(): Promise<void> {
+    for (const socket of this.#sockets) socket.end();
+    // Closing removes the socket file as well.
+    await new Promise((resolve) => this.#context.socket.close(resolve));
+  }
+
+  #settled(chatId: ChatId): Settled {
+    return this.#context.host.settled(chatId, this.#isForeign(chatId));
+  }
+
+  /** The chat of another channel's group. */
+  #isForeign(chatId: ChatId): boolean {
+    return !chatId.startsWith(`${this.name}:`);
+  }
+
+  #of(chatId: ChatId): Terminal[] {
+    return [...this.#terminals].filter((terminal) => terminal.chatId === chatId);
+  }
+
+  #show({ chatId, id, text, file, isReaction }: OutboundMessage): void {
+    this.#tell(chatId, { kind: 'deliver', id, text: isReaction ? `(${text})` : text, file });
+  }
+
+  #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): void {
+    for (const terminal of this.#of(chatId)) {
+      if (terminal.socket.writableLength > unreadBytesMax) terminal.socket.destroy();
+      else if (terminal !== except) sendLine(terminal.socket, message);
+    }
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    const { log } = this.#context;
+    let terminal: Terminal | undefined;
+    this.#sockets.add(socket);
+    socket.on('error', (error) => log.debug({ err: error }, 'a terminal broke off'));
+    try {
+      await this.#connected.promise;
+      for await (const line of readLines(socket, fromTerminalSchema)) {
+        if (line.kind === 'hello') terminal ??= this.#greet(socket, line);
+        else if (!terminal) throw new UserError('say hello first');
+        else if (line.kind === 'ack') this.#unacknowledged.get(line.id)?.done.resolve(true);
+        else await this.#hear(terminal, line);
+      }
+    } catch (error) {
+      log.debug({ err: error }, 'a terminal was refused');
+      const reason = error instanceof UserError ? error.message : 'not understood';
+      sendLine(socket, { kind: 'refused', reason });
+    }
+    socket.end();
+    this.#sockets.delete(socket);
+    if (terminal) this.#leave(terminal);
+  }
+
+  #greet(socket: Socket, { group: folder, as }: FromTerminal & { kind: 'hello' }): Terminal {
+    const { host } = this.#context;
+    const own = { folder, chatId: `${this.name}:${folder}`, name: folder };
+    const { chatId, requiresTrigger } = host.openGroup(own);
+    const terminal: Terminal = { socket, chatId, senderName: as };
+    this.#terminals.add(terminal);
+    const { assistantName } = host;
+    sendLine(socket, { kind: 'welcome', assistantName, needsTrigger: requiresTrigger });
+    sendLine(socket, { kind: 'state', state: this.#settled(chatId) });
+    host.available(chatId);
+    return terminal;
+  }
+
+  async #hear(terminal: Terminal, line: FromTerminal & { kind: 'message' }): Promise<void> {
+    const { host } = this.#context;
+    const { chatId, senderName, socket } = terminal;
+    const { id, text } = line;
+    const senderId = `${this.name}:${senderName}`;
+    const attachments = line.files.map(localFile);
+    const sentAtMs = Date.now();
+    await host.receive([{ chatId, id, senderId, senderName, text, sentAtMs, attachments }]);
+    sendLine(socket, { kind: 'stored', id });
+    sendLine(socket, { kind: 'state', state: this.#settled(chatId) });
+    this.#tell(chatId, { kind: 'said', senderName, text }, terminal);
+  }
+
+  #leave(terminal: Terminal): void {
+    this.#terminals.delete(terminal);
+    const { chatId } = terminal;
+    if (this.#of(chatId).length > 0) return;
+    for (const waiting of this.#unacknowledged.values())
+      if (waiting.chatId === chatId) waiting.done.resolve(false);
+  }
+}
+
+/** A file that a person at this machine names; they could read it anyway. */
+function localFile(path: string): IncomingAttachment {
+  const type = mime.getType(path) ?? 'application/octet-stream';
+  const family = type.slice(0, type.indexOf('/'));
+  const kind = (['image', 'audio', 'video'] as const).find((kind) => kind === family);
+  return {
+    kind: kind ?? 'document',
+    name: basename(path),
+    mime: type,
+    open: async () => {
+      if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+        throw new UserError('there is no such file');
+      return createReadStream(path);
+    },
+  };
+}

@@ -1,0 +1,58 @@
+/** What a terminal and the host say to each other over the local socket: one JSON object a line. */
+import type { Socket } from 'node:net';
+import { z } from 'zod';
+import type { OutboundFile, Settled } from '../../types.ts';
+
+/** A longer line ends the connection; in UTF-16 units. */
+const lineMax = 1024 * 1024;
+
+export const fromTerminalSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('hello'),
+    group: z.string(),
+    as: z.string().regex(/^[^\p{Cc}]{1,60}$/u),
+  }),
+  /** The terminal makes the id; a message sent twice is stored once. `files` are absolute paths. */
+  z.strictObject({
+    kind: z.literal('message'),
+    id: z.string().min(1).max(100),
+    text: z.string(),
+    files: z.array(z.string()).max(20),
+  }),
+  /** The person has seen the message. */
+  z.strictObject({ kind: z.literal('ack'), id: z.string() }),
+]);
+export type FromTerminal = z.infer<typeof fromTerminalSchema>;
+
+export type ToTerminal =
+  | { kind: 'welcome'; assistantName: string; needsTrigger: boolean }
+  | { kind: 'refused'; reason: string }
+  | { kind: 'stored'; id: string }
+  | { kind: 'deliver'; id: string; text: string; file: OutboundFile | null }
+  /** Somebody else at another terminal of the same group. */
+  | { kind: 'said'; senderName: string; text: string }
+  | { kind: 'activity'; text: string | null }
+  | { kind: 'state'; state: Settled };
+
+/** The terminal's side takes the host at its word. */
+export const toTerminalSchema = z.custom<ToTerminal>((value) => typeof value === 'object');
+
+export function sendLine(socket: Socket, message: FromTerminal | ToTerminal): void {
+  if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`);
+}
+
+/** Yields each line as `schema` parses it. Throws on a line that is too long or wrong. */
+export async function* readLines<Message>(
+  socket: Socket,
+  schema: z.ZodType<Message>,
+): AsyncGenerator<Message> {
+  socket.setEncoding('utf8');
+  let rest = '';
+  // The reader may have a last word to write after it stops reading.
+  for await (const text of socket.iterator({ destroyOnReturn: false })) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    if (rest.length > lineMax) throw new Error('a line is too long');
+    for (const line of lines) yield schema.parse(JSON.parse(line));
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * WhatsApp as a channel: puts the parts together, delivers, and shows what the agent is doing.
+ * Decides nothing about agents, groups or turns, and never ends the host.
+ */
+import { createHash } from 'node:crypto';
+import {
+  type AnyMessageContent,
+  proto,
+  type WAMessage,
+  type WAPresence,
+  type WASocket,
+} from 'baileys';
+import type { ChannelContext } from '../../base.ts';
+import type { Channel, ChatId, Delivery, OutboundMessage, StoredMessage } from '../../types.ts';
+import { Addresses, chatIdOf, isGroupJid } from './addresses.ts';
+import { Connection, type ConnectionState } from './connection.ts';
+import { toWhatsApp } from './format.ts';
+import { Inbox } from './inbox.ts';
+import { storePath } from './linked.ts';
+import { outgoingContent } from './media.ts';
+import { WhatsAppStore } from './store.ts';
+import { Unreadable } from './unreadable.ts';
+
+/** Between two messages out, to whatever chat. */
+const paceMs = 250;
+/** WhatsApp shows "typing" for about ten seconds. */
+const typingMs = 8000;
+const onlineNoteMs = 60_000;
+/** How long WhatsApp keeps what arrives for a device that is away. */
+const keptByServerMs = 14 * 24 * 60 * 60_000;
+const quoteTextMax = 500;
+const groupsMax = 1000;
+
+export class WhatsAppChannel implements Channel {
+  readonly name = 'whatsapp';
+  readonly textMax = 4000;
+  readonly #context: ChannelContext;
+  readonly #store: WhatsAppStore;
+  readonly #addresses: Addresses;
+  /** Stands before what the assistant says from its owner's number. */
+  readonly #signature: string | null;
+  readonly #connection: Connection;
+  readonly #inbox: Inbox;
+  readonly #unreadable: Unreadable;
+  /** Chats where the agent is at work, and what ends the refreshing. */
+  readonly #typing = new Map<ChatId, () => void>();
+  /** Chats of which WhatsApp was asked, on this connection, to say who is typing. */
+  readonly #watched = new Set<string>();
+  #pace = Promise.resolve();
+  #cancelOnlineNote = () => {};
+
+  constructor(context: ChannelContext) {
+    const { config, log, clock, host } = context;
+    this.#context = context;
+    this.#store = new WhatsAppStore(storePath(config));
+    const isShared = this.#store.get('mode') === 'shared';
+    this.#signature = isShared ? host.assistantName : null;
+    this.#addresses = new Addresses(this.#store, isShared ? 'the owner' : host.assistantName);
+    this.#connection = new Connection({
+      ...{ store: this.#store, log, clock, webSocketUrl: config.whatsAppUrl },
+      isKept: (message) => this.#isKept(message),
+      kept: (message) => {
+        this.#unreadable.arrived(message.key.id ?? '');
+        this.#inbox.pump(message);
+      },
+      stateChanged: (state) => this.#stateChanged(state),
+      socketMade: (socket) => this.#listen(socket),
+    });
+    this.#inbox = new Inbox({
+      ...{ store: this.#store, addresses: this.#addresses, host, clock, log },
+      findSocket: () => this.#connection.socket,
+      heard: (chat) => this.#watch(chat),
+      mayChange: (chat, sender) => this.#isAdmin(chat, sender),
+    });
+    this.#unreadable = new Unreadable(clock, (message) => this.#keep(message));
+  }
+
+  async connect(): Promise<void> {
+    this.#connection.start();
+  }
+
+  async deliver(message: OutboundMessage): Promise<Delivery> {
+    const pace = this.#pace;
+    this.#pace = pace.then(
+      () => new Promise((resolve) => void this.#context.clock.after(paceMs, resolve)),
+    );
+    await pace;
+    const jid = this.#addresses.jidOf(message.chatId);
+    const about = message.about && this.#messageAbout(jid, message.about);
+    const quoted = message.isReaction ? undefined : (about ?? undefined);
+    // The same id for every attempt: the server and the phones drop a repetition.
+    const id = `3EB0${createHash('sha256').update(message.id).digest('hex').slice(0, 18)}`;
+    const content = this.#content(message, about);
+    return this.#connection.send(jid, content, id.toUpperCase(), quoted);
+  }
+
+  showActivity(chatId: ChatId, text: string | null): void {
+    const cancel = this.#typing.get(chatId);
+    if (text === null) {
+      if (!this.#typing.delete(chatId)) return;
+      cancel?.();
+      this.#sendPresence(chatId, 'paused');
+    } else if (!cancel) this.#showTyping(chatId);
+  }
+
+  showTaken(messages: StoredMessage[]): void {
+    const keys = messages.map(({ chatId, id, senderId }) => {
+      const remoteJid = this.#addresses.jidOf(chatId);
+      const sender = isGroupJid(remoteJid) && this.#addresses.jidOf(senderId);
+      return { remoteJid, id, fromMe: false, ...(sender && { participant: sender }) };
+    });
+    this.#quietly((socket) => socket.readMessages(keys));
+  }
+
+  describe(): string {
+    return `whatsapp (${describeState(this.#connection.state, this.#context.clock.now())})`;
+  }
+
+  async disconnect(): Promise<void> {
+    this.#cancelOnlineNote();
+    for (const cancel of this.#typing.values()) cancel();
+    this.#inbox.close();
+    this.#unreadable.close();
+    await this.#connection.stop();
+    this.#store.close();
+  }
+
+  #content(message: OutboundMessage, about: WAMessage | null): AnyMessageContent {
+    if (message.isReaction && about) return { react: { text: message.text, key: about.key } };
+    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, this.#signature));
+    return outgoingContent(message, text, jids);
+  }
+
+  /** As much of a message as WhatsApp needs to show it quoted. */
+  #messageAbout(jid: string, about: NonNullable<OutboundMessage['about']>): WAMessage {
+    const { messageId: id, senderId, text } = about;
+    const fromMe = this.#store.isOwn(id) || senderId === chatIdOf(this.#store.own() ?? '');
+    const participant = isGroupJid(jid) && !fromMe && this.#addresses.jidOf(senderId);
+    const key = { remoteJid: jid, id, fromMe, ...(participant && { participant }) };
+    return { key, message: { conversation: text.slice(0, quoteTextMax) } };
+  }
+
+  #showTyping(chatId: ChatId): void {
+    this.#sendPresence(chatId, 'composing');
+    const again = this.#context.clock.after(typingMs, () => this.#showTyping(chatId));
+    this.#typing.set(chatId, again);
+  }
+
+  #sendPresence(chatId: ChatId, presence: WAPresence): void {
+    const jid = this.#addresses.jidOf(chatId);
+    this.#quietly((socket) => socket.sendPresenceUpdate(presence, jid));
+  }
+
+  #watch(chat: string): void {
+    if (this.#watched.has(chat)) return;
+    this.#watched.add(chat);
+    const jid = this.#addresses.jidOf(chatIdOf(chat));
+    this.#quietly((socket) => socket.presenceSubscribe(jid));
+  }
+
+  /** Of chats without a group nothing is kept but that somebody wrote, and who. */
+  #isKept(message: WAMessage): boolean {
+    const { host, clock } = this.#context;
+    const chat = this.#addresses.chatOf(message);
+    if (host.listRegistered().includes(chatIdOf(chat))) {
+      // Learned now: the stored message keeps only one address of its sender.
+      this.#addresses.senderOf(message);
+      return !this.#store.isOwn(message.key.id ?? '');
+    }
+    const isName = !isGroupJid(chat) && !message.key.fromMe;
+    host.noteChat(chatIdOf(chat), (isName && message.pushName) || null, clock.now());
+    return false;
+  }
+
+  #listen({ ev }: WASocket): void {
+    ev.on('presence.update', ({ id, presences }) => {
+      const chat = isGroupJid(id) ? id : this.#store.lookUp(id);
+      const isWriting = Object.values(presences).some(
+        ({ lastKnownPresence: state }) => state === 'composing' || state === 'recording',
+      );
+      if (isWriting) this.#context.host.expectMessage(chatIdOf(chat));
+    });
+    ev.on('groups.upsert', (groups) => this.#noteGroups(groups));
+    ev.on('groups.update', (groups) => this.#noteGroups(groups));
+    ev.on('connection.update', ({ receivedPendingNotifications }) => {
+      if (receivedPendingNotifications) this.#inbox.endHold();
+    });
+    ev.on('messages.upsert', ({ messages, requestId }) => {
+      if (!requestId) return this.#unreadable.note(messages);
+      // What came without content, the account's own phone has sent when asked.
+      for (const message of messages) {
+        this.#unreadable.arrived(message.key.id ?? '');
+        this.#keep(message);
+      }
+    });
+  }
+
+  #keep(message: WAMessage): void {
+    if (!this.#isKept(message)) return;
+    const bytes = proto.WebMessageInfo.encode(message).finish();
+    const receivedAtMs = this.#context.clock.now();
+    this.#store.addToInbox({ message: bytes, wasOffline: false, receivedAtMs });
+    this.#inbox.pump();
+  }
+
+  #noteGroups(groups: { id?: string; subject?: string }[]): void {
+    for (const { id, subject } of groups.slice(0, groupsMax))
+      if (id && subject) this.#context.host.noteChat(chatIdOf(id), subject, 0);
+  }
+
+  #stateChanged(state: ConnectionState): void {
+    const { log, host, clock } = this.#context;
+    log.info({ state }, 'whatsapp');
+    this.#cancelOnlineNote();
+    if (state.kind === 'connecting') this.#inbox.hold();
+    else if (state.kind === 'open') this.#opened();
+    else this.#inbox.release();
+    if (state.kind !== 'ended' || state.reason === 'stopped') return;
+    const text = `WhatsApp is not connected (${state.reason}). ${state.remedy} Nothing is lost: messages wait.`;
+    log.error({ state }, text);
+    process.stderr.write(`${text}\n`);
+    if (this.#store.get('told') === state.reason) return;
+    this.#store.set('told', state.reason);
+    // Shown by a terminal that is attached to the main chat, and in WhatsApp when it is back.
+    host.tellOwner(`${new Date(clock.now()).toLocaleString()}: ${text}`);
+  }
+
+  #opened(): void {
+    const { host } = this.#context;
+    this.#store.set('told', null);
+    if (this.#watched.size === 0) process.stderr.write('WhatsApp is connected.\n');
+    this.#reportGap();
+    this.#noteOnline();
+    this.#watched.clear();
+    for (const chatId of host.listRegistered())
+      if (chatId.startsWith(chatIdOf(''))) this.#watch(chatId.slice(chatIdOf('').length));
+    this.#quietly(async (socket) => {
+      this.#noteGroups(Object.values(await socket.groupFetchAllParticipating()));
+    });
+    host.available();
+    this.#inbox.pump();
+  }
+
+  /** The server keeps what arrives meanwhile, but not for ever, and not for a new link. */
+  #reportGap(): void {
+    const { clock, host } = this.#context;
+    const lastMs = Number(this.#store.get('last-online') ?? 0);
+    const isNewLink = this.#store.get('new-link') !== null;
+    this.#store.set('new-link', null);
+    if (lastMs === 0 || (!isNewLink && clock.now() - lastMs < keptByServerMs)) return;
+    const [from, to] = [lastMs, clock.now()].map((ms) => new Date(ms).toLocaleString());
+    host.tellOwner(`WhatsApp was not connected from ${from} to ${to}: I may have missed messages.`);
+  }
+
+  #noteOnline(): void {
+    const { clock } = this.#context;
+    this.#store.set('last-online', String(clock.now()));
+    this.#cancelOnlineNote = clock.after(onlineNoteMs, () => this.#noteOnline());
+  }
+
+  async #isAdmin(chat: string, sender: string): Promise<boolean> {
+    const group = await this.#connection.socket?.groupMetadata(chat);
+    return (group?.participants ?? []).some(
+      ({ id, phoneNumber, admin }) => admin && this.#store.personOf(id, phoneNumber) === sender,
+    );
+  }
+
+  /** What is only shown may fail: typing, receipts, names. */
+  #quietly(work: (socket: WASocket) => Promise<unknown>): void {
+    const { socket } = this.#connection;
+    if (!socket) return;
+    work(socket).catch((error) => this.#context.log.debug({ err: error }, 'whatsapp: not shown'));
+  }
+}
+
+function describeState(state: ConnectionState, nowMs: number): string {
+  switch (state.kind) {
+    case 'open':
+      return 'connected';
+    case 'connecting':
+      return 'connecting';
+    case 'waiting':
+      return `not connected: ${state.reason}; attempt ${state.attempts + 1} in ${Math.max(0, Math.round((state.untilMs - nowMs) / 1000))} s`;
+    case 'ended':
+      return `not connected: ${state.reason}. ${state.remedy}`;
+  }
+}

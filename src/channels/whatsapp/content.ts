@@ -1,0 +1,279 @@
+/**
+ * What a message of WhatsApp says, in the host's terms. Pure: whatever a sender put into it, it
+ * throws only what `names` throws; what it cannot read becomes a placeholder, never silence.
+ */
+import { getContentType, jidNormalizedUser, proto, type WAMessage } from 'baileys';
+import mimes from 'mime';
+import type { IncomingAttachment } from '../../types.ts';
+
+export type Incoming =
+  | {
+      kind: 'message';
+      id: string;
+      text: string;
+      quote: QuotedMessage | null;
+      media: MediaPart | null;
+      /** Wakes nobody. */
+      isContext: boolean;
+    }
+  | { kind: 'edit'; id: string; messageId: string; text: string }
+  | { kind: 'deletion'; id: string; messageId: string }
+  /** Nobody's message. */
+  | { kind: 'ignored' };
+
+export interface QuotedMessage {
+  messageId: string;
+  /** Null: of the chat itself. */
+  participantJid: string | null;
+  text: string;
+}
+
+export interface MediaPart {
+  kind: IncomingAttachment['kind'];
+  name: string;
+  mime: string;
+}
+
+export interface Names {
+  nameOf(jid: string): string;
+}
+
+type Content = proto.IMessage;
+type ContextInfo = proto.IContextInfo;
+
+/** A phone sends 65,536 characters at most. */
+const textMax = 70_000;
+const quoteTextMax = 300;
+const nameMax = 120;
+const itemsMax = 100;
+const wrappersMax = 10;
+
+/** What people do rather than say. It wakes nobody. */
+const deeds: { [Type in keyof Content]?: string } = {
+  // Each picture comes as a message of its own.
+  albumMessage: '[an album: its pictures follow]',
+  encEventResponseMessage: '[answered an invitation to an event]',
+  encReactionMessage: '[reacted]',
+  keepInChatMessage: '[kept a message from disappearing, or no longer]',
+  pinInChatMessage: '[pinned or unpinned a message]',
+  pollUpdateMessage: '[voted in a poll]',
+  secretEncryptedMessage: '[changed a message in a way that only the phone shows]',
+};
+
+/** The fields that hold a file, what it is for the host, and its type where none is given. */
+const fileFields = [
+  ['imageMessage', 'image', 'image/jpeg'],
+  ['stickerMessage', 'image', 'image/webp'],
+  ['videoMessage', 'video', 'video/mp4'],
+  ['ptvMessage', 'video', 'video/mp4'],
+  ['audioMessage', 'audio', 'audio/ogg'],
+  ['documentMessage', 'document', 'application/octet-stream'],
+] as const;
+
+/** `message` as decoded from its bytes. */
+export function readMessage(message: WAMessage, names: Names): Incoming {
+  const id = message.key.id ?? '';
+  const content = unwrap(message.message);
+  if (!content) return plain(id, '[a message that could not be read]');
+  if (content.protocolMessage) return readChange(id, content.protocolMessage, names);
+  if (content.reactionMessage) return readReaction(id, content.reactionMessage);
+  return {
+    kind: 'message',
+    id,
+    text: textOf(content, names),
+    quote: quoteOf(contextOf(content), names),
+    media: mediaOf(content, id),
+    isContext: deedOf(content) !== undefined,
+  };
+}
+
+/** Out of what it is wrapped in: disappearing, view once, a document's caption, one of an album. */
+function unwrap(message: Content | null | undefined): Content | null | undefined {
+  let content = message;
+  for (let depth = 0; depth < wrappersMax; depth += 1) {
+    const part = partOf(content);
+    if (!part || !('message' in part) || typeof part.message === 'string') break;
+    content = part.message;
+  }
+  return content;
+}
+
+/** The one field that says of what kind the message is. */
+function partOf(content: Content | null | undefined) {
+  const type = getContentType(content ?? undefined);
+  const part = type && content?.[type];
+  return part && typeof part === 'object' ? part : null;
+}
+
+function deedOf(content: Content): string | undefined {
+  const type = getContentType(content);
+  return type && deeds[type];
+}
+
+function plain(id: string, text: string) {
+  return { kind: 'message' as const, id, text, quote: null, media: null, isContext: false };
+}
+
+function readChange(id: string, change: proto.Message.IProtocolMessage, names: Names): Incoming {
+  const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
+  const messageId = change.key?.id ?? '';
+  if (change.type === REVOKE) return { kind: 'deletion', id, messageId };
+  const edited = unwrap(change.editedMessage);
+  if (change.type !== MESSAGE_EDIT || !edited) return { kind: 'ignored' };
+  return { kind: 'edit', id, messageId, text: textOf(edited, names) };
+}
+
+function readReaction(id: string, { key, text }: proto.Message.IReactionMessage): Incoming {
+  const said = text ? `[reacted ${text.slice(0, 20)}]` : '[took a reaction back]';
+  const quote = key?.id
+    ? { messageId: key.id, participantJid: key.participant ?? null, text: '' }
+    : null;
+  return { ...plain(id, said), quote, isContext: true };
+}
+
+/** The text of the message, of whatever kind it is; for media its caption. */
+function textOf(content: Content, names: Names): string {
+  const { extendedTextMessage, conversation } = content;
+  const text =
+    conversation || extendedTextMessage?.text || captionOf(content) || structuredText(content);
+  if (!text) return mediaOf(content, '') ? '' : placeholderFor(content);
+  return nameMentions(text.slice(0, textMax), contextOf(content), names).slice(0, textMax);
+}
+
+function captionOf(content: Content): string | undefined {
+  const { imageMessage, videoMessage, documentMessage, ptvMessage } = content;
+  const captioned = imageMessage ?? videoMessage ?? documentMessage ?? ptvMessage;
+  if (captioned) return captioned.caption ?? '';
+  if (content.audioMessage) return content.audioMessage.ptt ? '[voice note]' : '';
+  return content.stickerMessage ? '[sticker]' : undefined;
+}
+
+function structuredText(content: Content): string | undefined {
+  const { locationMessage, liveLocationMessage, contactMessage, contactsArrayMessage } = content;
+  if (locationMessage) return describePlace(locationMessage);
+  if (liveLocationMessage) return `${describePlace(liveLocationMessage)} (live)`;
+  if (contactMessage) return describeContact(contactMessage);
+  if (contactsArrayMessage)
+    return (contactsArrayMessage.contacts ?? []).slice(0, itemsMax).map(describeContact).join('\n');
+  return deedOf(content) || pollText(content) || eventText(content) || answerText(content);
+}
+
+type Place = proto.Message.ILocationMessage & proto.Message.ILiveLocationMessage;
+
+function describePlace(place: Place): string {
+  const at = `${place.degreesLatitude ?? 0},${place.degreesLongitude ?? 0}`;
+  const words = [place.name, place.address, place.comment, place.caption, at];
+  return `[location: ${words.filter(Boolean).join(', ')}]`;
+}
+
+/** Name, numbers and addresses of a vCard (RFC 6350). */
+function describeContact({ displayName, vcard }: proto.Message.IContactMessage): string {
+  const lines = (vcard ?? '').slice(0, textMax).split(/\r?\n/);
+  const details = lines.flatMap(
+    (line) => /^(?:item\d+\.)?(?:TEL|EMAIL)[^:]*:(.+)/i.exec(line)?.[1] ?? [],
+  );
+  return `[contact: ${[displayName ?? 'no name', ...details.slice(0, itemsMax)].join(', ')}]`;
+}
+
+function pollText(content: Content): string | undefined {
+  const poll =
+    content.pollCreationMessage ??
+    content.pollCreationMessageV2 ??
+    content.pollCreationMessageV3 ??
+    content.pollCreationMessageV5;
+  if (!poll) return undefined;
+  const options = (poll.options ?? []).slice(0, itemsMax);
+  return [
+    `[poll: ${poll.name ?? ''}]`,
+    ...options.map((each) => `- ${each.optionName ?? ''}`),
+  ].join('\n');
+}
+
+function eventText({ eventMessage }: Content): string | undefined {
+  if (!eventMessage) return undefined;
+  const { name, startTime, location, description, isCanceled } = eventMessage;
+  const start = new Date(Number(startTime ?? Number.NaN) * 1000);
+  const time = Number.isNaN(start.getTime()) ? '' : start.toISOString();
+  const words = [isCanceled && 'cancelled', name, time, location?.name, description];
+  return `[event: ${words.filter(Boolean).join(', ')}]`;
+}
+
+function answerText(content: Content): string | undefined {
+  const { groupInviteMessage, placeholderMessage, templateMessage } = content;
+  if (groupInviteMessage)
+    return `[invitation to the group ${groupInviteMessage.groupName ?? ''}] ${groupInviteMessage.caption ?? ''}`;
+  if (placeholderMessage) return '[a message that only the phone shows]';
+  const template = templateMessage?.hydratedTemplate ?? templateMessage?.hydratedFourRowTemplate;
+  return (
+    content.buttonsResponseMessage?.selectedDisplayText ||
+    content.templateButtonReplyMessage?.selectedDisplayText ||
+    content.listResponseMessage?.title ||
+    content.interactiveResponseMessage?.body?.text ||
+    content.buttonsMessage?.contentText ||
+    content.listMessage?.description ||
+    content.interactiveMessage?.body?.text ||
+    template?.hydratedContentText ||
+    undefined
+  );
+}
+
+function placeholderFor(content: Content): string {
+  const type = getContentType(content)?.replace(/Message(V\d+)?$/, '');
+  return `[a message of a kind that I cannot read: ${type ?? 'unknown'}]`;
+}
+
+function mediaOf(content: Content, id: string): MediaPart | null {
+  const found = fileOf(content);
+  if (!found) return null;
+  const { kind, mime } = found;
+  const { fileName, title } = (kind === 'document' && content.documentMessage) || {};
+  // The end holds the extension.
+  const given = (fileName || title)?.slice(-nameMax);
+  const name = given || `${kind}-${id.slice(-8)}.${mimes.getExtension(mime) ?? 'bin'}`;
+  return { kind, name, mime: mime.slice(0, nameMax) };
+}
+
+function fileOf(content: Content) {
+  for (const [field, kind, usualMime] of fileFields) {
+    const file = content[field];
+    if (file) return { file, kind, mime: file.mimetype || usualMime };
+  }
+  return null;
+}
+
+function contextOf(content: Content): ContextInfo | null {
+  const part = partOf(content);
+  return part && 'contextInfo' in part ? (part.contextInfo ?? null) : null;
+}
+
+function quoteOf(context: ContextInfo | null, names: Names): QuotedMessage | null {
+  if (!context?.stanzaId) return null;
+  const quoted = unwrap(context.quotedMessage);
+  const text = quoted ? textOf(quoted, names) || `[${mediaOf(quoted, '')?.kind}]` : '';
+  return {
+    messageId: context.stanzaId,
+    participantJid: context.participant ?? null,
+    text: text.slice(0, quoteTextMax),
+  };
+}
+
+/** WhatsApp writes a mention as `@` and the digits of an address that stands beside the text. */
+function nameMentions(text: string, context: ContextInfo | null, names: Names): string {
+  const calls = new Set(text.match(/@\d+/g));
+  const named = new Map<string, string>();
+  for (const jid of context?.mentionedJid?.slice(0, itemsMax) ?? []) {
+    const call = `@${jidNormalizedUser(jid).split('@')[0]}`;
+    if (calls.has(call)) named.set(call, `@${names.nameOf(jid)}`);
+  }
+  return text.replace(/@\d+/g, (call) => named.get(call) ?? call);
+}
+
+/** Where a message's file lies and how to read it, as the sender says. */
+export function mediaSource({ message }: WAMessage): {
+  url: string;
+  directPath: string;
+  mediaKey: Uint8Array | null;
+} {
+  const { url, directPath, mediaKey } = fileOf(unwrap(message) ?? {})?.file ?? {};
+  return { url: url ?? '', directPath: directPath ?? '', mediaKey: mediaKey ?? null };
+}

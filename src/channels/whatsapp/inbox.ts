@@ -1,0 +1,214 @@
+/**
+ * The way in: gives the host what lies in the inbox, chat by chat, and removes it only when the
+ * host has committed it. What arrives twice is the host's to drop.
+ */
+import { proto, type WAMessage } from 'baileys';
+import type { Log } from '../../log.ts';
+import type { Amendment, ChannelHost, Clock, InboundMessage, Quote } from '../../types.ts';
+import { type Addresses, chatIdOf, isGroupJid } from './addresses.ts';
+import { type Incoming, readMessage } from './content.ts';
+import { type FindSocket, mediaAttachment } from './media.ts';
+import type { StoredRow, WhatsAppStore } from './store.ts';
+
+/** Rows that are looked at together. */
+const rowsMax = 500;
+const retryMs = 5000;
+/** What follows closely is handed over together: every time costs commits of its own. */
+const batchMs = 50;
+/** A server that does not say that it has handed over all is not waited for any longer. */
+const holdMaxMs = 30_000;
+const quietMs = 300;
+
+export interface InboxDependencies {
+  findSocket: FindSocket;
+  store: WhatsAppStore;
+  addresses: Addresses;
+  host: ChannelHost;
+  clock: Clock;
+  log: Log;
+  /** Somebody wrote there. */
+  heard(chat: string): void;
+  mayChange(chat: string, sender: string): Promise<boolean>;
+}
+
+interface InboxRow extends Omit<StoredRow, 'message'> {
+  message: WAMessage;
+}
+
+type IncomingOf<Kind extends Incoming['kind']> = Extract<Incoming, { kind: Kind }>;
+
+export class Inbox {
+  readonly #deps: InboxDependencies;
+  /** Chats whose rows are on their way to the host. */
+  readonly #busy = new Set<string>();
+  #hold: 'no' | 'yes' | 'ending' = 'yes';
+  #cancelHold = () => {};
+  #closed = false;
+
+  constructor(deps: InboxDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Baileys hands over what waited at the server more slowly than what comes meanwhile, so that a
+   * new message overtakes older ones. While that goes on nothing is taken up.
+   */
+  hold(): void {
+    this.#hold = 'yes';
+    this.#releaseAfter(holdMaxMs);
+  }
+
+  /** The server has handed over all; what of it is still on its way here is waited for. */
+  endHold(): void {
+    if (this.#hold === 'no') return;
+    this.#hold = 'ending';
+    this.#releaseAfter(quietMs);
+  }
+
+  release(): void {
+    this.#cancelHold();
+    this.#hold = 'no';
+    this.pump();
+  }
+
+  #releaseAfter(delayMs: number): void {
+    this.#cancelHold();
+    this.#cancelHold = this.#deps.clock.after(delayMs, () => this.release());
+  }
+
+  /** Takes up what lies there, if only because this one came; chats do not wait for each other. */
+  pump(arrived?: WAMessage): void {
+    if (this.#hold === 'ending') this.#releaseAfter(quietMs);
+    if (this.#closed || this.#hold !== 'no') return;
+    const { store, addresses } = this.#deps;
+    // It is in its chat's next batch.
+    if (arrived && this.#busy.has(addresses.chatOf(arrived))) return;
+    const chats = new Map<string, InboxRow[]>();
+    for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
+      const message = this.#decode(bytes, row.seq);
+      if (!message) continue;
+      const chat = addresses.chatOf(message);
+      const rows = chats.get(chat);
+      if (rows) rows.push({ ...row, message });
+      else chats.set(chat, [{ ...row, message }]);
+    }
+    for (const [chat, rows] of chats)
+      if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
+  }
+
+  /** A message nested so deep that reading it again overflows the stack is given up. */
+  #decode(bytes: Uint8Array, seq: number): WAMessage | undefined {
+    try {
+      return proto.WebMessageInfo.decode(bytes) as WAMessage;
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'a message could not be read and is dropped');
+      this.#deps.store.removeFromInbox([seq]);
+      return undefined;
+    }
+  }
+
+  close(): void {
+    this.#cancelHold();
+    this.#closed = true;
+  }
+
+  async #take(chat: string, rows: InboxRow[]): Promise<void> {
+    const { log, clock } = this.#deps;
+    const goOn = () => {
+      this.#busy.delete(chat);
+      this.pump();
+    };
+    this.#busy.add(chat);
+    try {
+      if ((await this.#handOver(chat, rows)) > 0) clock.after(batchMs, goOn);
+      // A connection must come first; it pumps.
+      else this.#busy.delete(chat);
+    } catch (error) {
+      if (this.#closed) return;
+      log.error({ err: error }, 'the inbox could not be handed over; it is kept');
+      clock.after(retryMs, goOn);
+    }
+  }
+
+  /** Resolves to how many rows are the host's now, in order. */
+  async #handOver(chat: string, rows: InboxRow[]): Promise<number> {
+    const { store, addresses, host, findSocket, heard } = this.#deps;
+    const done: number[] = [];
+    let batch: InboundMessage[] = [];
+    for (const row of rows) {
+      const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
+      // The file may have to be asked for again; who is an admin must be known.
+      const isPlain = incoming.kind === 'message' ? !incoming.media : incoming.kind !== 'deletion';
+      if (!isPlain && !findSocket()) break;
+      if (incoming.kind === 'message') batch.push(this.#inbound(chat, row, incoming));
+      if (incoming.kind === 'edit' || incoming.kind === 'deletion') {
+        await host.receive(batch);
+        batch = [];
+        await host.amend(await this.#amendment(chat, row, incoming));
+      }
+      done.push(row.seq);
+    }
+    const last = rows.findLast(({ message }) => !message.key.fromMe);
+    if (last && !isGroupJid(chat))
+      host.noteChat(chatIdOf(chat), addresses.nameOf(chat), sentAt(last));
+    await host.receive(batch);
+    if (this.#closed) return 0;
+    store.removeFromInbox(done);
+    if (done.length > 0) heard(chat);
+    return done.length;
+  }
+
+  #inbound(chat: string, row: InboxRow, incoming: IncomingOf<'message'>): InboundMessage {
+    const { store, addresses } = this.#deps;
+    const { message } = row;
+    const { id, text, isContext, media } = incoming;
+    const sender = addresses.senderOf(message);
+    const isOwner = message.key.fromMe === true;
+    addresses.learnName(sender, message.pushName);
+    const senderName = isOwner ? (message.pushName ?? 'the owner') : addresses.nameOf(sender);
+    const sentAtMs = sentAt(row);
+    const quote = this.#quote(chat, incoming);
+    return {
+      ...{ chatId: chatIdOf(chat), id, senderId: chatIdOf(sender), senderName, text, sentAtMs },
+      attachments: media ? [mediaAttachment(message, media, this.#deps.findSocket)] : [],
+      isContext,
+      isAddressed: quote !== null && store.isOwn(quote.messageId),
+      ...(quote && { quote }),
+    };
+  }
+
+  #quote(chat: string, { quote }: IncomingOf<'message'>): Quote | null {
+    const { store, addresses, host } = this.#deps;
+    if (!quote) return null;
+    const { messageId, participantJid, text } = quote;
+    const senderName = store.isOwn(messageId)
+      ? host.assistantName
+      : addresses.nameOf(participantJid ?? chat);
+    return { messageId, senderName, text };
+  }
+
+  async #amendment(
+    chat: string,
+    row: InboxRow,
+    incoming: IncomingOf<'edit' | 'deletion'>,
+  ): Promise<Amendment> {
+    const { addresses, mayChange } = this.#deps;
+    const { id, messageId } = incoming;
+    const sender = addresses.senderOf(row.message);
+    const text = incoming.kind === 'edit' ? incoming.text : null;
+    // An admin of a group may take back what others said; nobody may edit it.
+    const isAdmin = text === null && isGroupJid(chat) && (await mayChange(chat, sender));
+    const senderId = isAdmin ? null : chatIdOf(sender);
+    return { chatId: chatIdOf(chat), id, messageId, senderId, text, sentAtMs: sentAt(row) };
+  }
+}
+
+/** By the second; those of one second as they came. */
+function byServerTime({ message: left }: InboxRow, { message: right }: InboxRow): number {
+  return Number(left.messageTimestamp ?? 0) - Number(right.messageTimestamp ?? 0);
+}
+
+/** What waited at the server is as old as the server says; this machine's clock dates the rest. */
+function sentAt({ message, wasOffline, receivedAtMs }: InboxRow): number {
+  return wasOffline ? Number(message.messageTimestamp ?? 0) * 1000 : receivedAtMs;
+}

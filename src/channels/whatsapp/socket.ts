@@ -1,0 +1,211 @@
+/**
+ * One connection of Baileys, with the work-rounds that it needs to lose nothing. Each says what
+ * is wrong in Baileys 7.0.0-rc14 and when it can go. Knows nothing of reconnecting.
+ */
+import {
+  type AuthenticationState,
+  addTransactionCapability,
+  type BinaryNode,
+  Browsers,
+  DEFAULT_CONNECTION_CONFIG,
+  decodeMessageNode,
+  type GroupMetadata,
+  getContentType,
+  isJidBroadcast,
+  isJidNewsletter,
+  makeWASocket,
+  normalizeMessageContent,
+  proto,
+  type SignalDataSet,
+  type SocketConfig,
+  unpadRandomMax16,
+  type WAMessage,
+  type WASocket,
+  type WAVersion,
+} from 'baileys';
+import type { Log } from '../../log.ts';
+import type { Clock } from '../../types.ts';
+import { inboxType, openAuth } from './auth.ts';
+import { loggerFor } from './quiet.ts';
+import type { Arrival, WhatsAppStore } from './store.ts';
+
+export interface SocketDependencies {
+  store: WhatsAppStore;
+  log: Log;
+  clock: Clock;
+  /** Null for WhatsApp's own. */
+  webSocketUrl: string | null;
+  version: WAVersion | null;
+  /** Whether the message may be kept. */
+  isKept(message: WAMessage): boolean;
+  /** Keys and messages cannot be written: what comes must stay at the server. */
+  storeFailed(error: Error): void;
+  /** A message was committed to the inbox. */
+  kept(message: WAMessage): void;
+}
+
+/** A ping unanswered for this long, and five seconds more, ends the connection. */
+const keepAliveMs = 25_000;
+const groupsCachedMax = 200;
+/** Nothing but one byte of padding. */
+const emptyMessage = Uint8Array.of(1);
+const transactionOptions = { maxCommitRetries: 3, delayBetweenTriesMs: 50 };
+
+export function openSocket(deps: SocketDependencies): WASocket {
+  const { store, log, webSocketUrl, version } = deps;
+  const logger = loggerFor(log);
+  const auth = openAuth(store);
+  const stanzas = new WeakMap<object, BinaryNode>();
+  const groups = new Map<string, Promise<GroupMetadata>>();
+  const socket: WASocket = makeWASocket({
+    auth,
+    logger,
+    ...(webSocketUrl && { waWebSocketUrl: webSocketUrl }),
+    ...(version && { version }),
+    // The phone shows no notification for what a device that is online has seen.
+    markOnlineOnConnect: false,
+    browser: Browsers.ubuntu('Chrome'),
+    keepAliveIntervalMs: keepAliveMs,
+    // Only the first part, for the LIDs in it: what was said before the link is not looked at.
+    syncFullHistory: false,
+    shouldSyncHistoryMessage: ({ syncType }) =>
+      syncType === proto.HistorySync.HistorySyncType.INITIAL_BOOTSTRAP,
+    shouldIgnoreJid: (jid) => Boolean(isJidBroadcast(jid) || isJidNewsletter(jid)),
+    // An address in an outgoing text would be opened by this machine.
+    generateHighQualityLinkPreview: false,
+    getMessage: async ({ id }) => {
+      const sent = store.findSent(id ?? '');
+      return sent && proto.Message.decode(sent);
+    },
+    // Otherwise the server is asked for the members at every message to a group.
+    cachedGroupMetadata: (jid) => {
+      const group = groups.get(jid) ?? socket.groupMetadata(jid);
+      if (groups.size >= groupsCachedMax) groups.clear();
+      groups.set(jid, group);
+      group.catch(() => groups.delete(jid));
+      return group;
+    },
+    makeSignalRepository: journallingRepository(deps, auth, stanzas),
+  });
+  // Before Baileys' own listener, which decrypts.
+  socket.ws.prependListener('CB:message', (stanza: BinaryNode) => {
+    for (const part of Array.isArray(stanza.content) ? stanza.content : [])
+      if (part.tag === 'enc' && typeof part.content === 'object') stanzas.set(part.content, stanza);
+  });
+  socket.ev.on('creds.update', (changes) => {
+    Object.assign(auth.creds, changes);
+    auth.save();
+  });
+  socket.ev.on('groups.update', (changes) => {
+    for (const { id } of changes) groups.delete(id ?? '');
+  });
+  socket.ev.on('group-participants.update', ({ id }) => groups.delete(id));
+  return socket;
+}
+
+type MakeRepository = SocketConfig['makeSignalRepository'];
+
+/**
+ * Two work-rounds in one place, both through a public option:
+ *
+ * - Baileys sends and receives under different locks on the same sessions, and loses messages
+ *   when both happen at once. With a transaction of its own over the keys, the repository locks
+ *   by the other party. Can go when sending and receiving share a lock.
+ * - Baileys sends the delivery receipt before anybody has the message. So the message joins the
+ *   transaction that moves the session's ratchet: a crash keeps both or neither, and the server
+ *   sends again what has no receipt. That cannot be decrypted a second time and counts as empty,
+ *   so that it gets its receipt now. Can go when there is a hook before the receipt.
+ */
+function journallingRepository(
+  deps: SocketDependencies,
+  { creds, keys: { get, set } }: AuthenticationState,
+  stanzas: WeakMap<object, BinaryNode>,
+): MakeRepository {
+  const { store } = deps;
+  return (signalAuth, logger, numberToLid) => {
+    let hasFailed = false;
+    const strictSet: typeof set = async (changes) => {
+      try {
+        await set(changes);
+      } catch (error) {
+        // Baileys would confirm the message as one that it cannot read, and the server forget it.
+        hasFailed = true;
+        deps.storeFailed(error instanceof Error ? error : new Error(String(error)));
+        throw error;
+      }
+    };
+    const keys = addTransactionCapability({ get, set: strictSet }, logger, transactionOptions);
+    const repository = DEFAULT_CONNECTION_CONFIG.makeSignalRepository(
+      { creds: signalAuth.creds, keys },
+      logger,
+      numberToLid,
+    );
+    const wasReceived = (stanza: BinaryNode) => store.wasReceived(nameOf(stanza));
+    const journal = async (plain: Uint8Array, stanza: BinaryNode) => {
+      const me = creds.me;
+      const message = me && messageOf(stanza, plain, me.id, me.lid ?? '');
+      if (!message || !deps.isKept(message)) return undefined;
+      const row: Arrival = {
+        message: proto.WebMessageInfo.encode(message).finish(),
+        wasOffline: stanza.attrs.offline !== undefined,
+        receivedAtMs: deps.clock.now(),
+      };
+      await keys.set({ [inboxType]: { [nameOf(stanza)]: row } } as SignalDataSet);
+      return message;
+    };
+    const journalled = async (
+      decrypt: () => Promise<Uint8Array>,
+      ciphertext: Uint8Array,
+      lock: string,
+    ) => {
+      const stanza = stanzas.get(ciphertext);
+      let message: WAMessage | undefined;
+      const work = async () => {
+        const plain = await decrypt();
+        message = stanza && (await journal(plain, stanza));
+        return plain;
+      };
+      const plain = await keys.transaction(work, lock).catch((error) => {
+        if (stanza && wasReceived(stanza)) return emptyMessage;
+        // It comes again on the next connection; this one has ended, and is to report nothing.
+        if (hasFailed) return new Promise<never>(() => {});
+        throw error;
+      });
+      if (message) deps.kept(message);
+      return plain;
+    };
+    return {
+      ...repository,
+      decryptMessage: (options) =>
+        journalled(() => repository.decryptMessage(options), options.ciphertext, options.jid),
+      decryptGroupMessage: (options) =>
+        journalled(() => repository.decryptGroupMessage(options), options.msg, options.group),
+    };
+  };
+}
+
+function nameOf({ attrs: { from, participant, id } }: BinaryNode): string {
+  return [from, participant, id].join();
+}
+
+/** Undefined for what devices say to each other: keys, history, settings. */
+function messageOf(
+  stanza: BinaryNode,
+  plain: Uint8Array,
+  meId: string,
+  meLid: string,
+): WAMessage | undefined {
+  if (stanza.attrs.category === 'peer') return undefined;
+  const decoded = proto.Message.decode(unpadRandomMax16(plain));
+  const message = decoded.deviceSentMessage?.message ?? decoded;
+  if (!isForPeople(message)) return undefined;
+  return { ...decodeMessageNode(stanza, meId, meLid).fullMessage, message };
+}
+
+function isForPeople(message: proto.IMessage): boolean {
+  const change = normalizeMessageContent(message)?.protocolMessage;
+  const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
+  if (change) return change.type === REVOKE || change.type === MESSAGE_EDIT;
+  // What has a name that we do not know is for people all the same.
+  return !message.senderKeyDistributionMessage || getContentType(message) !== undefined;
+}

@@ -1,0 +1,229 @@
+/**
+ * The person's side of the terminal channel: attaches to a running host and shows the chat.
+ * On a terminal it is interactive; with piped input each line is a message, answered before
+ * the next one is sent.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { homedir } from 'node:os';
+import { resolve } from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import {
+  readLines,
+  sendLine,
+  type ToTerminal,
+  toTerminalSchema,
+} from '../channels/terminal/protocol.ts';
+import { deferred } from '../deferred.ts';
+import { UserError } from '../types.ts';
+
+export interface ChatOptions {
+  socketPath: string;
+  group: string;
+  as: string;
+  input: Readable;
+  output: Writable;
+  isInteractive: boolean;
+}
+
+/**
+ * Resolves to the exit status when the person leaves or the input ends: 1 when a message has
+ * no answer. Throws UserError when no host runs or it refuses.
+ */
+export async function chat(options: ChatOptions): Promise<number> {
+  const socket = await attach(options.socketPath);
+  sendLine(socket, { kind: 'hello', group: options.group, as: options.as });
+  const session = new ChatSession(socket, options);
+  const listening = session.listen();
+  // Whoever read our output has gone (EPIPE): there is nobody left to show anything to.
+  options.output.once('error', () => session.leave());
+  try {
+    await Promise.race([session.welcomed, listening]);
+    const talking = options.isInteractive ? session.talk() : session.pipe();
+    return await Promise.race([talking, listening]);
+  } finally {
+    session.leave();
+  }
+}
+
+function attach(socketPath: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new UserError(
+          error.code === 'EACCES'
+            ? `NanoClaw runs here as another user: ${socketPath} is closed to you. Chat as that user.`
+            : 'NanoClaw does not run here. Start it with `npm start`.',
+        ),
+      ),
+    );
+  });
+}
+
+/** What follows from a line that was typed. */
+function messageFrom(line: string): { text: string; files: string[] } {
+  const attached = /^\/attach\s+("[^"]+"|\S+)\s*(.*)$/.exec(line);
+  if (!attached?.[1]) return { text: line, files: [] };
+  const path = attached[1].replaceAll('"', '').replace(/^~(?=\/)/, homedir());
+  return { text: attached[2] ?? '', files: [resolve(path)] };
+}
+
+/** Agents and other people write it: without what a terminal obeys, or shows in another order. */
+function harmless(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|[\u202A-\u202E\u2066-\u2069]/gu, '\uFFFD');
+}
+
+class ChatSession {
+  readonly welcomed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #options: ChatOptions;
+  readonly #shown = new Set<string>();
+  readonly #welcome: () => void;
+  #assistantName = '';
+  #hasLeft = false;
+  #activity: { text: string; sinceMs: number } | undefined;
+  #terminal: Interface | undefined;
+  /** The piped message that waits for its answer. */
+  #question: { id: string; isStored: boolean; answered: (isAnswered: boolean) => void } | undefined;
+
+  constructor(socket: Socket, options: ChatOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    const { promise, resolve } = deferred<void>();
+    this.welcomed = promise;
+    this.#welcome = resolve;
+  }
+
+  /** Shows what the host says; resolves when the host goes away. */
+  async listen(): Promise<number> {
+    try {
+      for await (const message of readLines(this.#socket, toTerminalSchema)) this.#hear(message);
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+    }
+    if (!this.#hasLeft) this.#print('The host has stopped.');
+    this.#terminal?.close();
+    return 1;
+  }
+
+  leave(): void {
+    this.#hasLeft = true;
+    this.#socket.end();
+  }
+
+  /** Reads a person's lines until Ctrl-D. */
+  async talk(): Promise<number> {
+    const { input, output } = this.#options;
+    const terminal = createInterface({ input, output });
+    this.#terminal = terminal;
+    const ticking = setInterval(() => this.#activity && this.#prompt(), 1000);
+    terminal.on('line', (line) => {
+      if (line.trim()) this.#send(messageFrom(line));
+      this.#prompt();
+    });
+    terminal.on('SIGINT', () => {
+      if (this.#activity) this.#send({ text: '/stop', files: [] });
+      else {
+        terminal.write(null, { ctrl: true, name: 'u' });
+        this.#print('Ctrl-D leaves; /help lists what I do without a model.');
+      }
+    });
+    this.#prompt();
+    await once(terminal, 'close');
+    clearInterval(ticking);
+    output.write('\n');
+    return 0;
+  }
+
+  /** Sends each line of the input once the one before is answered. */
+  async pipe(): Promise<number> {
+    let status = 0;
+    for await (const line of createInterface({ input: this.#options.input })) {
+      if (line.trim() && !(await this.#ask(line))) status = 1;
+    }
+    return status;
+  }
+
+  #ask(line: string): Promise<boolean> {
+    return new Promise((answered) => {
+      this.#question = { id: this.#send(messageFrom(line)), isStored: false, answered };
+    });
+  }
+
+  #send(message: { text: string; files: string[] }): string {
+    const id = randomUUID();
+    sendLine(this.#socket, { kind: 'message', id, ...message });
+    return id;
+  }
+
+  #hear(message: ToTerminal): void {
+    switch (message.kind) {
+      case 'welcome':
+        this.#assistantName = message.assistantName;
+        if (message.needsTrigger && this.#options.isInteractive)
+          this.#print(
+            `Begin with @${message.assistantName} to be answered; anyone here reads along.`,
+          );
+        this.#welcome();
+        break;
+      case 'refused':
+        throw new UserError(message.reason);
+      case 'stored':
+        if (this.#question?.id === message.id) this.#question.isStored = true;
+        break;
+      case 'deliver':
+        this.#show(message);
+        sendLine(this.#socket, { kind: 'ack', id: message.id });
+        break;
+      case 'said':
+        this.#print(`${message.senderName}: ${message.text}`);
+        break;
+      case 'activity':
+        this.#activity = message.text === null ? undefined : this.#working(message.text);
+        this.#prompt();
+        break;
+      case 'state':
+        if (message.state !== 'open' && this.#question?.isStored)
+          this.#question.answered(message.state === 'settled');
+        break;
+    }
+  }
+
+  #working(text: string) {
+    return { text, sinceMs: this.#activity?.sinceMs ?? Date.now() };
+  }
+
+  /** A message that comes again after a lost acknowledgement is not shown twice. */
+  #show({ id, text, file }: ToTerminal & { kind: 'deliver' }): void {
+    if (this.#shown.has(id)) return;
+    this.#shown.add(id);
+    const lines = text ? [text] : [];
+    if (file) lines.push(`[${file.name}, ${file.sizeBytes} bytes: ${file.path}]`);
+    const name = this.#options.isInteractive ? `${this.#assistantName}: ` : '';
+    this.#print(`${name}${lines.join('\n')}`);
+  }
+
+  #print(text: string): void {
+    const { output } = this.#options;
+    if (this.#terminal) output.write('\r\u001b[J');
+    output.write(`${harmless(text)}\n`);
+    this.#prompt();
+  }
+
+  /** The prompt carries the sign of life, so that it never disturbs what is being typed. */
+  #prompt(): void {
+    if (!this.#terminal) return;
+    const { as } = this.#options;
+    const seconds = Math.round((Date.now() - (this.#activity?.sinceMs ?? 0)) / 1000);
+    const sign = this.#activity
+      ? `[${this.#assistantName} ${seconds} s: ${harmless(this.#activity.text.slice(0, 50)).replace(/\s/g, ' ')}] `
+      : '';
+    this.#terminal.setPrompt(`${sign}${as}> `);
+    this.#terminal.prompt(true);
+  }
+}

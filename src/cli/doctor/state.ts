@@ -1,0 +1,192 @@
+/** The state folder and what lies in it, without making or changing a file. */
+import { once } from 'node:events';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statfsSync,
+  statSync,
+} from 'node:fs';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { DatabaseSync } from '@photostructure/sqlite';
+import { storePath } from '../../channels/whatsapp/linked.ts';
+import type { Config } from '../../config.ts';
+import { migrations } from '../../db/migrations.ts';
+import { loadAllowlist, realPath } from '../../features/mounts/extra-mounts.ts';
+import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
+
+const gibibyte = 1024 ** 3;
+const freeBytesMin = gibibyte;
+const answerTimeoutMs = 3000;
+
+export function stateChecks(config: Config): Check[] {
+  return [
+    ['state folder', () => stateFolder(config)],
+    ['free disk', () => freeDisk(config)],
+    ['database', () => database(join(config.storeDir, 'nanoclaw.db'))],
+    ['host', () => runningHost(config.socketPath)],
+    ['WhatsApp', () => whatsApp(config)],
+    ['extra folders', () => extraFolders(config)],
+  ];
+}
+
+function stateFolder({ homeDir, storeDir, dataDir, groupsDir }: Config): Finding {
+  const nearest = firstThatIs(homeDir);
+  const uid = process.getuid?.() ?? 0;
+  if (!canWrite(nearest))
+    return missing(`${nearest} cannot be written`, 'Set NANOCLAW_HOME to a folder of yours.');
+  const folders = [storeDir, dataDir, groupsDir].filter((folder) => existsSync(folder));
+  // Root may do all, and gives groups' folders to users that are nobody.
+  const foreign = folders.filter((folder) => uid !== 0 && statSync(folder).uid !== uid);
+  if (foreign.length > 0)
+    return missing(
+      `${foreign.join(', ')}: of another user`,
+      `sudo chown -R ${uid} ${foreign.join(' ')}   (or start NanoClaw as that user)`,
+    );
+  if (!folders.includes(storeDir)) return ok(`${homeDir}; the first start fills it`);
+  const open = folders.filter((folder) => (statSync(folder).mode & 0o077) !== 0);
+  if (open.length > 0)
+    return note(
+      `other users can enter ${open.join(', ')}`,
+      `chmod 700 ${open.join(' ')}   (the next start does it, too)`,
+    );
+  return ok(`${homeDir}, closed to others`);
+}
+
+function freeDisk({ homeDir }: Config): Finding {
+  const { bavail, bsize } = statfsSync(firstThatIs(homeDir));
+  const says = `${((bavail * bsize) / gibibyte).toFixed(1)} GiB`;
+  return bavail * bsize >= freeBytesMin
+    ? ok(says)
+    : note(says, 'Make room: messages, logs and what agents write need it.');
+}
+
+function firstThatIs(path: string): string {
+  return existsSync(path) ? path : firstThatIs(dirname(path));
+}
+
+function canWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false; // EACCES, or EROFS.
+  }
+}
+
+function database(path: string): Finding {
+  if (!existsSync(path)) return ok('none yet; the first start makes it');
+  const row = askStore<{ user_version: number }>(path, 'PRAGMA user_version');
+  const version = row?.user_version ?? 0;
+  if (version > migrations.length)
+    return missing(
+      `of version ${version}, and this program knows ${migrations.length}`,
+      'Update NanoClaw: a newer one wrote it.',
+    );
+  const isOld = version < migrations.length;
+  return ok(`version ${version}${isOld ? `; the next start makes it ${migrations.length}` : ''}`);
+}
+
+/** The first row. Opening a store as the host does would bring its tables up to date. */
+function askStore<Row>(path: string, sql: string): Row | undefined {
+  // Without a log beside it nobody has it open, and it is read without making one.
+  const url = pathToFileURL(path);
+  if (!existsSync(`${path}-wal`)) url.search = 'immutable=1';
+  const db = new DatabaseSync(url, { readOnly: true });
+  try {
+    return db.prepare(sql).get() as Row | undefined;
+  } finally {
+    db.close();
+  }
+}
+
+/** One that answers on the socket. */
+async function runningHost(socketPath: string): Promise<Finding> {
+  const socket = connect(socketPath);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'EACCES')
+      return note(
+        `${socketPath} is closed to you: a host of another user runs here, or did`,
+        'Be that user, or set NANOCLAW_HOME to a folder of yours.',
+      );
+    return code === 'ENOENT' || code === 'ECONNREFUSED'
+      ? ok('none runs; `npm start` starts it')
+      : note(`${socketPath} does not answer (${message})`, 'Stop the host, and start it again.');
+  } finally {
+    socket.on('error', () => {}); // It may fail once more while it ends.
+    socket.destroy();
+  }
+  const pid = listenerOn(socketPath);
+  return ok(`runs${pid === undefined ? '' : `, process ${pid}`}; \`npm run chat\` attaches to it`);
+}
+
+/** The process that holds the socket, where Linux tells. */
+function listenerOn(socketPath: string): number | undefined {
+  try {
+    // Num RefCount Protocol Flags Type St Inode Path; the flag tells it from those it accepted.
+    const listening = /^\w+: \w+ \w+ 00010000 \w+ \w+ +(\d+) /;
+    const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
+    const inode = sockets
+      .filter((line) => line.endsWith(` ${socketPath}`))
+      .map((line) => listening.exec(line)?.[1])
+      .find(Boolean);
+    return readdirSync('/proc')
+      .map(Number)
+      .find((pid) => pid > 0 && holds(pid, `socket:[${inode}]`));
+  } catch {
+    return undefined; // No /proc: not Linux.
+  }
+}
+
+function holds(pid: number, file: string): boolean {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === file);
+  } catch {
+    return false; // It has ended, or is another user's.
+  }
+}
+
+/** By the channel's own store; opening it as the channel does would change it. */
+function whatsApp(config: Config): Finding {
+  const { version } = JSON.parse(
+    readFileSync(join(config.projectDir, 'node_modules/baileys/package.json'), 'utf8'),
+  );
+  const path = storePath(config);
+  const sql = `SELECT (SELECT value FROM meta WHERE key = 'mode') AS mode,
+    (SELECT value FROM keys WHERE type = 'creds') AS creds`;
+  const row = existsSync(path)
+    ? askStore<{ mode: string | null; creds: string | null }>(path, sql)
+    : undefined;
+  const isPaired = JSON.parse(row?.creds ?? '{}').account !== undefined;
+  if (isPaired && row?.mode) return ok(`linked, as mode "${row.mode}", by Baileys ${version}`);
+  return isPaired
+    ? note('a link was begun and not finished', 'npm run unlink, then npm run link')
+    : ok(`not linked; \`npm run link\` does it, by Baileys ${version}`);
+}
+
+/** What the owner may lend to agents. Until the file is right, nothing is lent. */
+function extraFolders({ allowlistPath }: Config): Finding {
+  if (!existsSync(allowlistPath)) return ok(`none can be lent to agents: no ${allowlistPath}`);
+  try {
+    const { roots } = loadAllowlist(allowlistPath);
+    const absent = roots.filter(({ path }) => !existsSync(`${realPath(path)}/.`));
+    if (absent.length > 0)
+      return note(
+        `nothing can be lent of ${absent.map(({ path }) => path).join(', ')}: no such folder`,
+        `Make it, or put its right name into ${allowlistPath}`,
+      );
+    const paths = roots.map(({ path, write }) => (write ? `${path} (also to be written)` : path));
+    return ok(`can be lent: what lies in ${paths.join(', ') || 'no folder'}`);
+  } catch (error) {
+    return note('none can be lent to agents', linesOf(error).join('\n'));
+  }
+}

@@ -1,0 +1,29 @@
+/** The machine's own clock, and what is done with any: the only place that sets a timer of Node's. */
+import type { Clock } from './types.ts';
+
+/** Beyond 2^31 - 1 ms Node's timers fire at once: https://nodejs.org/api/timers.html */
+const timerMaxMs = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after: (delayMs, fire) => {
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number) => {
+      const again = () => wait(leftMs - timerMaxMs);
+      timer = leftMs > timerMaxMs ? setTimeout(again, timerMaxMs) : setTimeout(fire, leftMs);
+    };
+    wait(delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Does `work` now and again, `ms` after the end of the time before; returns the way to stop. */
+export function every(clock: Clock, ms: number, work: () => void): () => void {
+  let cancel = () => {};
+  const round = () => {
+    cancel = clock.after(ms, round);
+    work();
+  };
+  round();
+  return () => cancel();
+}

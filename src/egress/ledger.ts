@@ -1,0 +1,152 @@
+/**
+ * The ledger: each host that an agent reaches for, allowed or refused, by day, group and turn.
+ * A host stands in the store before the first byte leaves; what is counted follows in a second.
+ */
+import type { Socket } from 'node:net';
+import type { Base } from '../base.ts';
+import { addToLedger, type LedgerKey, type Traffic } from './store.ts';
+
+const flushEveryMs = 1000;
+/** Of one wire in one turn. More is no research: it hides something, or carries it out in names. */
+const hostsPerTurnMax = 1000;
+const nothing: Traffic = { requests: 0, bytesUp: 0, bytesDown: 0 };
+
+/** The host's own date, such as 2026-03-29. */
+export function localDay(atMs: number): string {
+  const at = new Date(atMs);
+  const parts = [at.getFullYear(), at.getMonth() + 1, at.getDate()];
+  return parts.map((part) => String(part).padStart(2, '0')).join('-');
+}
+
+export class Ledger {
+  readonly #base: Pick<Base, 'store' | 'clock'>;
+  readonly #waiting = new Map<string, { key: LedgerKey; traffic: Traffic }>();
+  readonly #sockets = new Set<() => void>();
+  #cancelFlush: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(base: Pick<Base, 'store' | 'clock'>) {
+    this.#base = base;
+  }
+
+  /** For what comes through one wire; `currentTurn` is 0 outside of any turn. */
+  account(folder: string, currentTurn: () => number): Account {
+    const keyOf = (host: string, allowed: boolean): LedgerKey => ({
+      day: localDay(this.#base.clock.now()),
+      folder,
+      turnId: currentTurn(),
+      host,
+      allowed,
+    });
+    return new Account(this, keyOf);
+  }
+
+  /** Writes the host down at once, so that no crash can hide it. */
+  note(key: LedgerKey): void {
+    addToLedger(this.#base.store, key, nothing, this.#base.clock.now());
+  }
+
+  add(key: LedgerKey, more: Partial<Traffic>): void {
+    const id = JSON.stringify(key);
+    const { traffic } = this.#waiting.get(id) ?? { traffic: nothing };
+    const sum = {
+      requests: traffic.requests + (more.requests ?? 0),
+      bytesUp: traffic.bytesUp + (more.bytesUp ?? 0),
+      bytesDown: traffic.bytesDown + (more.bytesDown ?? 0),
+    };
+    this.#waiting.set(id, { key, traffic: sum });
+    this.#flushSoon();
+  }
+
+  /** Counts what the socket carries, its protocol's own overhead included, until it closes. */
+  follow(key: LedgerKey, socket: Socket): void {
+    let counted = { up: 0, down: 0 };
+    const count = () => {
+      const now = { up: socket.bytesWritten, down: socket.bytesRead };
+      const bytesUp = now.up - counted.up;
+      const bytesDown = now.down - counted.down;
+      counted = now;
+      const day = localDay(this.#base.clock.now());
+      if (bytesUp + bytesDown > 0) this.add({ ...key, day }, { bytesUp, bytesDown });
+    };
+    this.#sockets.add(count);
+    this.#flushSoon();
+    socket.once('close', () => {
+      count();
+      this.#sockets.delete(count);
+    });
+  }
+
+  flush(): void {
+    const { store, clock } = this.#base;
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
+    for (const count of this.#sockets) count();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    if (waiting.length > 0)
+      store.transaction(() => {
+        for (const { key, traffic } of waiting) addToLedger(store, key, traffic, clock.now());
+      });
+    if (this.#sockets.size > 0) this.#flushSoon();
+  }
+
+  /** The last entry: what moves after the end of all wires is nobody's. */
+  close(): void {
+    this.flush();
+    this.#cancelFlush?.();
+    this.#isClosed = true;
+  }
+
+  #flushSoon(): void {
+    if (this.#isClosed) return;
+    this.#cancelFlush ??= this.#base.clock.after(flushEveryMs, () => {
+      this.#cancelFlush = undefined;
+      this.flush();
+    });
+  }
+}
+
+/** The ledger as one wire sees it. */
+export class Account {
+  readonly #ledger: Ledger;
+  readonly #keyOf: (host: string, allowed: boolean) => LedgerKey;
+  readonly #known = new Set<string>();
+  #turnId = 0;
+
+  constructor(ledger: Ledger, keyOf: (host: string, allowed: boolean) => LedgerKey) {
+    this.#ledger = ledger;
+    this.#keyOf = keyOf;
+  }
+
+  /** Undefined when the turn has reached for too many hosts: then this one must be refused. */
+  open(host: string): LedgerKey | undefined {
+    const key = this.#keyOf(host, true);
+    return this.#isNoted(key) ? key : undefined;
+  }
+
+  refused(host: string): void {
+    const key = this.#keyOf(host, false);
+    const noted = this.#isNoted(key) ? key : { ...key, host: '(further hosts)' };
+    this.#ledger.add(noted, { requests: 1 });
+  }
+
+  add(key: LedgerKey, more: Partial<Traffic>): void {
+    this.#ledger.add(key, more);
+  }
+
+  follow(key: LedgerKey, socket: Socket): void {
+    this.#ledger.follow(key, socket);
+  }
+
+  #isNoted(key: LedgerKey): boolean {
+    if (key.turnId !== this.#turnId) this.#known.clear();
+    this.#turnId = key.turnId;
+    const id = JSON.stringify(key);
+    if (this.#known.has(id)) return true;
+    if (this.#known.size >= hostsPerTurnMax) return false;
+    this.#known.add(id);
+    this.#ledger.note(key);
+    return true;
+  }
+}

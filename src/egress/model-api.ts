@@ -1,0 +1,137 @@
+/**
+ * The model API's few paths, to which alone the real credential is attached. What an agent sends
+ * as a credential is thrown away; no redirect is followed.
+ */
+import {
+  Agent as HttpAgent,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as openCall,
+  type ServerResponse,
+} from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { pipeline } from 'node:stream';
+import type { Credential, ModelAccess } from '../config.ts';
+import type { Account } from './ledger.ts';
+
+const bounds = {
+  /** The API's own limit is 32 MB. */
+  requestBytesMax: 40 * 1024 * 1024,
+  upstreamIdleMs: 60 * 1000,
+};
+
+/** Exactly these paths, in printable ASCII: no encodings, no dots, no second way to say it. */
+const allowedPath = /^\/v1\/messages(?:\/count_tokens)?(?:\?[!-"$-~]*)?$/;
+const allowedRequestHeader =
+  /^(?:accept|accept-encoding|content-length|content-type|user-agent|x-app|anthropic-.+|x-stainless-.+|x-claude-code-.+)$/;
+const allowedResponseHeader =
+  /^(?:content-encoding|content-type|request-id|retry-after|retry-after-ms|x-should-retry|anthropic-.+)$/;
+/** The API takes OAuth tokens only from those who say this. */
+const oauthBeta = 'oauth-2025-04-20';
+/** The model API with its open connections, which all wires share. */
+export interface ModelApi extends ModelAccess {
+  agent: HttpAgent;
+}
+
+export function openModelApi(access: ModelAccess): ModelApi {
+  const Agent = new URL(access.baseUrl).protocol === 'https:' ? HttpsAgent : HttpAgent;
+  return { ...access, agent: new Agent({ keepAlive: true, timeout: bounds.upstreamIdleMs }) };
+}
+
+export function isModelCall({ method, url = '' }: IncomingMessage): boolean {
+  return method === 'POST' && allowedPath.test(url);
+}
+
+/** Passes the call on and counts the bytes of what is asked and answered. */
+export function forward(
+  request: IncomingMessage,
+  response: ServerResponse,
+  model: ModelApi,
+  account: Account,
+): void {
+  const entry = account.open(model.label ?? new URL(model.baseUrl).host);
+  if (!entry) {
+    sendError(response, 429, 'rate_limit_error', 'Too many hosts in one turn.');
+    return;
+  }
+  const call = openCall(model.baseUrl.replace(/\/$/, '') + request.url, {
+    method: 'POST',
+    agent: model.agent,
+    headers: {
+      ...pick(request.headers, allowedRequestHeader),
+      ...credentialHeaders(model.credential, request.headers),
+    },
+  });
+  call.on('error', (error: NodeJS.ErrnoException) => {
+    sendError(response, 502, 'api_error', `The model API cannot be reached (${error.code}).`);
+  });
+  call.once('response', (answer) => {
+    response.writeHead(answer.statusCode ?? 502, pick(answer.headers, allowedResponseHeader));
+    // Node would keep the head back until the first byte of the body.
+    response.flushHeaders();
+    answer.on('data', (chunk: Buffer) => account.add(entry, { bytesDown: chunk.length }));
+    pipeline(answer, response, () => {}); // An answer cut there is cut here.
+  });
+  response.once('close', () => call.destroy());
+  let bytes = 0;
+  let isConnected = false;
+  // What never found a way has not left.
+  const connected = () => {
+    isConnected = true;
+    account.add(entry, { requests: 1, bytesUp: bytes });
+  };
+  call.once('socket', (socket) => {
+    if (socket.connecting) socket.once('connect', connected);
+    else connected();
+  });
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (isConnected) account.add(entry, { bytesUp: chunk.length });
+    if (bytes <= bounds.requestBytesMax) return;
+    call.destroy();
+    sendError(response, 413, 'request_too_large', 'The request is larger than the API allows.');
+  });
+  request.pipe(call);
+  // What is still to come of a request that has been answered is thrown away.
+  call.once('close', () => request.resume());
+}
+
+function credentialHeaders(
+  { kind, secret }: Credential,
+  headers: IncomingHttpHeaders,
+): Record<string, string> {
+  switch (kind) {
+    case 'api-key':
+      return { 'x-api-key': secret };
+    case 'auth-token':
+      return { authorization: `Bearer ${secret}` };
+    case 'oauth-token': {
+      const betas = new Set(String(headers['anthropic-beta'] ?? oauthBeta).split(','));
+      return {
+        authorization: `Bearer ${secret}`,
+        'anthropic-beta': [...betas.add(oauthBeta)].join(','),
+      };
+    }
+  }
+}
+
+function pick(headers: IncomingHttpHeaders, allowed: RegExp): Record<string, string> {
+  const entries = Object.entries(headers).filter(([name]) => allowed.test(name));
+  return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
+}
+
+/** Answers with an error in the API's own shape; cuts an answer that has begun. */
+export function sendError(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  message: string,
+): void {
+  if (response.writableEnded) return;
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify({ type: 'error', error: { type, message } }));
+}

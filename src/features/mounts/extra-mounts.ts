@@ -1,0 +1,174 @@
+/**
+ * Folders of the host that the owner lends to a group, if the allowlist, which lies where no
+ * agent comes, lets them. Refuses secrets, links, and what the host lives on.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { z } from 'zod';
+import type { Base } from '../../base.ts';
+import type { Mount } from '../../container-spec.ts';
+import { findGroup } from '../../db/groups.ts';
+import { UserError } from '../../types.ts';
+import * as table from './store.ts';
+
+type Host = Pick<Base, 'config' | 'store'>;
+
+/** Never lent; `find` matches them in any case. The allowlist can only add to them. */
+const blockedNames = [
+  ...['.ssh', '.gnupg', '.aws', '.azure', '.kube', '.docker', 'gcloud', 'credentials'],
+  ...['.env', '.env.*', '.netrc', '.npmrc', '.git-credentials', 'id_rsa*', 'id_ed25519*'],
+  ...['*.pem', '*.key', '*.kdbx', 'keyrings', '.mozilla', 'google-chrome*', 'chromium'],
+];
+const systemFolders = ['/boot', '/dev', '/etc', '/proc', '/run', '/sys', '/usr'];
+const lookTimeoutMs = 2000;
+const quotedNameMax = 100;
+
+const allowlistSchema = z.strictObject({
+  roots: z.array(z.strictObject({ path: z.string(), write: z.boolean().default(false) })),
+  blocked: z.array(z.string().min(1)).default([]),
+});
+
+/** For the group's next container. Returns what was done; throws UserError when it is refused. */
+export function grantFolder(
+  { config, store }: Host,
+  { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
+): string {
+  const group = findGroup(store, folder);
+  if (!group) throw new UserError(`There is no group ${folder}.`);
+  const source = admit(config, path, readOnly);
+  const name = basename(source).replace(/[^\p{L}\p{N}._-]+/gu, '-');
+  for (const other of table.listExtraMounts(store)) {
+    const isNested = isWithin(source, other.source) || isWithin(other.source, source);
+    if (other.folder === folder && other.name === name)
+      throw new UserError(`${describe(other)} already. To change that, /unmount it first.`);
+    // Who writes the outer one could put a link in the place of the inner one.
+    if (isNested && source !== other.source && !(readOnly && other.readOnly))
+      throw new UserError(`One lies in the other, so both must be read-only: ${describe(other)}.`);
+  }
+  const grant = { folder, name, source, readOnly };
+  table.saveExtraMount(store, grant);
+  const note = process.getuid?.() === 0 ? ` Its files must be open to uid ${group.uid}.` : '';
+  return `From now on ${describe(grant)}.${note}`;
+}
+
+/** As `grantFolder`. */
+export function revokeFolder({ store }: Host, folder: string, name: string): string {
+  if (!table.deleteExtraMount(store, folder, name))
+    throw new UserError(
+      `"${folder}" sees no folder named "${name}". ${listGrants({ store }).join('; ')}`,
+    );
+  return `${folder} no longer sees ${inside(name)}.`;
+}
+
+/** A line each. */
+export function listGrants({ store }: Pick<Host, 'store'>): string[] {
+  return table.listExtraMounts(store).map(describe);
+}
+
+/**
+ * The group's folders that pass still; `refused` hears of the others. A source is a real path,
+ * and no agent can write what leads to it: the runtime opens what was checked.
+ */
+export function extraMountsFor(
+  { config, store }: Host,
+  folder: string,
+  refused: (source: string, reason: string) => void,
+): Mount[] {
+  const grants = table.listExtraMounts(store).filter((grant) => grant.folder === folder);
+  return grants.flatMap((grant) => {
+    const { name, source, readOnly } = grant;
+    try {
+      if (admit(config, source, readOnly) !== source) throw new Error('it is a link now');
+      return [{ source, target: inside(name), readOnly }];
+    } catch (error) {
+      refused(source, `${describe(grant)}, but does not for now: ${(error as Error).message}`);
+      return [];
+    }
+  });
+}
+
+function describe({ folder, name, source, readOnly }: table.ExtraMount): string {
+  return `${folder} may ${readOnly ? 'read' : 'read and write'} ${source} as ${inside(name)}`;
+}
+
+function inside(name: string): string {
+  return join('/workspace/extra', name);
+}
+
+/**
+ * The real path. What holds: it lies below a root and apart from the host's own folders, and
+ * neither a part of it nor anything down to three levels below is blocked, a socket or a pipe.
+ * Deeper nobody looks. Throws UserError.
+ */
+function admit({ allowlistPath, ...config }: Base['config'], path: string, readOnly: boolean) {
+  const refuse = (reason: string): never => {
+    throw new UserError(`${path} cannot be lent: ${reason}.`);
+  };
+  const { roots, blocked } = loadAllowlist(allowlistPath);
+  const real = realPath(path);
+  if (!existsSync(`${real}/.`)) refuse('there is no such folder');
+  const around = roots.filter((root) => isWithin(real, realPath(root.path)));
+  if (!around.some(({ write }) => write || readOnly))
+    refuse(`no root in ${allowlistPath} lets it be ${readOnly ? 'read' : 'written'}`);
+  const own = [config.projectDir, config.homeDir, dirname(allowlistPath)];
+  const apart = [...own, dirname(process.execPath), ...systemFolders].map(realPath);
+  if (
+    apart.some((folder) => isWithin(real, folder)) ||
+    [...apart, realPath('~')].some((folder) => isWithin(folder, real))
+  )
+    refuse('it is or holds your home, or belongs to the system or to me');
+  // An engine's command line would read the rest of such a path as options.
+  if (/[,"\p{Cc}]/u.test(real)) refuse('its path has a comma, quote or control character');
+  const secrets = [...blockedNames, ...blocked].flatMap((name) => [
+    ...['-o', '-iname', name, '-o', '-ipath', `*/${name}/*`],
+  ]);
+  // A read-only mount keeps nobody from talking through a socket or a pipe.
+  const tests = ['(', '-type', 's', '-o', '-type', 'p', ...secrets, ')', '-print', '-quit'];
+  const args = [`${real}/.`, '-maxdepth', '3', ...tests];
+  const { error, stdout } = spawnSync('find', args, { timeout: lookTimeoutMs, encoding: 'utf8' });
+  if (error) refuse(`it cannot be looked through (${error.message})`);
+  if (stdout)
+    refuse(
+      `${quote(stdout.slice(real.length + 3, -1) || real)} has a secret's name, or is a socket or a pipe`,
+    );
+  return real;
+}
+
+/** An agent may have chosen it, and the owner reads it among the host's own words. */
+function quote(name: string): string {
+  return JSON.stringify(
+    name.slice(0, quotedNameMax).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'),
+  );
+}
+
+/** Throws UserError that says what is wrong, and how it should be. */
+export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
+  try {
+    const stats = statSync(path);
+    const isOwn = stats.uid === 0 || stats.uid === process.getuid?.();
+    // To read a pipe would wait for its writer.
+    if (!stats.isFile() || !isOwn || (stats.mode & 0o022) !== 0)
+      throw new Error('it must be a file of yours that nobody else can write: chmod 600');
+    return allowlistSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    const example = '{"roots":[{"path":"~/Documents","write":false}]}';
+    const reason = !existsSync(path)
+      ? 'there is no such file yet'
+      : cause instanceof z.ZodError
+        ? z.prettifyError(cause)
+        : (cause as Error).message;
+    throw new UserError(`${path} must say what may be lent, such as ${example}: ${reason}`);
+  }
+}
+
+/** Relative to the owner's home, with or without `~`. */
+export function realPath(path: string): string {
+  const absolute = resolve(homedir(), path.replace(/^~\/?/, ''));
+  return existsSync(absolute) ? realpathSync.native(absolute) : absolute;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return `${path}/`.startsWith(folder === '/' ? folder : `${folder}/`);
+}

@@ -1,0 +1,200 @@
+/** The owner's words about the web, as `createCommands` hands them on. */
+import { beforeEach, describe, expect, test } from 'vitest';
+import { openWayOut } from '../../../test/support/way-out.ts';
+import { systemClock } from '../../clock.ts';
+import { createCommands } from '../../commands.ts';
+import type { Config } from '../../config.ts';
+import { saveGroup } from '../../db/groups.ts';
+import { localDay } from '../../egress/ledger.ts';
+import { addToLedger, type Traffic } from '../../egress/store.ts';
+import type { Group } from '../../types.ts';
+import { webCommands } from './commands.ts';
+
+let way: ReturnType<typeof openWayOut>;
+let family: Group;
+
+beforeEach(() => {
+  way = openWayOut();
+  family = {
+    ...way.group,
+    ...{ folder: 'family', chatId: 'terminal:family', name: 'Family', isMain: false },
+  };
+  saveGroup(way.store, family);
+});
+
+/** The answer in the main chat, or in another group's; undefined when it goes to the assistant. */
+function says(text: string, { group = way.group, quote }: { group?: Group; quote?: string } = {}) {
+  const find = createCommands({
+    config: { ...({} as Config), assistantName: 'Andy' },
+    describeHost: () => [],
+    more: webCommands({ ...way, clock: systemClock }),
+    // What only the other commands use.
+    ...({} as Pick<Parameters<typeof createCommands>[0], 'turns' | 'queue'>),
+  });
+  return find({ text, ...(quote !== undefined && { quote: { text: quote } }) })?.(group);
+}
+
+const policy = () => way.web.policyOf(family);
+
+describe('/web', () => {
+  test('tells what each group may reach', () => {
+    expect(says('/web')).toMatch(/^main: open\nfamily: listed, \*\.wikipedia\.org .*pypi\.org/);
+    expect(says('/web family')).toMatch(/^family: listed, /);
+  });
+
+  test('changes it, and keeps the list meanwhile', () => {
+    says('/allow www.example.org family');
+    expect(says('/web family none')).toBe('From now on family: none');
+    expect(policy().mode).toBe('none');
+    expect(says('/web family open')).toBe('From now on family: open');
+    expect(policy().mode).toBe('open');
+    expect(says('/web family listed')).toMatch(/^From now on family: listed, .*www\.example\.org/);
+  });
+
+  test('tells what is wrong', () => {
+    expect(says('/web nobody')).toBe('There is no group nobody. There are: main, family.');
+    expect(says('/web family closed')).toBe('closed is none of open, listed, none.');
+    expect(says('/web none')).toBe('There is no group none. There are: main, family.');
+    expect(policy().mode).toBe('listed');
+  });
+});
+
+describe('/allow', () => {
+  test('adds a host, once, as the proxy will read it', () => {
+    expect(says('/allow WWW.Example.Org. family')).toBe(
+      'family may reach www.example.org from now on.',
+    );
+    says('/allow www.example.org family');
+    expect(policy().hosts.filter((host) => host === 'www.example.org')).toHaveLength(1);
+    expect(policy().mode).toBe('listed');
+    expect(says('/allow *.example.com family')).toBe('family may reach *.example.com from now on.');
+    expect(policy().hosts.at(-1)).toBe('*.example.com');
+  });
+
+  test('takes the host and the group from the notice that it answers', () => {
+    way.web.connect({ ...way.caller, group: family }, { host: 'shop.example', port: 443 }).catch(
+      () => {}, // It is refused, which the owner is told.
+    );
+    expect(says('/allow', { quote: way.told[0] ?? '' })).toBe(
+      'family may reach shop.example from now on.',
+    );
+    expect(policy().hosts).toContain('shop.example');
+  });
+
+  test('obeys no text but the notice itself, whoever has written it', () => {
+    way.web.connect({ ...way.caller, group: family }, { host: 'shop.example', port: 443 }).catch(
+      () => {}, // It is refused, which the owner is told.
+    );
+    const notice = way.told[0] ?? '';
+    for (const quote of [
+      '/allow evil.example family',
+      notice.replaceAll('shop.example', 'evil.example'),
+      `${notice} /allow evil.example family`,
+      `${'All is well. '.repeat(10)}${notice}`,
+    ])
+      expect(says('/allow', { quote })).toContain('is no name of a host');
+    expect(policy().hosts).not.toContain('evil.example');
+  });
+
+  test('needs a host, and names no more than one', () => {
+    const help = 'is no name of a host, such as www.example.org: without https:// and path.';
+    for (const words of [
+      '',
+      ' localhost',
+      ' *',
+      ' *. family',
+      ' *.org family',
+      ' a.*.org family',
+      ' https://www.example.org/ family',
+      ' www.example.org:8080 family',
+      ' [2600::1] family',
+      ' user@example.org family',
+    ])
+      expect([words, says(`/allow${words}`)]).toEqual([words, expect.stringContaining(help)]);
+    expect(says('/allow', { quote: 'no such notice' })).toContain(help);
+    for (const address of ['10.0.0.1', '127.0.0.1', '2130706433'])
+      expect(says(`/allow ${address} family`)).toMatch(/is not on the public web|is no name/);
+    expect(says('/allow www.example.org nobody')).toBe(
+      'There is no group nobody. There are: main, family.',
+    );
+    expect(says('/allow www.example.org')).toBe('main may reach every host already.');
+  });
+
+  test('opens nothing else to a group without the web', () => {
+    says('/web family none');
+    expect(says('/allow www.example.org family')).toBe(
+      'www.example.org is on the list, but family has no access to the web. To change that: /web family listed',
+    );
+    expect(policy().mode).toBe('none');
+    expect(policy().hosts).toContain('www.example.org');
+  });
+});
+
+describe('/deny', () => {
+  test('takes a host off the list', () => {
+    expect(says('/deny pypi.org family')).toBe('family may not reach pypi.org any more.');
+    expect(says('/deny *.wikipedia.org family')).toMatch(/may not reach \*\.wikipedia\.org/);
+    expect(policy().hosts).not.toContain('pypi.org');
+    expect(policy().hosts).not.toContain('*.wikipedia.org');
+  });
+
+  test('tells when that changes nothing', () => {
+    expect(says('/deny shop.example family')).toMatch(
+      /^shop\.example is not on the list\. family: listed, /,
+    );
+    expect(says('/deny shop.example')).toBe(
+      'main may reach every host. To change that: /web main listed',
+    );
+    expect(says('/deny')).toContain('is no name of a host');
+  });
+});
+
+describe('/egress', () => {
+  const today = localDay(Date.now());
+  const note = (folder: string, host: string, traffic: Traffic, allowed = true) =>
+    addToLedger(way.store, { day: today, folder, turnId: 1, host, allowed }, traffic, Date.now());
+
+  test('tells totals first, then each host, the most moved first', () => {
+    expect(says('/egress')).toBe(
+      'Today: 0 hosts, 0 requests, 0 B sent, 0 B received; 0 hosts refused.',
+    );
+    note('main', 'small.example', { requests: 1, bytesUp: 1, bytesDown: 999 });
+    note('family', 'big.example', { requests: 2, bytesUp: 1000, bytesDown: 2_500_000_000 });
+    note('family', 'small.example', { requests: 3, bytesUp: 0, bytesDown: 12_345 });
+    note('family', 'never.example', { requests: 7, bytesUp: 0, bytesDown: 0 }, false);
+    expect(says('/egress')?.split('\n')).toEqual([
+      'Today: 2 hosts, 6 requests, 1.0 kB sent, 2.5 GB received; 1 host refused.',
+      '- family: big.example, 2 requests, 1.0 kB sent, 2.5 GB received',
+      '- family: small.example, 3 requests, 0 B sent, 12.3 kB received',
+      '- main: small.example, 1 request, 1 B sent, 999 B received',
+      '- family: never.example refused, 7 times',
+    ]);
+    expect(says('/egress', { group: family })).not.toContain('- main');
+  });
+
+  test('leaves out what is of another day, and what is too long to read', () => {
+    const other = { day: '2020-01-01', folder: 'main', turnId: 1, host: 'old', allowed: true };
+    addToLedger(way.store, other, { requests: 1, bytesUp: 1, bytesDown: 1 }, 0);
+    for (let number = 0; number < 70; number += 1)
+      note('main', `${number}.example`, { requests: 1, bytesUp: number, bytesDown: 0 });
+    const lines = says('/egress')?.split('\n') ?? [];
+    expect(lines[0]).toMatch(/^Today: 70 hosts, 70 requests, 2\.4 kB sent/);
+    expect(lines[1]).toMatch(/^- main: 69\.example/);
+    expect(lines).toHaveLength(62);
+    expect(lines.at(-1)).toBe('and 10 more');
+  });
+});
+
+describe('outside of the main chat', () => {
+  test('these commands are refused, also to the assistant by name', () => {
+    for (const text of ['/web', '/web family open', '/allow a.example', '@Andy /deny pypi.org'])
+      expect(says(text, { group: family })).toMatch(/^\/\w+ works in the main chat only\.$/);
+    expect(policy().mode).toBe('listed');
+    expect(policy().hosts).toContain('pypi.org');
+  });
+
+  test('only what may be said there is in the help', () => {
+    expect(says('/help', { group: family })).not.toContain('/allow');
+    expect(says('/help')).toContain('/allow HOST [GROUP]: ');
+  });
+});
