@@ -1,0 +1,40 @@
+/**
+ * Clips and cleans text that others wrote, for prompts, logs, terminals and file names. Lengths are
+ * in UTF-16 units; no function cuts a character in two. Imports nothing of ours.
+ */
+
+const replacement = '\uFFFD';
+
+/** The first `max` units, the last of them being `mark` if anything was cut off. */
+export function clip(text: string, max: number, mark = '…'): string {
+  if (text.length <= max) return text;
+  return text.slice(0, max - mark.length).replace(/[\uD800-\uDBFF]$/, '') + mark;
+}
+
+/** The last `max` units, without a mark: the end of a file name says what kind of file it is. */
+export function tail(text: string, max: number): string {
+  return text.length <= max ? text : text.slice(-max).replace(/^[\uDC00-\uDFFF]/, '');
+}
+
+/** U+FFFD for each lone surrogate and each control character other than newline and tab. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]|\p{Cs}/gu, replacement);
+}
+
+/**
+ * A name or a fact as one line of at most `max` units. Removes control characters and those that
+ * are invisible or change the direction of the text, so that a name cannot pass for something else.
+ */
+export function oneLine(text: string, max: number): string {
+  const visible = text.replace(/[^\P{Cc}\s]|[\p{Cf}\p{Cs}]/gu, '');
+  return clip(visible.replace(/\s+/g, ' ').trim(), max);
+}
+
+/**
+ * A name that is safe in any folder and in a shell: letters, numbers, `.`, `_` and `-`, with neither
+ * a dot nor a hyphen first. At most `max` units, of which the extension is the end; never empty.
+ */
+export function fileName(name: string, max = 60): string {
+  const safe = name.normalize('NFC').replace(/[^\p{L}\p{M}\p{N}._-]/gu, '_');
+  return tail(safe, max).replace(/^[.-]+/, '_') || 'file';
+}
