@@ -11,6 +11,8 @@ import { migrations as coreMigrations } from './db/migrations.ts';
 import { UserError } from './types.ts';
 
 type SqlValue = string | number | null | Uint8Array;
+/** Values for `?` in order, or one object for named parameters. */
+type SqlParameters = SqlValue[] | [Record<string, SqlValue>];
 
 export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
@@ -42,17 +44,17 @@ export class Store {
   }
 
   /** `id` is that of the last row inserted. */
-  run(sql: string, ...values: SqlValue[]): { changes: number; id: number } {
+  run(sql: string, ...values: SqlParameters): { changes: number; id: number } {
     const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 
   /** The row's type is the caller's word: tables are STRICT and the SQL is ours. */
-  get<Row>(sql: string, ...values: SqlValue[]): Row | undefined {
+  get<Row>(sql: string, ...values: SqlParameters): Row | undefined {
     return this.#prepare(sql).get(...values) as Row | undefined;
   }
 
-  all<Row>(sql: string, ...values: SqlValue[]): Row[] {
+  all<Row>(sql: string, ...values: SqlParameters): Row[] {
     return this.#prepare(sql).all(...values) as Row[];
   }
 
