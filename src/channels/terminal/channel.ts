@@ -1,6 +1,6 @@
 /**
- * The terminal as a channel: people attach over a local socket, each to one group. A message is
- * delivered when a terminal says that it was shown. The reference for other channels.
+ * The terminal channel: people attach over a local socket, each to one group. A message is
+ * delivered when a terminal confirms that it was shown. The example for other channels.
  */
 import { createReadStream, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -25,7 +25,7 @@ import {
   type ToTerminal,
 } from './protocol.ts';
 
-/** More unread than this ends a terminal. */
+/** A terminal with more unread output than this is disconnected. */
 const unreadBytesMax = 8 * 1024 * 1024;
 
 interface Terminal {
@@ -45,7 +45,7 @@ export class TerminalChannel implements Channel {
 
   constructor(context: ChannelContext) {
     this.#context = context;
-    // At once, or a terminal that attaches early would be lost; it waits until the host is up.
+    // Listens at once, so that no early terminal is lost; it is served when the host is up.
     context.socket.on('connection', (socket) => void this.#serve(socket));
   }
 
@@ -62,13 +62,13 @@ export class TerminalChannel implements Channel {
     const done = deferred<boolean>();
     this.#unacknowledged.set(id, { chatId, done });
     this.#show(message);
-    const isShown = this.#of(chatId).length > 0 && (await done.promise);
+    const isShown = this.#terminalsOf(chatId).length > 0 && (await done.promise);
     this.#unacknowledged.delete(id);
     if (!isShown) throw new Error('no terminal is attached');
     return { kind: 'acknowledged' };
   }
 
-  /** A terminal attached to the group of another channel shows what leaves there. */
+  /** Shows what leaves for a chat of another channel at the terminals attached to its group. */
   mirror(message: OutboundMessage): void {
     if (this.#isForeign(message.chatId)) this.#show(message);
   }
@@ -84,7 +84,7 @@ export class TerminalChannel implements Channel {
 
   async disconnect(): Promise<void> {
     for (const socket of this.#sockets) socket.end();
-    // Closing removes the socket file as well.
+    // Closing also removes the socket file.
     await new Promise((resolve) => this.#context.socket.close(resolve));
   }
 
@@ -92,12 +92,12 @@ export class TerminalChannel implements Channel {
     return this.#context.host.settled(chatId, this.#isForeign(chatId));
   }
 
-  /** The chat of another channel's group. */
+  /** Whether the chat is of another channel. */
   #isForeign(chatId: ChatId): boolean {
     return !chatId.startsWith(`${this.name}:`);
   }
 
-  #of(chatId: ChatId): Terminal[] {
+  #terminalsOf(chatId: ChatId): Terminal[] {
     return [...this.#terminals].filter((terminal) => terminal.chatId === chatId);
   }
 
@@ -106,7 +106,7 @@ export class TerminalChannel implements Channel {
   }
 
   #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): void {
-    for (const terminal of this.#of(chatId)) {
+    for (const terminal of this.#terminalsOf(chatId)) {
       if (terminal.socket.writableLength > unreadBytesMax) terminal.socket.destroy();
       else if (terminal !== except) sendLine(terminal.socket, message);
     }
@@ -164,13 +164,13 @@ export class TerminalChannel implements Channel {
   #leave(terminal: Terminal): void {
     this.#terminals.delete(terminal);
     const { chatId } = terminal;
-    if (this.#of(chatId).length > 0) return;
+    if (this.#terminalsOf(chatId).length > 0) return;
     for (const waiting of this.#unacknowledged.values())
       if (waiting.chatId === chatId) waiting.done.resolve(false);
   }
 }
 
-/** A file that a person at this machine names; they could read it anyway. */
+/** A file named by a person at this machine, who could read it anyway. */
 function localFile(path: string): IncomingAttachment {
   const type = mime.getType(path) ?? 'application/octet-stream';
   const family = type.slice(0, type.indexOf('/'));

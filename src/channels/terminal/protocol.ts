@@ -1,9 +1,9 @@
-/** What a terminal and the host say to each other over the local socket: one JSON object a line. */
+/** The messages between a terminal and the host over the local socket: one JSON object per line. */
 import type { Socket } from 'node:net';
 import { z } from 'zod';
 import type { OutboundFile, Settled } from '../../types.ts';
 
-/** A longer line ends the connection; in UTF-16 units. */
+/** Longest line, in UTF-16 units. A longer one ends the connection. */
 const lineMax = 1024 * 1024;
 
 export const fromTerminalSchema = z.discriminatedUnion('kind', [
@@ -12,7 +12,9 @@ export const fromTerminalSchema = z.discriminatedUnion('kind', [
     group: z.string(),
     as: z.string().regex(/^[^\p{Cc}]{1,60}$/u),
   }),
-  /** The terminal makes the id; a message sent twice is stored once. `files` are absolute paths. */
+  /**
+   * The terminal chooses the id: a message sent twice is stored once. `files` are absolute paths.
+   */
   z.strictObject({
     kind: z.literal('message'),
     id: z.string().min(1).max(100),
@@ -29,26 +31,26 @@ export type ToTerminal =
   | { kind: 'refused'; reason: string }
   | { kind: 'stored'; id: string }
   | { kind: 'deliver'; id: string; text: string; file: OutboundFile | null }
-  /** Somebody else at another terminal of the same group. */
+  /** What somebody else wrote at another terminal of the group. */
   | { kind: 'said'; senderName: string; text: string }
   | { kind: 'activity'; text: string | null }
   | { kind: 'state'; state: Settled };
 
-/** The terminal's side takes the host at its word. */
+/** Not checked further: the terminal trusts the host. */
 export const toTerminalSchema = z.custom<ToTerminal>((value) => typeof value === 'object');
 
 export function sendLine(socket: Socket, message: FromTerminal | ToTerminal): void {
   if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`);
 }
 
-/** Yields each line as `schema` parses it. Throws on a line that is too long or wrong. */
+/** Yields each line, parsed by `schema`. Throws at a line that is too long or does not match. */
 export async function* readLines<Message>(
   socket: Socket,
   schema: z.ZodType<Message>,
 ): AsyncGenerator<Message> {
   socket.setEncoding('utf8');
   let rest = '';
-  // The reader may have a last word to write after it stops reading.
+  // The socket stays open, since the reader may write a last message after it stops reading.
   for await (const text of socket.iterator({ destroyOnReturn: false })) {
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';

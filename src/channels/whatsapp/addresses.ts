@@ -1,8 +1,9 @@
 /**
- * Who is who: chat and sender ids as the host knows them, from and to WhatsApp's addresses. One
- * account has a number and a LID; both are the same person here. Names are shown, never trusted.
+ * Maps WhatsApp's addresses to the host's chat and sender ids, and back. An account has a phone
+ * number and a LID; here both are one person. Names are for display and decide nothing.
  */
 import { isPnUser, jidNormalizedUser, type WAMessage } from 'baileys';
+import { oneLine } from '../../text.ts';
 import type { ChatId } from '../../types.ts';
 import type { WhatsAppStore } from './store.ts';
 
@@ -13,14 +14,14 @@ export function isGroupJid(jid: string): boolean {
   return jid.endsWith('@g.us');
 }
 
-/** Also of a sender: their account is their direct chat. */
+/** Also the id of a sender: a person has the id of their direct chat. */
 export function chatIdOf(personOrGroup: string): ChatId {
   return `${prefix}${personOrGroup}`;
 }
 
 export class Addresses {
   readonly #store: WhatsAppStore;
-  /** What the assistant's account is called when somebody mentions it. */
+  /** The name to show where somebody mentions the assistant's account. */
   readonly #ownName: string;
 
   constructor(store: WhatsAppStore, ownName: string) {
@@ -28,7 +29,7 @@ export class Addresses {
     this.#ownName = ownName;
   }
 
-  /** The group, or the person at the other end. */
+  /** The group, or the other person of a direct chat. */
   chatOf({ key }: WAMessage): string {
     const jid = key.remoteJid ?? '';
     return isGroupJid(jid) ? jid : this.#store.personOf(jid, key.remoteJidAlt);
@@ -42,7 +43,7 @@ export class Addresses {
       : this.chatOf(message);
   }
 
-  /** Where to send for a chat or sender of the host: a LID where one is known, as WhatsApp does. */
+  /** The address to send to for a chat or sender id: the LID if it is known, as WhatsApp does. */
   jidOf(chatId: ChatId): string {
     const person = chatId.slice(prefix.length);
     if (isGroupJid(person)) return person;
@@ -51,10 +52,7 @@ export class Addresses {
   }
 
   learnName(person: string, name: string | null | undefined): void {
-    const plain = name
-      ?.replace(/[\p{Cc}\p{Cf}]/gu, '')
-      .trim()
-      .slice(0, nameMax);
+    const plain = oneLine(name ?? '', nameMax);
     if (plain && plain !== this.#store.get(`name:${person}`))
       this.#store.set(`name:${person}`, plain);
   }
@@ -67,8 +65,8 @@ export class Addresses {
   }
 
   /**
-   * The assistant writes `@` and the digits of an account. WhatsApp shows that as a mention when
-   * the address stands in the message as well.
+   * Finds the mentions in a text of the assistant, which writes `@` and an account's digits.
+   * WhatsApp shows a mention only if the message also lists its address.
    */
   mentions(text: string): { text: string; jids: string[] } {
     const jids: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * The linked device's keys, from and to the store. A file per key, as Baileys' own store has it,
- * is written in steps and read back as a new identity when torn: here a change is one transaction.
+ * Loads and saves the linked device's keys, each change in one transaction. Baileys' own store
+ * writes a file per key: a crash saves half of a change, and a torn file is read as a new identity.
  */
 import {
   type AuthenticationCreds,
@@ -15,8 +15,8 @@ import {
 import type { Arrival, WhatsAppStore } from './store.ts';
 
 /**
- * A type of key that Baileys does not know: what is set under it goes to the inbox, in the
- * transaction of the keys that are set with it. Its id is that of the stanza.
+ * A type of key that Baileys does not know. A value set under it is added to the inbox, in the same
+ * transaction as the keys set with it. Its id is that of the stanza.
  */
 export const inboxType = 'nanoclaw-inbox';
 
@@ -52,7 +52,7 @@ function openKeys(store: WhatsAppStore): SignalKeyStore {
   };
 }
 
-/** One type is used as the class that it was; the other needs a work-round. */
+/** Restores what JSON cannot express: one type is a class, another needs a workaround. */
 function revive<Type extends keyof SignalDataTypeMap>(type: Type, value: SignalDataTypeMap[Type]) {
   if (type === 'sender-key')
     return mendSenderKey(value as Uint8Array) as unknown as SignalDataTypeMap[Type];
@@ -71,8 +71,8 @@ function parse(text: string) {
 }
 
 /**
- * Baileys writes bytes inside a group's keys as lists of numbers and reads only base64, so that it
- * cannot read a group message which was overtaken by another. Can go when it reads what it writes.
+ * Baileys writes the bytes in a group's keys as lists of numbers but reads only base64, so it
+ * cannot decrypt a group message that arrives out of order. Remove once it reads what it writes.
  */
 function mendSenderKey(record: Uint8Array): Buffer {
   const mended = JSON.parse(Buffer.from(record).toString(), (_, value) =>

@@ -1,6 +1,6 @@
 /**
- * WhatsApp as a channel: puts the parts together, delivers, and shows what the agent is doing.
- * Decides nothing about agents, groups or turns, and never ends the host.
+ * The WhatsApp channel: connects the parts beside it, delivers messages and shows what the agent is
+ * doing. Decides nothing about agents, groups or turns, and never ends the host.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -11,6 +11,7 @@ import {
   type WASocket,
 } from 'baileys';
 import type { ChannelContext } from '../../base.ts';
+import { clip } from '../../text.ts';
 import type { Channel, ChatId, Delivery, OutboundMessage, StoredMessage } from '../../types.ts';
 import { Addresses, chatIdOf, isGroupJid } from './addresses.ts';
 import { Connection, type ConnectionState } from './connection.ts';
@@ -21,12 +22,13 @@ import { outgoingContent } from './media.ts';
 import { WhatsAppStore } from './store.ts';
 import { Unreadable } from './unreadable.ts';
 
-/** Between two messages out, to whatever chat. */
+/** Pause between two outgoing messages, whatever their chats. */
 const paceMs = 250;
-/** WhatsApp shows "typing" for about ten seconds. */
+/** WhatsApp shows "typing" for about ten seconds, so it is sent again before that. */
 const typingMs = 8000;
+/** How often the time of the last connection is saved. */
 const onlineNoteMs = 60_000;
-/** How long WhatsApp keeps what arrives for a device that is away. */
+/** How long WhatsApp keeps messages for a device that is offline. */
 const keptByServerMs = 14 * 24 * 60 * 60_000;
 const quoteTextMax = 500;
 const groupsMax = 1000;
@@ -37,14 +39,14 @@ export class WhatsAppChannel implements Channel {
   readonly #context: ChannelContext;
   readonly #store: WhatsAppStore;
   readonly #addresses: Addresses;
-  /** Stands before what the assistant says from its owner's number. */
+  /** Put before what the assistant sends; null if it has a number of its own. */
   readonly #signature: string | null;
   readonly #connection: Connection;
   readonly #inbox: Inbox;
   readonly #unreadable: Unreadable;
-  /** Chats where the agent is at work, and what ends the refreshing. */
+  /** Chats where the agent is at work, each with a function that stops the refreshing. */
   readonly #typing = new Map<ChatId, () => void>();
-  /** Chats of which WhatsApp was asked, on this connection, to say who is typing. */
+  /** Chats whose typing we have subscribed to on this connection. */
   readonly #watched = new Set<string>();
   #pace = Promise.resolve();
   #cancelOnlineNote = () => {};
@@ -57,7 +59,10 @@ export class WhatsAppChannel implements Channel {
     this.#signature = isShared ? host.assistantName : null;
     this.#addresses = new Addresses(this.#store, isShared ? 'the owner' : host.assistantName);
     this.#connection = new Connection({
-      ...{ store: this.#store, log, clock, webSocketUrl: config.whatsAppUrl },
+      store: this.#store,
+      log,
+      clock,
+      webSocketUrl: config.whatsAppUrl,
       isKept: (message) => this.#isKept(message),
       kept: (message) => {
         this.#unreadable.arrived(message.key.id ?? '');
@@ -67,7 +72,11 @@ export class WhatsAppChannel implements Channel {
       socketMade: (socket) => this.#listen(socket),
     });
     this.#inbox = new Inbox({
-      ...{ store: this.#store, addresses: this.#addresses, host, clock, log },
+      store: this.#store,
+      addresses: this.#addresses,
+      host,
+      clock,
+      log,
       findSocket: () => this.#connection.socket,
       heard: (chat) => this.#watch(chat),
       mayChange: (chat, sender) => this.#isAdmin(chat, sender),
@@ -88,7 +97,7 @@ export class WhatsAppChannel implements Channel {
     const jid = this.#addresses.jidOf(message.chatId);
     const about = message.about && this.#messageAbout(jid, message.about);
     const quoted = message.isReaction ? undefined : (about ?? undefined);
-    // The same id for every attempt: the server and the phones drop a repetition.
+    // Every attempt has the same id, so that the server and the phones drop duplicates.
     const id = `3EB0${createHash('sha256').update(message.id).digest('hex').slice(0, 18)}`;
     const content = this.#content(message, about);
     return this.#connection.send(jid, content, id.toUpperCase(), quoted);
@@ -131,13 +140,13 @@ export class WhatsAppChannel implements Channel {
     return outgoingContent(message, text, jids);
   }
 
-  /** As much of a message as WhatsApp needs to show it quoted. */
+  /** The parts of a message that WhatsApp needs to show it as a quote. */
   #messageAbout(jid: string, about: NonNullable<OutboundMessage['about']>): WAMessage {
     const { messageId: id, senderId, text } = about;
     const fromMe = this.#store.isOwn(id) || senderId === chatIdOf(this.#store.own() ?? '');
     const participant = isGroupJid(jid) && !fromMe && this.#addresses.jidOf(senderId);
     const key = { remoteJid: jid, id, fromMe, ...(participant && { participant }) };
-    return { key, message: { conversation: text.slice(0, quoteTextMax) } };
+    return { key, message: { conversation: clip(text, quoteTextMax) } };
   }
 
   #showTyping(chatId: ChatId): void {
@@ -158,12 +167,15 @@ export class WhatsAppChannel implements Channel {
     this.#quietly((socket) => socket.presenceSubscribe(jid));
   }
 
-  /** Of chats without a group nothing is kept but that somebody wrote, and who. */
+  /**
+   * Whether to store the message. For an unregistered chat, notes only that somebody wrote, and
+   * who.
+   */
   #isKept(message: WAMessage): boolean {
     const { host, clock } = this.#context;
     const chat = this.#addresses.chatOf(message);
     if (host.listRegistered().includes(chatIdOf(chat))) {
-      // Learned now: the stored message keeps only one address of its sender.
+      // Links the sender's two addresses now: the stored message holds only one of them.
       this.#addresses.senderOf(message);
       return !this.#store.isOwn(message.key.id ?? '');
     }
@@ -187,7 +199,7 @@ export class WhatsAppChannel implements Channel {
     });
     ev.on('messages.upsert', ({ messages, requestId }) => {
       if (!requestId) return this.#unreadable.note(messages);
-      // What came without content, the account's own phone has sent when asked.
+      // The account's own phone has resent these on request; they had arrived without content.
       for (const message of messages) {
         this.#unreadable.arrived(message.key.id ?? '');
         this.#keep(message);
@@ -221,7 +233,7 @@ export class WhatsAppChannel implements Channel {
     process.stderr.write(`${text}\n`);
     if (this.#store.get('told') === state.reason) return;
     this.#store.set('told', state.reason);
-    // Shown by a terminal that is attached to the main chat, and in WhatsApp when it is back.
+    // A terminal attached to the main chat shows it at once, WhatsApp when it is connected again.
     host.tellOwner(`${new Date(clock.now()).toLocaleString()}: ${text}`);
   }
 
@@ -241,7 +253,10 @@ export class WhatsAppChannel implements Channel {
     this.#inbox.pump();
   }
 
-  /** The server keeps what arrives meanwhile, but not for ever, and not for a new link. */
+  /**
+   * Tells the owner when messages may be lost: the server keeps them for two weeks, and none from
+   * before a new link.
+   */
   #reportGap(): void {
     const { clock, host } = this.#context;
     const lastMs = Number(this.#store.get('last-online') ?? 0);
@@ -265,7 +280,7 @@ export class WhatsAppChannel implements Channel {
     );
   }
 
-  /** What is only shown may fail: typing, receipts, names. */
+  /** For what may fail without harm: typing, receipts, names. */
   #quietly(work: (socket: WASocket) => Promise<unknown>): void {
     const { socket } = this.#connection;
     if (!socket) return;

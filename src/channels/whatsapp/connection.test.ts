@@ -1,6 +1,6 @@
 /**
- * The connection against the stand-in server: real sockets and the real Baileys, on a clock that
- * the tests hold, so that minutes and hours of waiting pass in no time.
+ * The connection, tested with real sockets and the real Baileys against the stand-in server, on a
+ * clock that the tests move, so that hours of waiting pass at once.
  */
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { WebSocket } from 'ws';
@@ -29,12 +29,12 @@ afterEach(() => {
 
 type Waiting = Extract<ConnectionState, { kind: 'waiting' }>;
 
-/** Lets a wait pass and resolves to the next one. */
+/** Lets a wait pass. Resolves to the next one. */
 function passed(linked: LinkedConnection, { untilMs }: Waiting): Promise<Waiting> {
   return linked.next('waiting', () => linked.clock.advance(untilMs - linked.clock.now()));
 }
 
-/** Of the page that names the version; there is none without the internet. */
+/** Answers for the page that names the version, which needs the internet. */
 function answerVersionWith(answer: () => Promise<Response>) {
   const fetch = vi.spyOn(globalThis, 'fetch').mockImplementation(answer);
   onTestFinished(() => fetch.mockRestore());
@@ -44,7 +44,7 @@ function answerVersionWith(answer: () => Promise<Response>) {
 describe('reconnecting', () => {
   test('is done at once when WhatsApp asks for a restart', async () => {
     const linked = await LinkedConnection.start();
-    // Linking itself ends with one.
+    // Linking itself ends with a restart.
     expect(linked.states.map(({ kind }) => kind)).toEqual(['connecting', 'connecting', 'open']);
     const startedAtMs = linked.clock.now();
     await linked.next('open', () => linked.server.do('endStream', { code: 515 }));
@@ -66,7 +66,7 @@ describe('reconnecting', () => {
     expect(linked.sockets).toHaveLength(length + 4);
     await linked.server.faults({ loginFailure: null });
     await linked.next('open', () => linked.clock.advance(wait.untilMs - linked.clock.now()));
-    // A connection that lasted is restarted at once again.
+    // After a connection that lasted, a restart is immediate again.
     linked.clock.advance(minute);
     const waits = linked.count('waiting');
     await linked.next('open', () => linked.server.do('endStream', { code: 515 }));
@@ -95,7 +95,7 @@ describe('reconnecting', () => {
       expect(wait.attempts).toBe(attempts);
       expect(wait.untilMs - linked.clock.now()).toBeGreaterThanOrEqual(mostMs / 2);
       expect(wait.untilMs - linked.clock.now()).toBeLessThanOrEqual(mostMs);
-      // One timer at a time.
+      // There is only one timer.
       expect(linked.clock.waits()).toEqual([wait.untilMs - linked.clock.now()]);
       wait = await passed(linked, wait);
     }
@@ -129,7 +129,7 @@ describe('reconnecting', () => {
     expect(made).toBeGreaterThanOrEqual(8);
     expect(made).toBeLessThanOrEqual(13);
     expect(made).toBe(wait.attempts - 1);
-    // Of each attempt that it began, and that it waits.
+    // Two states per attempt: that it began, and that the next one waits.
     expect(linked.states.length - statesBefore).toBe(2 * made + 1);
     expect(linked.logLines.length - linesBefore).toBeLessThanOrEqual(2 * (made + 1));
 
@@ -187,7 +187,9 @@ describe('what only a person can mend', () => {
       await linked.next('ended', () => clock.advance(wait.untilMs - clock.now()));
     }
     expect(linked.connection.state).toEqual({
-      ...{ kind: 'ended', reason, remedy: expect.stringMatching(remedy) },
+      kind: 'ended',
+      reason,
+      remedy: expect.stringMatching(remedy),
     });
     expect(linked.store.readKey('creds', '')).toContain('signedIdentityKey');
     expect(linked.inboxIds()).toHaveLength(1);
@@ -222,7 +224,7 @@ describe('a version that is refused', () => {
     const { attempts: before } = await linked.server.do('state', {});
     const wait = await refused(linked);
     expect(fetch).toHaveBeenCalledTimes(1);
-    // With the version that it knew, then with the new one.
+    // Once with the old version, once with the new one.
     expect((await linked.server.do('state', {})).attempts).toBe(before + 2);
     expect(wait.reason).toMatch(/version is refused/);
     expect(wait.untilMs - linked.clock.now()).toBe(60 * minute);
@@ -329,7 +331,7 @@ test('a message that the store cannot take is not reported as unreadable, and co
   const reported: unknown[] = [];
   const { socket } = connection;
   socket?.ev.on('messages.upsert', (event) => reported.push(event));
-  // A server that is far away: the end of the connection takes its time.
+  // As with a server that is far away: the connection takes its time to end.
   const wire: WebSocket = Reflect.get(socket?.ws ?? {}, 'socket');
   const close = wire.close.bind(wire);
   wire.close = () => {
@@ -371,7 +373,7 @@ describe('sending', () => {
     });
     const failed = expect(sent).rejects.toThrow('has not acknowledged');
     await server.hears(alice.number);
-    // Its ack comes, and is that of this one only.
+    // Another message is acknowledged, which must not count for the first.
     await connection.send(lidOf(bob), content, '3EB0B1');
     clock.advance(19_999);
     await promisesSettled();
@@ -379,7 +381,7 @@ describe('sending', () => {
     clock.advance(1);
     await failed;
     expect(clock.waits()).toEqual([]);
-    // The same again is the same message to who has it.
+    // A receiver that already has the message drops the repetition.
     await connection.send(lidOf(alice), content, '3EB0A1');
     await connection.send(lidOf(alice), { text: 'more' }, '3EB0A2');
     await server.hears(alice.number, { text: 'more' });
@@ -430,7 +432,7 @@ describe('sending', () => {
     expect(delivery).toEqual({ kind: 'refused', reason: 'WhatsApp refused it (error 463).' });
     clock.advance(day);
     await promisesSettled();
-    // A repetition would have used up the second refusal.
+    // A retry would have used up the second refusal.
     expect(await connection.send(lidOf(alice), content, '3EB0A2')).toMatchObject({
       kind: 'refused',
     });
@@ -453,7 +455,7 @@ describe('sending', () => {
     await failed;
   });
 
-  // Baileys' own questions on the way to it stay without an answer then, and end in a minute.
+  // Baileys' own queries then stay unanswered and would time out after a minute.
   test.each([
     ['the devices of the chat are asked for', 'usync', content],
     ['a file is about to be uploaded', 'media_conn', { image: Buffer.from('a picture') }],

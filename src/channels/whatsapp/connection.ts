@@ -1,6 +1,6 @@
 /**
- * Keeps one connection to WhatsApp: a single live socket, a single timer, waits that grow without
- * an end to the attempts. Where trying again would do harm it stops and says how to mend it.
+ * Keeps one connection to WhatsApp: one live socket, one timer, and endless retries at growing
+ * intervals. Where a retry would do harm, it stops and says what the owner can do.
  */
 import {
   type AnyMessageContent,
@@ -29,9 +29,9 @@ type EndReason = 'logged out' | 'replaced' | 'forbidden' | 'stopped';
 export interface ConnectionDependencies
   extends Omit<SocketDependencies, 'version' | 'storeFailed'> {
   stateChanged(state: ConnectionState): void;
-  /** Of a new socket, before anything has come: to listen to its events. */
+  /** Called with each new socket before its first event, to add listeners. */
   socketMade?(socket: WASocket): void;
-  /** For linking: what to show as a QR code. */
+  /** Called while linking, with the text to show as a QR code. */
   qr?(text: string, socket: WASocket): void;
 }
 
@@ -39,17 +39,17 @@ const second = 1000;
 const minute = 60 * second;
 const firstWaitMs = second;
 const waitMaxMs = 5 * minute;
-/** A connection that lived this long has not failed. */
+/** A connection that lasts this long resets the count of attempts. */
 const stableMs = minute;
 const outdatedWaitMs = 60 * minute;
-/** From the start of a connection to the login. */
+/** Limit from the start of a connection to the login. */
 const openTimeoutMs = minute;
-/** For a file on its way to WhatsApp's hosts. */
+/** Limit for the upload of a file to WhatsApp's hosts. */
 const uploadTimeoutMs = 5 * minute;
-/** In a row; a server that asks for one at every login is waited for like any other. */
+/** Immediate restarts in a row. If the server asks for more, it is retried after a wait. */
 const restartsMax = 3;
 const closeWaitMs = 2 * second;
-/** For the server's word on a message. */
+/** Limit for the server's acknowledgement of a message. */
 const ackTimeoutMs = 20 * second;
 
 const loggedOut = {
@@ -68,7 +68,7 @@ const remedies: Partial<Record<number, { reason: EndReason; remedy: string }>> =
     remedy: 'Another program uses this link: stop it, then start me again.',
   },
 };
-/** Baileys has no name for it: this version of the client is refused. */
+/** The server refuses this version of the client. Baileys has no name for the code. */
 const versionRefused = 405;
 
 export class Connection {
@@ -92,7 +92,7 @@ export class Connection {
     return this.#state;
   }
 
-  /** The live one, while it is open. */
+  /** The live socket, while the connection is open. */
   get socket(): WASocket | null {
     return this.#state.kind === 'open' ? this.#socket : null;
   }
@@ -116,21 +116,21 @@ export class Connection {
     this.#setTimer(openTimeoutMs, () => void this.#lost(new Error('no login within a minute')));
   }
 
-  /** Resolves when the socket is closed. What waits for an acknowledgement rejects. */
+  /** Resolves when the socket is closed. Messages without an acknowledgement reject. */
   async stop(): Promise<void> {
     const closed = this.#drop();
     this.#enter({ kind: 'ended', reason: 'stopped', remedy: '' });
-    // A server that is gone does not close its end.
+    // A server that is gone never closes its end.
     const late = new Promise<void>((resolve) => void this.#clock.after(closeWaitMs, resolve));
     await Promise.race([closed, late]);
   }
 
   /**
-   * Sends under an id made beforehand. Resolves to the server's word; rejects when there is none:
-   * while the connection is down, when it is lost, or after 20 s.
+   * Sends a message under the given id and resolves to the server's answer. Rejects if there is
+   * none: while the connection is down, when it is lost, or after 20 s.
    *
-   * Baileys' own sendMessage resolves when the socket has taken the bytes. Can go when it tells of
-   * acknowledgements.
+   * Baileys' own sendMessage resolves once the bytes are written to the socket. Use it when it
+   * reports acknowledgements.
    */
   async send(
     jid: string,
@@ -151,7 +151,7 @@ export class Connection {
       ...(quoted && { quoted }),
     });
     if (!message) throw new Error('there is nothing to send');
-    // A phone that cannot read it asks for it again by its id, at once or in days.
+    // A phone that cannot decrypt it requests it again by its id, at once or days later.
     store.saveSent(id, proto.Message.encode(message).finish(), this.#clock.now());
     const answer = deferred<Delivery | Error>();
     this.#unacknowledged.set(id, answer);
@@ -177,7 +177,7 @@ export class Connection {
     this.#unacknowledged.get(id)?.resolve(error ? refusal : { kind: 'acknowledged' });
   }
 
-  /** Only while linking; a person takes their time. */
+  /** Only while linking. Without a timeout: a person needs time to scan. */
   #waitForScan(qr: string, socket: WASocket): void {
     this.#cancelTimer();
     this.#deps.qr?.(qr, socket);
@@ -208,7 +208,10 @@ export class Connection {
     else this.#wait(error?.message ?? 'the connection was lost', this.#nextWaitMs());
   }
 
-  /** The version that WhatsApp's own page names now; once that is refused too, an update must come. */
+  /**
+   * Retries with the version that WhatsApp's own page names. If that is refused too, only an update
+   * of NanoClaw helps.
+   */
   async #renewVersion(): Promise<void> {
     const latest = this.#version ? undefined : await fetchLatestWaWebVersion();
     if (this.#state.kind === 'ended') return;
@@ -219,7 +222,7 @@ export class Connection {
 
   #nextWaitMs(): number {
     const waitMs = Math.min(firstWaitMs * 2 ** Math.min(this.#attempts, 20), waitMaxMs);
-    // Apart from all others that lost their connection in the same second.
+    // Spread by chance: many clients lose their connection in the same second.
     return Math.round(waitMs * (0.5 + Math.random() / 2));
   }
 
@@ -235,7 +238,7 @@ export class Connection {
     this.#cancelTimer = this.#clock.after(delayMs, fire);
   }
 
-  /** Ends the socket, if there is one; nothing of it is heard any more. */
+  /** Ends the socket, if there is one, and ignores its events from now on. */
   async #drop(): Promise<void> {
     const socket = this.#socket;
     this.#socket = null;
@@ -245,8 +248,8 @@ export class Connection {
     if (!socket) return;
     socket.ev.removeAllListeners('connection.update');
     const ended = socket.end(undefined);
-    // Baileys forgets what it has asked the server when this side ends the socket: who waits for
-    // the answer, a message on its way out, say, waits for a minute. Can go when end() rejects it.
+    // Baileys does not reject its open queries when this side ends the socket: a message on its way
+    // out would wait for a minute. Remove once end() rejects them.
     socket.ws.emit('error', lost);
     await ended;
   }
@@ -257,13 +260,16 @@ export class Connection {
   }
 }
 
-/** Asked for its members, the server says that the group is gone, or that we are not in it. */
+/**
+ * Whether the server says, when asked for a group's members, that there is no such group or that we
+ * are not in it.
+ */
 function isFinal(error: unknown): error is Error {
   if (!(error instanceof Error && 'data' in error)) return false;
   return [401, 403, 404, 410].includes(Number(error.data));
 }
 
-/** Of a Boom error: the status that Baileys gave it. */
+/** The status code of a Boom error of Baileys; 0 for other errors. */
 function codeOf(error: Error | undefined): number {
   if (!error || !('output' in error)) return 0;
   const { output } = error as { output?: { statusCode?: number } };

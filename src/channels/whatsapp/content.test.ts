@@ -1,6 +1,6 @@
 /**
- * What is read from messages of every kind, and from bytes of no kind at all. Every message here
- * goes through its bytes first, as those of WhatsApp do.
+ * What readMessage makes of messages of every kind, and of random bytes. Every message is encoded
+ * and decoded first, as a real one is.
  */
 import { generateWAMessageContent, proto, type WAMessage } from 'baileys';
 import { describe, expect, test } from 'vitest';
@@ -36,7 +36,12 @@ function quoteOf(quotedMessage: proto.IMessage) {
 describe('text', () => {
   test('is taken as it stands, short or extended', async () => {
     expect(read({ conversation: 'hello' })).toEqual({
-      ...{ kind: 'message', id, text: 'hello', quote: null, media: null, isContext: false },
+      kind: 'message',
+      id,
+      text: 'hello',
+      quote: null,
+      media: null,
+      isContext: false,
     });
     const upload = () => Promise.reject(new Error('there is nothing to upload'));
     const content = { text: 'see https://example.org', linkPreview: null };
@@ -108,7 +113,9 @@ describe('mentions', () => {
 describe('a reply', () => {
   test('says what it quotes, and whose that was', () => {
     expect(quoteOf({ conversation: 'shall we?' })).toEqual({
-      ...{ messageId: 'Q1', participantJid: '900@lid', text: 'shall we?' },
+      messageId: 'Q1',
+      participantJid: '900@lid',
+      text: 'shall we?',
     });
   });
 
@@ -201,8 +208,10 @@ describe('what is no text and no file', () => {
       '[event: Party, 2026-01-02T03:04:05.000Z, Rome, bring salad]',
       {
         eventMessage: {
-          ...{ name: 'Party', startTime: Date.UTC(2026, 0, 2, 3, 4, 5) / 1000 },
-          ...{ location: { name: 'Rome' }, description: 'bring salad' },
+          name: 'Party',
+          startTime: Date.UTC(2026, 0, 2, 3, 4, 5) / 1000,
+          location: { name: 'Rome' },
+          description: 'bring salad',
         },
       },
     ],
@@ -245,9 +254,11 @@ describe('what is no text and no file', () => {
     [/reacted/, { encReactionMessage: {} }],
     [/changed/, { secretEncryptedMessage: {} }],
     [/album/, { albumMessage: { expectedImageCount: 2 } }],
-  ])('and is a deed (%s) wakes nobody', (words, message) => {
+  ])('and is an action (%s) wakes nobody', (words, message) => {
     expect(read(message)).toMatchObject({
-      ...{ kind: 'message', text: expect.stringMatching(words), isContext: true },
+      kind: 'message',
+      text: expect.stringMatching(words),
+      isContext: true,
     });
   });
 });
@@ -295,7 +306,8 @@ describe('wrappers', () => {
     const contextInfo = { stanzaId: 'Q1', quotedMessage: { conversation: 'before' } };
     const extendedTextMessage = { text: 'after', contextInfo };
     expect(read(wrapped('ephemeralMessage', { extendedTextMessage }))).toMatchObject({
-      ...{ text: 'after', quote: { text: 'before' } },
+      text: 'after',
+      quote: { text: 'before' },
     });
   });
 });
@@ -311,7 +323,9 @@ describe('changes', () => {
     const caption = { ...edit, editedMessage: { imageMessage: { caption: 'better' } } };
     expect(read({ protocolMessage: caption })).toEqual(told);
     expect(read({ protocolMessage: { key, type: REVOKE } })).toEqual({
-      ...{ kind: 'deletion', id, messageId: 'M1' },
+      kind: 'deletion',
+      id,
+      messageId: 'M1',
     });
   });
 
@@ -328,7 +342,11 @@ describe('changes', () => {
   test('of mind are context: a reaction, given or taken back', () => {
     const reactionMessage = { key: { ...key, participant: '900@lid' }, text: '🎉' };
     expect(read({ reactionMessage })).toEqual({
-      ...{ kind: 'message', id, text: '[reacted 🎉]', media: null, isContext: true },
+      kind: 'message',
+      id,
+      text: '[reacted 🎉]',
+      media: null,
+      isContext: true,
       quote: { messageId: 'M1', participantJid: '900@lid', text: '' },
     });
     expect(textOf({ reactionMessage: { key, text: '' } })).toBe('[took a reaction back]');
@@ -336,7 +354,7 @@ describe('changes', () => {
   });
 
   test('in a direct chat do not take the sender’s word for whose the message was', () => {
-    // To the sender the chat is the assistant: `remoteJid` would name it as the author.
+    // From the sender's side, `remoteJid` is the assistant and would be taken for the author.
     expect(read({ reactionMessage: { key, text: '🎉' } })).toMatchObject({
       quote: { participantJid: null },
     });
@@ -378,7 +396,7 @@ function wrapped(wrapper: keyof proto.IMessage, message: proto.IMessage): proto.
   return { [wrapper]: { message } };
 }
 
-/** Numbers from 0 up to a bound, the same at every run. */
+/** Numbers from 0 up to a bound, the same on every run. */
 function randomFrom(seed: number): (bound: number) => number {
   let state = seed;
   return (bound) => {
@@ -387,7 +405,7 @@ function randomFrom(seed: number): (bound: number) => number {
   };
 }
 
-/** Fields of random numbers and types, some with fields of their own: protocol buffers in form. */
+/** Fields of random numbers and types, some nested: valid protocol buffers in form only. */
 function randomMessage(random: (bound: number) => number, depth: number): Buffer {
   const fields = Array.from({ length: 1 + random(3) }, () => {
     // An edit is a field 12 of type (field 2) 14 with a field 14: chance alone would not find it.
@@ -412,7 +430,7 @@ function decodeOrNull(bytes: Buffer): proto.Message | null {
   try {
     return proto.Message.decode(bytes);
   } catch {
-    // Bytes of no message: Baileys reports them as unreadable.
+    // Not a message: Baileys reports such bytes as unreadable.
     return null;
   }
 }

@@ -1,9 +1,11 @@
 /**
- * What a message of WhatsApp says, in the host's terms. Pure: whatever a sender put into it, it
- * throws only what `names` throws; what it cannot read becomes a placeholder, never silence.
+ * Reads a WhatsApp message into the host's terms. Pure: throws only what `names` throws, whatever a
+ * sender put into the message. What it cannot read becomes a placeholder, so that no message is
+ * lost in silence.
  */
 import { getContentType, jidNormalizedUser, proto, type WAMessage } from 'baileys';
 import mimes from 'mime';
+import { clip, tail } from '../../text.ts';
 import type { IncomingAttachment } from '../../types.ts';
 
 export type Incoming =
@@ -13,17 +15,17 @@ export type Incoming =
       text: string;
       quote: QuotedMessage | null;
       media: MediaPart | null;
-      /** Wakes nobody. */
+      /** Context for the agent; does not wake it. */
       isContext: boolean;
     }
   | { kind: 'edit'; id: string; messageId: string; text: string }
   | { kind: 'deletion'; id: string; messageId: string }
-  /** Nobody's message. */
+  /** Not from a person. */
   | { kind: 'ignored' };
 
 export interface QuotedMessage {
   messageId: string;
-  /** Null: of the chat itself. */
+  /** The author; null if the message names none, as in a direct chat. */
   participantJid: string | null;
   text: string;
 }
@@ -41,26 +43,28 @@ export interface Names {
 type Content = proto.IMessage;
 type ContextInfo = proto.IContextInfo;
 
-/** A phone sends 65,536 characters at most. */
+/** A phone sends at most 65,536 characters. */
 const textMax = 70_000;
 const quoteTextMax = 300;
 const nameMax = 120;
 const itemsMax = 100;
 const wrappersMax = 10;
 
-/** What people do rather than say. It wakes nobody. */
-const deeds: { [Type in keyof Content]?: string } = {
+/** Actions that come as messages. They do not wake the agent. */
+const actions: { [Type in keyof Content]?: string } = {
   // Each picture comes as a message of its own.
   albumMessage: '[an album: its pictures follow]',
   encEventResponseMessage: '[answered an invitation to an event]',
   encReactionMessage: '[reacted]',
-  keepInChatMessage: '[kept a message from disappearing, or no longer]',
+  keepInChatMessage: '[kept a disappearing message, or stopped keeping it]',
   pinInChatMessage: '[pinned or unpinned a message]',
   pollUpdateMessage: '[voted in a poll]',
   secretEncryptedMessage: '[changed a message in a way that only the phone shows]',
 };
 
-/** The fields that hold a file, what it is for the host, and its type where none is given. */
+/**
+ * The fields that hold a file, with its kind for the host and the type to assume if none is given.
+ */
 const fileFields = [
   ['imageMessage', 'image', 'image/jpeg'],
   ['stickerMessage', 'image', 'image/webp'],
@@ -70,7 +74,7 @@ const fileFields = [
   ['documentMessage', 'document', 'application/octet-stream'],
 ] as const;
 
-/** `message` as decoded from its bytes. */
+/** `message` must have been decoded from its bytes. */
 export function readMessage(message: WAMessage, names: Names): Incoming {
   const id = message.key.id ?? '';
   const content = unwrap(message.message);
@@ -83,11 +87,11 @@ export function readMessage(message: WAMessage, names: Names): Incoming {
     text: textOf(content, names),
     quote: quoteOf(contextOf(content), names),
     media: mediaOf(content, id),
-    isContext: deedOf(content) !== undefined,
+    isContext: actionOf(content) !== undefined,
   };
 }
 
-/** Out of what it is wrapped in: disappearing, view once, a document's caption, one of an album. */
+/** Removes the wrappers of disappearing and view-once messages, captioned documents and albums. */
 function unwrap(message: Content | null | undefined): Content | null | undefined {
   let content = message;
   for (let depth = 0; depth < wrappersMax; depth += 1) {
@@ -98,16 +102,16 @@ function unwrap(message: Content | null | undefined): Content | null | undefined
   return content;
 }
 
-/** The one field that says of what kind the message is. */
+/** The field that holds the content. Its name is the kind of the message. */
 function partOf(content: Content | null | undefined) {
   const type = getContentType(content ?? undefined);
   const part = type && content?.[type];
   return part && typeof part === 'object' ? part : null;
 }
 
-function deedOf(content: Content): string | undefined {
+function actionOf(content: Content): string | undefined {
   const type = getContentType(content);
-  return type && deeds[type];
+  return type && actions[type];
 }
 
 function plain(id: string, text: string) {
@@ -124,20 +128,20 @@ function readChange(id: string, change: proto.Message.IProtocolMessage, names: N
 }
 
 function readReaction(id: string, { key, text }: proto.Message.IReactionMessage): Incoming {
-  const said = text ? `[reacted ${text.slice(0, 20)}]` : '[took a reaction back]';
+  const said = text ? `[reacted ${clip(text, 20)}]` : '[took a reaction back]';
   const quote = key?.id
     ? { messageId: key.id, participantJid: key.participant ?? null, text: '' }
     : null;
   return { ...plain(id, said), quote, isContext: true };
 }
 
-/** The text of the message, of whatever kind it is; for media its caption. */
+/** The text of a message of any kind; the caption of a file. */
 function textOf(content: Content, names: Names): string {
   const { extendedTextMessage, conversation } = content;
   const text =
     conversation || extendedTextMessage?.text || captionOf(content) || structuredText(content);
   if (!text) return mediaOf(content, '') ? '' : placeholderFor(content);
-  return nameMentions(text.slice(0, textMax), contextOf(content), names).slice(0, textMax);
+  return clip(nameMentions(clip(text, textMax), contextOf(content), names), textMax);
 }
 
 function captionOf(content: Content): string | undefined {
@@ -155,7 +159,7 @@ function structuredText(content: Content): string | undefined {
   if (contactMessage) return describeContact(contactMessage);
   if (contactsArrayMessage)
     return (contactsArrayMessage.contacts ?? []).slice(0, itemsMax).map(describeContact).join('\n');
-  return deedOf(content) || pollText(content) || eventText(content) || answerText(content);
+  return actionOf(content) || pollText(content) || eventText(content) || answerText(content);
 }
 
 type Place = proto.Message.ILocationMessage & proto.Message.ILiveLocationMessage;
@@ -168,7 +172,7 @@ function describePlace(place: Place): string {
 
 /** Name, numbers and addresses of a vCard (RFC 6350). */
 function describeContact({ displayName, vcard }: proto.Message.IContactMessage): string {
-  const lines = (vcard ?? '').slice(0, textMax).split(/\r?\n/);
+  const lines = clip(vcard ?? '', textMax).split(/\r?\n/);
   const details = lines.flatMap(
     (line) => /^(?:item\d+\.)?(?:TEL|EMAIL)[^:]*:(.+)/i.exec(line)?.[1] ?? [],
   );
@@ -227,10 +231,9 @@ function mediaOf(content: Content, id: string): MediaPart | null {
   if (!found) return null;
   const { kind, mime } = found;
   const { fileName, title } = (kind === 'document' && content.documentMessage) || {};
-  // The end holds the extension.
-  const given = (fileName || title)?.slice(-nameMax);
+  const given = tail(fileName || title || '', nameMax);
   const name = given || `${kind}-${id.slice(-8)}.${mimes.getExtension(mime) ?? 'bin'}`;
-  return { kind, name, mime: mime.slice(0, nameMax) };
+  return { kind, name, mime: clip(mime, nameMax) };
 }
 
 function fileOf(content: Content) {
@@ -253,11 +256,14 @@ function quoteOf(context: ContextInfo | null, names: Names): QuotedMessage | nul
   return {
     messageId: context.stanzaId,
     participantJid: context.participant ?? null,
-    text: text.slice(0, quoteTextMax),
+    text: clip(text, quoteTextMax),
   };
 }
 
-/** WhatsApp writes a mention as `@` and the digits of an address that stands beside the text. */
+/**
+ * Puts names in the place of mentions. WhatsApp writes a mention as `@` and the digits of an
+ * address that the message lists beside its text.
+ */
 function nameMentions(text: string, context: ContextInfo | null, names: Names): string {
   const calls = new Set(text.match(/@\d+/g));
   const named = new Map<string, string>();
@@ -268,7 +274,7 @@ function nameMentions(text: string, context: ContextInfo | null, names: Names): 
   return text.replace(/@\d+/g, (call) => named.get(call) ?? call);
 }
 
-/** Where a message's file lies and how to read it, as the sender says. */
+/** Where to download a message's file and how to decrypt it, as the sender claims. */
 export function mediaSource({ message }: WAMessage): {
   url: string;
   directPath: string;

@@ -1,7 +1,7 @@
 /**
- * The defects of Baileys 7.0.0-rc14 that would cost messages or keys, each tried through our own
- * connection against the stand-in server. Each test fails without its work-round; once it passes
- * without, the work-round can go. Which hosts a file is fetched from is tested with the media.
+ * The defects of Baileys 7.0.0-rc14 that would lose messages or keys, each reproduced through our
+ * own connection against the stand-in server. Each test fails without its workaround; when it
+ * passes without, remove the workaround. media.test.ts tests from which hosts files are fetched.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,7 +33,7 @@ test('a burst in both directions at once loses nothing and asks for nothing agai
   const echoes: Promise<unknown>[] = [];
   linked.kept = ({ key: { id = '', remoteJid } }) =>
     void echoes.push(connection.send(remoteJid ?? '', { text: `echo of ${id}` }, `${id}EC`));
-  // One by one: with each echo that a phone has read, what it says next turns the ratchet.
+  // One by one: after each echo that a phone has read, its next message advances the ratchet.
   const sent = await Promise.all(
     people.map(async ({ number }) => {
       const ids: string[] = [];
@@ -60,7 +60,7 @@ test('a burst in both directions at once loses nothing and asks for nothing agai
 test('a session that begins while we are sending to the same person is not lost', async () => {
   const linked = await LinkedConnection.start();
   const { server, connection } = linked;
-  // She hears of neither, so that her phone begins a session of its own.
+  // Neither reaches her, so her phone starts a session of its own.
   await server.faults({ rejections: [500, 500] });
   await connection.send(lidOf(alice), { text: 'hello?' }, '3EB0A1');
   const network = holdWrites(connection.socket);
@@ -177,9 +177,11 @@ test('what libsignal prints of sessions is dropped; what others print is not', a
   const { server } = await LinkedConnection.start();
   await server.say(alice.number, 'first');
   await server.waitState({ maxWaiting: 0 });
-  // Her phone makes a new session; the old one is closed, and printed.
+  // Her phone starts a new session; the old one is closed, and printed.
   await server.do('send', {
-    ...{ by: alice.number, content: { kind: 'text', text: 'second' }, isCorrupt: true },
+    by: alice.number,
+    content: { kind: 'text', text: 'second' },
+    isCorrupt: true,
   });
   await server.waitState({ maxWaiting: 0 });
   expect((await server.do('state', {})).retryReceipts).toBeGreaterThan(0);
@@ -282,7 +284,9 @@ describe("the server's identity", () => {
     const { port } = server.address() as AddressInfo;
     const state = await new Promise<ConnectionState>((resolve) => {
       const connection = new Connection({
-        ...{ store, log: pino({ level: 'silent' }), clock: new HeldClock() },
+        store,
+        log: pino({ level: 'silent' }),
+        clock: new HeldClock(),
         webSocketUrl: `wss://127.0.0.1:${port}/ws/chat`,
         isKept: () => true,
         kept() {},
@@ -299,7 +303,7 @@ describe("the server's identity", () => {
   });
 });
 
-/** From now on the network takes nothing of what is written, until it is released. */
+/** Holds back all that is written to the network, until it is released. */
 function holdWrites(socket: WASocket | null) {
   const wire: WebSocket = Reflect.get(socket?.ws ?? {}, 'socket');
   const write = wire.send.bind(wire);
@@ -318,8 +322,8 @@ function holdWrites(socket: WASocket | null) {
 }
 
 /**
- * How many stanzas the server holds for us. This process stands still meanwhile, so that all that
- * it had sent arrives, and no more.
+ * How many stanzas the server holds for us. Blocks this process, so that the server gets what was
+ * already sent and nothing more.
  */
 function askWaiting({ controlUrl }: { controlUrl: string }): number {
   const script = `
@@ -330,7 +334,10 @@ function askWaiting({ controlUrl }: { controlUrl: string }): number {
   return Number(execFileSync(process.execPath, ['--input-type=module', '-e', script]));
 }
 
-/** The connection in a process of its own; `isKept` and `kept` are what it does at a message. */
+/**
+ * Runs the connection in a process of its own. `isKept` and `kept` are the code that it runs for a
+ * message.
+ */
 async function runChild(linked: LinkedConnection, { isKept = '', kept = '' }) {
   const contents = `
     import { pino } from 'pino';
@@ -358,7 +365,11 @@ async function runChild(linked: LinkedConnection, { isKept = '', kept = '' }) {
   const outfile = join(dir, 'main.mjs');
   await build({
     stdin: { contents, resolveDir: import.meta.dirname, loader: 'ts' },
-    ...{ outfile, bundle: true, packages: 'external', platform: 'node', format: 'esm' },
+    outfile,
+    bundle: true,
+    packages: 'external',
+    platform: 'node',
+    format: 'esm',
   });
   const child = spawn(process.execPath, [outfile], {
     env: { PATH: process.env.PATH, ...linked.server.environment },

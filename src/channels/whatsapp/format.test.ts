@@ -1,6 +1,6 @@
 /**
- * What WhatsApp shows of the model's Markdown, case by case, and that no text is lost, grows or
- * fails: by the result alone, never by a clock.
+ * What WhatsApp shows of the model's Markdown, case by case, and that no text is lost, grows too
+ * long or throws. Judged by results, not by time.
  */
 import { describe, expect, test } from 'vitest';
 import { toWhatsApp } from './format.ts';
@@ -108,7 +108,7 @@ describe('any text gives a text', () => {
   });
 
   test('too long for marked, as it stands', () => {
-    // Other texts of this length would take it minutes.
+    // Some texts of this length would take minutes.
     const long = '**a** '.repeat(10_000);
     expect(toWhatsApp(long, null)).toBe(long);
   });

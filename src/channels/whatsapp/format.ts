@@ -1,21 +1,22 @@
 /**
- * Markdown, as the model writes it, in WhatsApp's own formatting: *bold*, _italic_, ~strike~,
- * `code`, > quotes and lists. Nothing inside code changes. Total: any text gives a text.
+ * Converts the model's Markdown to WhatsApp's own formatting: *bold*, _italic_, ~strike~, `code`,
+ * lists and quotes. Leaves code as it is. Never throws: what cannot be converted is returned
+ * unchanged.
  */
 import { lexer, type Token, type Tokens } from 'marked';
 
-/** Above it marked could take minutes: its time grows with the square of some texts. */
+/** Longer texts are not converted: marked takes quadratic time on some, up to minutes. */
 const convertedMax = 5000;
-/** WhatsApp takes no longer text. A table grows by its header at every row. */
+/** The longest text that WhatsApp accepts. A table grows, since each row repeats its header. */
 const resultMax = 60_000;
-/** Elements that people write in Markdown; other things in angle brackets are text. */
+/** The HTML elements to remove. Anything else in angle brackets is text. */
 const tags =
   /<!--.*?-->|<\/?(?:a|b|i|u|s|br|em|div|img|kbd|p|span|strong|su[bp]|summary|details)\b[^<>]*>/gis;
 
-/** `name` stands before the text where the assistant writes from its owner's number. */
+/** `name` is put before the text; null if the assistant has a number of its own. */
 export function toWhatsApp(markdown: string, name: string | null): string {
   const text = convert(markdown) || markdown;
-  // Lists, quotes and code count only at the beginning of a line.
+  // Lists, quotes and code are recognised only at the beginning of a line.
   return name ? `*${name}:*${/^(?:[->`]|\d+\.)/.test(text) ? '\n' : ' '}${text}` : text;
 }
 
@@ -25,7 +26,7 @@ function convert(markdown: string): string | undefined {
     const text = blocks(lexer(markdown)).trim();
     return text.length > resultMax ? undefined : text;
   } catch (error) {
-    // Quotes in quotes in quotes exhaust marked's stack.
+    // Deeply nested quotes exhaust marked's stack.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
@@ -81,7 +82,7 @@ function list({ items, ordered, start }: Tokens.List): string {
   return lines.join('\n');
 }
 
-/** One line a row: a phone is too narrow for columns. */
+/** One line per row: a phone is too narrow for columns. */
 function table({ header, rows }: Tokens.Table): string {
   const names = header.map(({ tokens }) => inline(tokens));
   const lines = rows.map((row) =>
@@ -99,7 +100,7 @@ function inline(tokens: Token[] | undefined): string {
       const isMark = token.type === 'em' || token.type === 'strong';
       const isInWord =
         /\w$/.test(all[index - 1]?.raw ?? '') || /^\w/.test(all[index + 1]?.raw ?? '');
-      // 2*3*4 is no emphasis.
+      // No emphasis within a word: 2*3*4 stays as it is.
       return isMark && isInWord ? token.raw : span(token);
     })
     .join('');
@@ -132,7 +133,7 @@ function span(token: Token): string {
   }
 }
 
-/** Line by line, as WhatsApp reads it. An empty pair would show its marks. */
+/** Wraps line by line, as WhatsApp expects. Skips empty lines, which would show the marks. */
 function wrap(mark: string, text: string): string {
   return text.replace(/[^\s](?:.*[^\s])?/g, (line) => `${mark}${line}${mark}`);
 }
@@ -143,7 +144,7 @@ function withoutTags(html: string): string {
 
 function link(href: string, text: string): string {
   const plain = href.replace(/^mailto:/, '');
-  // marked finds www.x.y in the text, as WhatsApp itself does.
+  // marked makes links of www.x.y, and so does WhatsApp itself.
   if (plain === `http://${text}`) return text;
   return text && text !== plain ? `${text} (${plain})` : plain;
 }

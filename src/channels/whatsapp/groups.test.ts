@@ -1,4 +1,4 @@
-/** Sending to groups: who is in them is asked for once, and again when it has changed. */
+/** Sending to groups: the members are queried once, and again after a change. */
 import type { WASocket } from 'baileys';
 import { expect, test } from 'vitest';
 import { LinkedConnection } from '../../../test/support/linked-connection.ts';
@@ -49,7 +49,7 @@ test('a message to a group that is gone is refused, not tried for ever', async (
     reason: 'WhatsApp refused it (item-not-found).',
   });
   expect(clock.waits()).toEqual([]);
-  // The answer is not remembered.
+  // The refusal is not cached.
   const members = [alice.number];
   await linked.server.do('addGroup', { id: '120363000000000099', subject: 'New', members });
   expect(await connection.send(gone, { text: 'hello!' }, '3EB0A2')).toEqual({

@@ -1,6 +1,6 @@
 /**
- * The way in: gives the host what lies in the inbox, chat by chat, and removes it only when the
- * host has committed it. What arrives twice is the host's to drop.
+ * Hands the messages of the inbox to the host, chat by chat, and removes them only when the host
+ * has committed them. Does not look for duplicates: the host drops them.
  */
 import { proto, type WAMessage } from 'baileys';
 import type { Log } from '../../log.ts';
@@ -10,13 +10,14 @@ import { type Incoming, readMessage } from './content.ts';
 import { type FindSocket, mediaAttachment } from './media.ts';
 import type { StoredRow, WhatsAppStore } from './store.ts';
 
-/** Rows that are looked at together. */
+/** Rows read at a time. */
 const rowsMax = 500;
 const retryMs = 5000;
-/** What follows closely is handed over together: every time costs commits of its own. */
+/** Pause between hand-overs: each costs commits, so messages in quick succession share one. */
 const batchMs = 50;
-/** A server that does not say that it has handed over all is not waited for any longer. */
+/** The longest hold, if the server never says that its backlog is sent. */
 const holdMaxMs = 30_000;
+/** The backlog has arrived when nothing has come for this long after the server said so. */
 const quietMs = 300;
 
 export interface InboxDependencies {
@@ -26,8 +27,9 @@ export interface InboxDependencies {
   host: ChannelHost;
   clock: Clock;
   log: Log;
-  /** Somebody wrote there. */
+  /** Called after messages of the chat were handed over. */
   heard(chat: string): void;
+  /** Whether the sender may delete what others said in this group. */
   mayChange(chat: string, sender: string): Promise<boolean>;
 }
 
@@ -39,7 +41,7 @@ type IncomingOf<Kind extends Incoming['kind']> = Extract<Incoming, { kind: Kind 
 
 export class Inbox {
   readonly #deps: InboxDependencies;
-  /** Chats whose rows are on their way to the host. */
+  /** Chats with a hand-over under way. */
   readonly #busy = new Set<string>();
   #hold: 'no' | 'yes' | 'ending' = 'yes';
   #cancelHold = () => {};
@@ -50,15 +52,15 @@ export class Inbox {
   }
 
   /**
-   * Baileys hands over what waited at the server more slowly than what comes meanwhile, so that a
-   * new message overtakes older ones. While that goes on nothing is taken up.
+   * Pauses all hand-overs while the server sends its backlog. New messages would overtake it, since
+   * Baileys passes the backlog on more slowly.
    */
   hold(): void {
     this.#hold = 'yes';
     this.#releaseAfter(holdMaxMs);
   }
 
-  /** The server has handed over all; what of it is still on its way here is waited for. */
+  /** The server has sent its backlog. Ends the hold once the rest of it has arrived here. */
   endHold(): void {
     if (this.#hold === 'no') return;
     this.#hold = 'ending';
@@ -76,12 +78,15 @@ export class Inbox {
     this.#cancelHold = this.#deps.clock.after(delayMs, () => this.release());
   }
 
-  /** Takes up what lies there, if only because this one came; chats do not wait for each other. */
+  /**
+   * Starts a hand-over for each chat with rows and none under way. `arrived` is the message that
+   * led to the call. Chats do not wait for each other.
+   */
   pump(arrived?: WAMessage): void {
     if (this.#hold === 'ending') this.#releaseAfter(quietMs);
     if (this.#closed || this.#hold !== 'no') return;
     const { store, addresses } = this.#deps;
-    // It is in its chat's next batch.
+    // The next hand-over of its chat includes it.
     if (arrived && this.#busy.has(addresses.chatOf(arrived))) return;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
@@ -96,7 +101,7 @@ export class Inbox {
       if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
   }
 
-  /** A message nested so deep that reading it again overflows the stack is given up. */
+  /** Drops a message that is nested so deeply that decoding it again overflows the stack. */
   #decode(bytes: Uint8Array, seq: number): WAMessage | undefined {
     try {
       return proto.WebMessageInfo.decode(bytes) as WAMessage;
@@ -121,7 +126,7 @@ export class Inbox {
     this.#busy.add(chat);
     try {
       if ((await this.#handOver(chat, rows)) > 0) clock.after(batchMs, goOn);
-      // A connection must come first; it pumps.
+      // The first row needs a connection. A new connection calls pump.
       else this.#busy.delete(chat);
     } catch (error) {
       if (this.#closed) return;
@@ -130,14 +135,14 @@ export class Inbox {
     }
   }
 
-  /** Resolves to how many rows are the host's now, in order. */
+  /** Resolves to the number of rows, from the first on, that the host has committed. */
   async #handOver(chat: string, rows: InboxRow[]): Promise<number> {
     const { store, addresses, host, findSocket, heard } = this.#deps;
     const done: number[] = [];
     let batch: InboundMessage[] = [];
     for (const row of rows) {
       const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
-      // The file may have to be asked for again; who is an admin must be known.
+      // Needs a connection: to request an expired file, and to look up who is an admin.
       const isPlain = incoming.kind === 'message' ? !incoming.media : incoming.kind !== 'deletion';
       if (!isPlain && !findSocket()) break;
       if (incoming.kind === 'message') batch.push(this.#inbound(chat, row, incoming));
@@ -169,7 +174,12 @@ export class Inbox {
     const sentAtMs = sentAt(row);
     const quote = this.#quote(chat, incoming);
     return {
-      ...{ chatId: chatIdOf(chat), id, senderId: chatIdOf(sender), senderName, text, sentAtMs },
+      chatId: chatIdOf(chat),
+      id,
+      senderId: chatIdOf(sender),
+      senderName,
+      text,
+      sentAtMs,
       attachments: media ? [mediaAttachment(message, media, this.#deps.findSocket)] : [],
       isContext,
       isAddressed: quote !== null && store.isOwn(quote.messageId),
@@ -196,19 +206,21 @@ export class Inbox {
     const { id, messageId } = incoming;
     const sender = addresses.senderOf(row.message);
     const text = incoming.kind === 'edit' ? incoming.text : null;
-    // An admin of a group may take back what others said; nobody may edit it.
+    // A group's admin may delete what others said; nobody may edit it.
     const isAdmin = text === null && isGroupJid(chat) && (await mayChange(chat, sender));
     const senderId = isAdmin ? null : chatIdOf(sender);
     return { chatId: chatIdOf(chat), id, messageId, senderId, text, sentAtMs: sentAt(row) };
   }
 }
 
-/** By the second; those of one second as they came. */
+/** In whole seconds; within one second, in order of arrival. */
 function byServerTime({ message: left }: InboxRow, { message: right }: InboxRow): number {
   return Number(left.messageTimestamp ?? 0) - Number(right.messageTimestamp ?? 0);
 }
 
-/** What waited at the server is as old as the server says; this machine's clock dates the rest. */
+/**
+ * In ms. The server's time counts for what waited there, the time of arrival for everything else.
+ */
 function sentAt({ message, wasOffline, receivedAtMs }: InboxRow): number {
   return wasOffline ? Number(message.messageTimestamp ?? 0) * 1000 : receivedAtMs;
 }

@@ -1,4 +1,4 @@
-/** Whether this machine is linked to a WhatsApp account. Loads nothing of WhatsApp's client. */
+/** Tells whether this machine is linked to WhatsApp. Does not load WhatsApp's client. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../../config.ts';

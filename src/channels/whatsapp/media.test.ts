@@ -23,7 +23,7 @@ import { deferred } from '../../deferred.ts';
 import { readMessage } from './content.ts';
 import { mediaAttachment, outgoingContent } from './media.ts';
 
-// The servers here have certificates of their own, and a process that runs learns of no new ones.
+// The servers here have certificates of their own, which a running process cannot be made to trust.
 beforeEach(() => vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0'));
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -73,7 +73,7 @@ describe('the bytes of a file', () => {
     const plain = randomBytes(length);
     const file = await sealed(plain);
     const host = await listen((_, response) => {
-      // As a network might cut them: inside blocks, and inside what proves them.
+      // Split as a network might: within cipher blocks and within the MAC.
       for (const cut of [0, 5, 21, file.bytes.length - 3])
         response.write(file.bytes.subarray(cut, nextCut(cut, file.bytes.length)));
       response.end();
@@ -214,8 +214,15 @@ describe('a sender who names a place of their own', () => {
     const theirs = await listen((_, response) => response.end(file.bytes));
     const at = theirs.name;
     for (const directPath of [
-      ...[`//${at}/x`, `/\\${at}/x`, `/\t/${at}/x`, `https://${at}/x`, `@${at}/x`, `.${at}/x`],
-      ...['', 'x', 'file:///etc/passwd'],
+      `//${at}/x`,
+      `/\\${at}/x`,
+      `/\t/${at}/x`,
+      `https://${at}/x`,
+      `@${at}/x`,
+      `.${at}/x`,
+      '',
+      'x',
+      'file:///etc/passwd',
     ])
       for (const url of ['', `https://${at}/x`, `https://x.whatsapp.net@${at}/x`, 'http://[']) {
         const { open } = attachment({ ...file, url, directPath }, socketFor(host.name));
@@ -238,7 +245,7 @@ describe('a sender who names a place of their own', () => {
 describe('a file that the agent sends', () => {
   test('reaches the phone unread by the host, as what it is', async () => {
     const linked = await LinkedConnection.start();
-    // No picture, no sound: whoever parsed it would complain.
+    // Not a real image or sound: a parser would complain.
     const path = join(temporaryFolder(), 'file');
     const bytes = megabyte.subarray(0, 50_000);
     writeFileSync(path, bytes);
@@ -280,21 +287,25 @@ describe('a file that the agent sends', () => {
     for (const mime of ['image/png', 'video/mp4', 'audio/mpeg']) {
       const file = { path: '/x/a', name: 'a', mime, sizeBytes: 17 * 1024 * 1024 };
       expect(outgoingContent({ ...outbound, file }, '', [])).toMatchObject({
-        ...{ document: { url: '/x/a' }, mimetype: mime, fileName: 'a' },
+        document: { url: '/x/a' },
+        mimetype: mime,
+        fileName: 'a',
       });
     }
   });
 
   test('is not needed: text goes alone, and no address in it is opened', () => {
     expect(outgoingContent({ ...outbound, file: null }, 'https://x.y', [])).toEqual({
-      ...{ text: 'https://x.y', mentions: [], linkPreview: null },
+      text: 'https://x.y',
+      mentions: [],
+      linkPreview: null,
     });
   });
 });
 
 const outbound = { id: '1', chatId: 'whatsapp:x', text: '', about: null, isReaction: false };
 
-/** What the connection has of a message with this file. */
+/** Sends a message with this file and returns the opener of what arrived. */
 async function received(linked: LinkedConnection, content: Content): Promise<Opener> {
   const arrived = new Promise<WAMessage>((resolve) => {
     linked.kept = resolve;
@@ -328,7 +339,7 @@ function messageWith({ url, directPath, mediaKey }: FilePlace): WAMessage {
   return { key: { id: 'M1', remoteJid: '1@lid' }, message };
 }
 
-/** As a phone encrypts and proves a file. */
+/** Encrypts and authenticates a file as a phone does. */
 async function sealed(plain: Buffer): Promise<FilePlace & { bytes: Buffer }> {
   const mediaKey = randomBytes(32);
   const { iv, cipherKey, macKey } = await getMediaKeys(mediaKey, 'image');
@@ -352,7 +363,7 @@ function nextCut(cut: number, end: number): number {
   return [5, 21, end - 3, end].find((next) => next > cut) ?? end;
 }
 
-/** As much of Baileys as fetching a file needs: where WhatsApp's media hosts are, and the phone. */
+/** The parts of Baileys that a download needs: the media hosts, and the phone. */
 function socketFor(
   hostnames: string | string[],
   updateMediaMessage: (message: WAMessage) => Promise<WAMessage> = async () => {

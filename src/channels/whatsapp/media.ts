@@ -1,6 +1,7 @@
 /**
- * Files from and to WhatsApp. What comes in is fetched from WhatsApp's hosts alone, decrypted as
- * it streams, and proven whole at its end. What goes out is never parsed here: an agent made it.
+ * Files from and to WhatsApp. Downloads come from WhatsApp's hosts only, are decrypted as they
+ * stream, and fail at their end unless they are authentic. Uploads are never parsed here: an agent
+ * made them.
  */
 import { createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -8,17 +9,17 @@ import { type AnyMessageContent, getMediaKeys, type WAMessage, type WASocket } f
 import { type IncomingAttachment, type OutboundMessage, UserError } from '../../types.ts';
 import { type MediaPart, mediaSource } from './content.ts';
 
-/** Null while there is no connection. */
+/** Returns null without a connection. */
 export type FindSocket = () => WASocket | null;
 
-/** One file, from first to last byte. */
+/** Limit for the download of one file. */
 const downloadMs = 3 * 60_000;
-/** For the phone to upload a file again. */
+/** Limit for the sender's phone to upload a file again. */
 const uploadAgainMs = 30_000;
-/** Ends every file. */
+/** Bytes at the end of every file that prove it authentic. */
 const macLength = 10;
 const whatsAppHosts = '.whatsapp.net';
-/** What is larger WhatsApp takes only as a document. */
+/** WhatsApp accepts larger files only as documents. */
 const shownBytesMax = 16 * 1024 * 1024;
 
 export function mediaAttachment(
@@ -30,9 +31,10 @@ export function mediaAttachment(
 }
 
 /**
- * WhatsApp forgets a file after some weeks; the sender's phone uploads it again when asked.
- * Baileys 7.0.0-rc14 offers to ask and never does: it looks for the status in the wrong field.
- * Can go, with the fetching here, when it asks, checks the hosts and survives a broken stream.
+ * WhatsApp deletes a file after some weeks; the sender's phone uploads it again on request. Baileys
+ * 7.0.0-rc14 has that request and never sends it: it reads the status from the wrong field. Remove
+ * this, and the download here, when Baileys sends it, checks the hosts and survives a broken
+ * stream.
  */
 async function openMedia(
   message: WAMessage,
@@ -52,7 +54,10 @@ async function openMedia(
   return Readable.from(decrypt(body, { ...keys, macKey: keys.macKey }));
 }
 
-/** The sender names host and path. Only WhatsApp's hosts are asked: this machine sees more. */
+/**
+ * The sender names host and path. Contacts only WhatsApp's hosts, since this machine can reach
+ * private ones too.
+ */
 async function fetchMedia(message: WAMessage, socket: WASocket): Promise<Response> {
   const { url, directPath } = mediaSource(message);
   const { hosts } = await socket.refreshMediaConn();
@@ -91,7 +96,10 @@ interface Keys {
   macKey: Uint8Array;
 }
 
-/** AES-256-CBC, then the first bytes of an HMAC over iv and ciphertext; throws at a wrong end. */
+/**
+ * Decrypts AES-256-CBC, which is followed by the first bytes of an HMAC over IV and ciphertext.
+ * Throws UserError at the end of the stream if the HMAC is wrong.
+ */
 async function* decrypt(body: AsyncIterable<Uint8Array>, { iv, cipherKey, macKey }: Keys) {
   const decipher = createDecipheriv('aes-256-cbc', cipherKey, iv);
   const mac = createHmac('sha256', macKey).update(iv);
@@ -110,15 +118,15 @@ async function* decrypt(body: AsyncIterable<Uint8Array>, { iv, cipherKey, macKey
 }
 
 /**
- * What Baileys is to send. Without a thumbnail, a duration and a waveform it would make them
- * itself: parse the agent's file with sharp or music-metadata on the host, or start ffmpeg.
+ * The content for Baileys to send. Without a thumbnail, a duration and a waveform, Baileys would
+ * make them: parse the agent's file on the host with sharp or music-metadata, or start ffmpeg.
  */
 export function outgoingContent(
   { file }: OutboundMessage,
   text: string,
   mentions: string[],
 ): AnyMessageContent {
-  // Null: no preview, for which the host would open the address.
+  // Null: no preview, for which the host would have to open the address.
   if (!file) return { text, mentions, linkPreview: null };
   const media = { url: file.path };
   const caption = text ? { caption: text, mentions } : {};
@@ -133,7 +141,7 @@ export function outgoingContent(
     case 'audio/mpeg':
     case 'audio/mp4':
     case 'audio/aac':
-      // Audio shows no caption, a document does.
+      // Audio cannot have a caption, a document can.
       if (!text) return voiceOrAudio(media, file.mime);
   }
   return { document: media, mimetype: file.mime, fileName: file.name, ...caption };

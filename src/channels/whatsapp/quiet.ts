@@ -1,18 +1,18 @@
 /**
- * Keeps WhatsApp's client from saying what nobody may read: the sessions that libsignal prints
- * hold private keys, and what Baileys logs holds messages and keys.
+ * Keeps secrets of WhatsApp's client out of the console and the log: libsignal prints sessions with
+ * their private keys, and Baileys logs messages and keys.
  */
 import type { ILogger } from 'baileys/lib/Utils/logger.js';
 import type { Log } from '../../log.ts';
+import { clip } from '../../text.ts';
 
 const errorTextMax = 200;
 
 type Print = (...words: unknown[]) => void;
 
 /**
- * libsignal 6 prints sessions, private keys included, with console.info and its like; it takes no
- * logger. Drops what is called from its files and passes on the rest. Can go with libsignal's
- * console calls.
+ * Drops what libsignal's files print with console.info and the like, and passes on the rest.
+ * libsignal 6 takes no logger. Remove when it prints nothing.
  */
 export function silenceLibsignal(console: Console): void {
   for (const method of ['info', 'warn', 'error', 'log'] as const) {
@@ -25,7 +25,7 @@ export function silenceLibsignal(console: Console): void {
   }
 }
 
-/** Warnings and errors of Baileys, by their texts alone: the objects beside them hold keys. */
+/** Logs Baileys' warnings and errors by their texts only: the objects beside them hold keys. */
 export function loggerFor(log: Log): ILogger {
   const say = (level: 'warn' | 'error') => (facts: unknown, text?: string) =>
     log[level](
@@ -48,5 +48,5 @@ export function loggerFor(log: Log): ILogger {
 function messageOf(facts: unknown): string | undefined {
   if (typeof facts !== 'object' || facts === null) return undefined;
   const error = 'err' in facts ? facts.err : 'error' in facts ? facts.error : undefined;
-  return error instanceof Error ? error.message.slice(0, errorTextMax) : undefined;
+  return error instanceof Error ? clip(error.message, errorTextMax) : undefined;
 }

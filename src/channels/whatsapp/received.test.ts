@@ -1,6 +1,6 @@
 /**
- * Messages that the server sends again, because it has not heard of their first arrival: they
- * cannot be decrypted twice, and nobody is to be asked for them.
+ * Messages that the server resends because it got no receipt. They cannot be decrypted twice, and
+ * no phone may be asked for them.
  */
 import { expect, test } from 'vitest';
 import { LinkedConnection } from '../../../test/support/linked-connection.ts';
@@ -31,7 +31,7 @@ test.each([
   await server.waitState({ maxWaiting: 0 });
   await server.faults({ duplicates: 1 });
   ids.push(await say('twice'));
-  // Confirmed only after all that came before it.
+  // Confirmed only after everything before it.
   ids.push(await say('last'));
   await server.waitState({ maxWaiting: 0 });
   expect(linked.inboxIds()).toEqual(ids);
@@ -42,7 +42,7 @@ test.each([
 test('in a group one whose receipt was lost with the connection is confirmed on the next', async () => {
   const linked = await startWithGroup();
   const { server, connection } = linked;
-  // Its receipt does not leave any more.
+  // Its receipt is never sent.
   linked.kept = () => void connection.stop();
   const stopped = linked.entered('ended');
   const id = await server.sayInGroup(alice.number, family, 'hello');

@@ -1,6 +1,6 @@
 /**
- * One connection of Baileys, with the work-rounds that it needs to lose nothing. Each says what
- * is wrong in Baileys 7.0.0-rc14 and when it can go. Knows nothing of reconnecting.
+ * Opens one connection of Baileys, with the workarounds that keep it from losing messages. Each
+ * names the defect of Baileys 7.0.0-rc14 and says when to remove it. Does not reconnect.
  */
 import {
   type AuthenticationState,
@@ -33,21 +33,21 @@ export interface SocketDependencies {
   store: WhatsAppStore;
   log: Log;
   clock: Clock;
-  /** Null for WhatsApp's own. */
+  /** Null: WhatsApp's own. */
   webSocketUrl: string | null;
   version: WAVersion | null;
-  /** Whether the message may be kept. */
+  /** Whether to store the message. */
   isKept(message: WAMessage): boolean;
-  /** Keys and messages cannot be written: what comes must stay at the server. */
+  /** Called when the store cannot be written. Messages must then stay at the server. */
   storeFailed(error: Error): void;
-  /** A message was committed to the inbox. */
+  /** Called once a message is committed to the inbox. */
   kept(message: WAMessage): void;
 }
 
-/** A ping unanswered for this long, and five seconds more, ends the connection. */
+/** Interval of pings. If the server is silent for five seconds longer, the connection ends. */
 const keepAliveMs = 25_000;
 const groupsCachedMax = 200;
-/** Nothing but one byte of padding. */
+/** A message of nothing but one byte of padding. */
 const emptyMessage = Uint8Array.of(1);
 const transactionOptions = { maxCommitRetries: 3, delayBetweenTriesMs: 50 };
 
@@ -62,22 +62,22 @@ export function openSocket(deps: SocketDependencies): WASocket {
     logger,
     ...(webSocketUrl && { waWebSocketUrl: webSocketUrl }),
     ...(version && { version }),
-    // The phone shows no notification for what a device that is online has seen.
+    // While a device is online, the phone shows no notifications.
     markOnlineOnConnect: false,
     browser: Browsers.ubuntu('Chrome'),
     keepAliveIntervalMs: keepAliveMs,
-    // Only the first part, for the LIDs in it: what was said before the link is not looked at.
+    // Only the first part of the history, for its LIDs. Earlier messages are not read.
     syncFullHistory: false,
     shouldSyncHistoryMessage: ({ syncType }) =>
       syncType === proto.HistorySync.HistorySyncType.INITIAL_BOOTSTRAP,
     shouldIgnoreJid: (jid) => Boolean(isJidBroadcast(jid) || isJidNewsletter(jid)),
-    // An address in an outgoing text would be opened by this machine.
+    // With previews, this machine would open the addresses in outgoing texts.
     generateHighQualityLinkPreview: false,
     getMessage: async ({ id }) => {
       const sent = store.findSent(id ?? '');
       return sent && proto.Message.decode(sent);
     },
-    // Otherwise the server is asked for the members at every message to a group.
+    // Without it, every message to a group asks the server for its members.
     cachedGroupMetadata: (jid) => {
       const group = groups.get(jid) ?? socket.groupMetadata(jid);
       if (groups.size >= groupsCachedMax) groups.clear();
@@ -87,7 +87,7 @@ export function openSocket(deps: SocketDependencies): WASocket {
     },
     makeSignalRepository: journallingRepository(deps, auth, stanzas),
   });
-  // Before Baileys' own listener, which decrypts.
+  // Runs before Baileys' own listener, which decrypts.
   socket.ws.prependListener('CB:message', (stanza: BinaryNode) => {
     for (const part of Array.isArray(stanza.content) ? stanza.content : [])
       if (part.tag === 'enc' && typeof part.content === 'object') stanzas.set(part.content, stanza);
@@ -106,15 +106,16 @@ export function openSocket(deps: SocketDependencies): WASocket {
 type MakeRepository = SocketConfig['makeSignalRepository'];
 
 /**
- * Two work-rounds in one place, both through a public option:
+ * Two workarounds in one place, both through a public option:
  *
- * - Baileys sends and receives under different locks on the same sessions, and loses messages
- *   when both happen at once. With a transaction of its own over the keys, the repository locks
- *   by the other party. Can go when sending and receiving share a lock.
- * - Baileys sends the delivery receipt before anybody has the message. So the message joins the
- *   transaction that moves the session's ratchet: a crash keeps both or neither, and the server
- *   sends again what has no receipt. That cannot be decrypted a second time and counts as empty,
- *   so that it gets its receipt now. Can go when there is a hook before the receipt.
+ * - Baileys sends and receives under different locks on the same sessions, and loses messages when
+ *   both happen at once. With a transaction of its own over the keys, the repository locks by the
+ *   other party. Remove when sending and receiving share a lock.
+ * - Baileys sends the delivery receipt before anybody has stored the message. So the message joins
+ *   the transaction that advances the session's ratchet: a crash keeps both or neither, and the
+ *   server resends what has no receipt. A resent message that was stored cannot be decrypted again;
+ *   it counts as empty, so that its receipt is sent now. Remove when there is a hook before the
+ *   receipt.
  */
 function journallingRepository(
   deps: SocketDependencies,
@@ -128,7 +129,7 @@ function journallingRepository(
       try {
         await set(changes);
       } catch (error) {
-        // Baileys would confirm the message as one that it cannot read, and the server forget it.
+        // Baileys would acknowledge the message as undecryptable, and the server would drop it.
         hasFailed = true;
         deps.storeFailed(error instanceof Error ? error : new Error(String(error)));
         throw error;
@@ -167,7 +168,7 @@ function journallingRepository(
       };
       const plain = await keys.transaction(work, lock).catch((error) => {
         if (stanza && wasReceived(stanza)) return emptyMessage;
-        // It comes again on the next connection; this one has ended, and is to report nothing.
+        // The server resends it on the next connection. This one has ended and must report nothing.
         if (hasFailed) return new Promise<never>(() => {});
         throw error;
       });
@@ -188,7 +189,7 @@ function nameOf({ attrs: { from, participant, id } }: BinaryNode): string {
   return [from, participant, id].join();
 }
 
-/** Undefined for what devices say to each other: keys, history, settings. */
+/** Undefined for what devices send each other: keys, history, settings. */
 function messageOf(
   stanza: BinaryNode,
   plain: Uint8Array,
@@ -206,6 +207,6 @@ function isForPeople(message: proto.IMessage): boolean {
   const change = normalizeMessageContent(message)?.protocolMessage;
   const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
   if (change) return change.type === REVOKE || change.type === MESSAGE_EDIT;
-  // What has a name that we do not know is for people all the same.
+  // Content of an unknown type is for people too.
   return !message.senderKeyDistributionMessage || getContentType(message) !== undefined;
 }

@@ -1,4 +1,4 @@
-/** The store by itself, on a real file: its bytes are read back where that matters. */
+/** The store alone, on a real file, whose bytes are read back where they matter. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -120,7 +120,7 @@ describe('the inbox', () => {
     const again = open(dir);
     addToInbox(again, 'g');
     expect(inboxTexts(again)).toEqual(['d', 'f', 'g']);
-    // A number that was the host's is never given again.
+    // Numbers are never reused.
     expect(again.listInbox(1)[0]?.seq).toBe(4);
     expect(inboxTexts(again, 2)).toEqual(['d', 'f']);
   });
@@ -159,7 +159,7 @@ describe('unlinking', () => {
     store.writeKey('creds', '', '{"key":"planted-creds","account":{}}');
     for (let id = 0; id < 200; id += 1)
       store.writeKey('session', String(id), `planted-session ${'s'.repeat(1000)}`);
-    // Overwritten and removed keys are keys as well.
+    // Overwritten and removed keys are secret too.
     store.writeKey('session', '1', 'planted-later');
     store.writeKey('session', '2', null);
     addToInbox(store, 'planted-message');

@@ -1,12 +1,13 @@
 /**
- * What the WhatsApp channel keeps, in a database of its own: the linked device's keys, the inbox,
- * what was sent, and who is who. Loads nothing of WhatsApp's client; what that needs is bytes here.
+ * What the WhatsApp channel stores, in a database of its own: the linked device's keys, the inbox,
+ * sent messages, and who is who. Does not load WhatsApp's client: its messages are bytes here.
  */
+import { z } from 'zod';
 import { Store } from '../../db.ts';
 
 const migrations = [
   `
-  -- creds, and the keys of Signal's sessions: as good as the account itself
+  -- creds, and the keys of Signal's sessions: who has them has the account
   CREATE TABLE keys (
     type TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -14,7 +15,7 @@ const migrations = [
     PRIMARY KEY (type, id)
   ) STRICT, WITHOUT ROWID;
 
-  -- arrived and decrypted, and not yet the host's
+  -- arrived and decrypted, not yet committed by the host
   CREATE TABLE inbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     message BLOB NOT NULL,
@@ -22,7 +23,7 @@ const migrations = [
     received_at INTEGER NOT NULL
   ) STRICT;
 
-  -- what went into the inbox, since the server sends again what it has no receipt for
+  -- stanzas that went into the inbox: the server resends what it has no receipt for
   CREATE TABLE received (
     stanza TEXT PRIMARY KEY,
     received_at INTEGER NOT NULL
@@ -36,7 +37,7 @@ const migrations = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX sent_by_time ON sent (sent_at);
 
-  -- the addresses of one account lead to one person
+  -- all addresses of an account have the same person
   CREATE TABLE people (
     jid TEXT PRIMARY KEY,
     person TEXT NOT NULL
@@ -50,13 +51,13 @@ const migrations = [
   `,
 ];
 
-/** Phones and the server ask for a message, or send it, again within days. */
+/** Phones request sent messages again, and the server resends received ones, for days. */
 const keptMs = 30 * 24 * 60 * 60_000;
 
 export interface Arrival {
   /** A WebMessageInfo of WhatsApp's protocol buffers. */
   message: Uint8Array;
-  /** It waited at the server while we were away. */
+  /** Whether it waited at the server while we were offline. */
   wasOffline: boolean;
   receivedAtMs: number;
 }
@@ -65,24 +66,41 @@ export interface StoredRow extends Arrival {
   seq: number;
 }
 
+interface InboxColumns {
+  seq: number;
+  message: Uint8Array;
+  was_offline: number;
+  received_at: number;
+}
+
+function toStoredRow({ seq, message, was_offline, received_at }: InboxColumns): StoredRow {
+  return { seq, message, wasOffline: was_offline === 1, receivedAtMs: received_at };
+}
+
+/** Only the part of Baileys' creds that is read here. */
+const pairedSchema = z.object({ account: z.object({}) });
+
 export class WhatsAppStore {
   readonly #db: Store;
 
   constructor(path: string) {
     this.#db = new Store(path, migrations);
-    // Keys are replaced at every message; the old ones would lie on in freed pages.
+    // Keys are replaced at every message; the old ones would stay in freed pages.
     this.#db.get('PRAGMA secure_delete = ON');
   }
 
-  /** Keys, and a main chat. */
+  /** Whether there are keys and a main chat was chosen. */
   get isLinked(): boolean {
     return this.get('mode') !== null && this.isPaired;
   }
 
-  /** WhatsApp may know this device: an unfinished link counts. */
+  /**
+   * Whether WhatsApp may know this device, also after an unfinished link. Throws when the creds are
+   * torn.
+   */
   get isPaired(): boolean {
-    const creds: unknown = JSON.parse(this.readKey('creds', '') ?? 'null');
-    return typeof creds === 'object' && creds !== null && 'account' in creds;
+    const creds = this.readKey('creds', '');
+    return creds !== null && pairedSchema.safeParse(JSON.parse(creds)).success;
   }
 
   /** Joins the transaction that is open, if any. */
@@ -91,54 +109,62 @@ export class WhatsAppStore {
   }
 
   readKey(type: string, id: string): string | null {
-    const sql = 'SELECT value FROM keys WHERE type = ? AND id = ?';
-    return this.#db.get<{ value: string }>(sql, type, id)?.value ?? null;
+    const sql = 'SELECT value FROM keys WHERE type = :type AND id = :id';
+    return this.#db.get<{ value: string }>(sql, { type, id })?.value ?? null;
   }
 
-  /** Null removes it. */
+  /** Null removes the key. */
   writeKey(type: string, id: string, value: string | null): void {
-    if (value === null) this.#db.run('DELETE FROM keys WHERE type = ? AND id = ?', type, id);
-    else this.#db.run('INSERT OR REPLACE INTO keys VALUES (?, ?, ?)', type, id, value);
+    if (value === null)
+      this.#db.run('DELETE FROM keys WHERE type = :type AND id = :id', { type, id });
+    else
+      this.#db.run('INSERT OR REPLACE INTO keys VALUES (:type, :id, :value)', { type, id, value });
   }
 
-  /** `stanza` names it among all that the server sends. */
+  /** `stanza` identifies the message among all that the server sends. */
   addToInbox({ message, wasOffline, receivedAtMs }: Arrival, stanza = ''): void {
     this.#db.run(
-      'INSERT INTO inbox (message, was_offline, received_at) VALUES (?, ?, ?)',
-      ...[message, Number(wasOffline), receivedAtMs],
+      `INSERT INTO inbox (message, was_offline, received_at)
+       VALUES (:message, :wasOffline, :receivedAtMs)`,
+      { message, wasOffline: Number(wasOffline), receivedAtMs },
     );
-    this.#db.run('INSERT OR REPLACE INTO received VALUES (?, ?)', stanza, receivedAtMs);
-    this.#db.run('DELETE FROM received WHERE received_at < ?', receivedAtMs - keptMs);
+    this.#db.run('INSERT OR REPLACE INTO received VALUES (:stanza, :receivedAtMs)', {
+      stanza,
+      receivedAtMs,
+    });
+    this.#db.run('DELETE FROM received WHERE received_at < :keptFromMs', {
+      keptFromMs: receivedAtMs - keptMs,
+    });
   }
 
   wasReceived(stanza: string): boolean {
-    return this.#db.get('SELECT 1 FROM received WHERE stanza = ?', stanza) !== undefined;
+    return this.#db.get('SELECT 1 FROM received WHERE stanza = :stanza', { stanza }) !== undefined;
   }
 
-  /** The oldest. */
+  /** The oldest rows, at most `most`. */
   listInbox(most: number): StoredRow[] {
-    const sql = `SELECT seq, message, was_offline AS wasOffline, received_at AS receivedAtMs
-      FROM inbox ORDER BY seq LIMIT ?`;
-    return this.#db
-      .all<StoredRow>(sql, most)
-      .map((row) => ({ ...row, wasOffline: Boolean(row.wasOffline) }));
+    const sql = 'SELECT * FROM inbox ORDER BY seq LIMIT :most';
+    return this.#db.all<InboxColumns>(sql, { most }).map(toStoredRow);
   }
 
   removeFromInbox(seqs: number[]): void {
-    this.#db.run(
-      'DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(?))',
-      JSON.stringify(seqs),
-    );
+    this.#db.run('DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(:seqs))', {
+      seqs: JSON.stringify(seqs),
+    });
   }
 
   saveSent(id: string, message: Uint8Array, nowMs: number): void {
-    this.#db.run('INSERT OR REPLACE INTO sent VALUES (?, ?, ?)', id, message, nowMs);
-    this.#db.run('DELETE FROM sent WHERE sent_at < ?', nowMs - keptMs);
+    this.#db.run('INSERT OR REPLACE INTO sent VALUES (:id, :message, :nowMs)', {
+      id,
+      message,
+      nowMs,
+    });
+    this.#db.run('DELETE FROM sent WHERE sent_at < :keptFromMs', { keptFromMs: nowMs - keptMs });
   }
 
   findSent(id: string): Uint8Array | undefined {
-    const sql = 'SELECT message FROM sent WHERE id = ?';
-    return this.#db.get<{ message: Uint8Array }>(sql, id)?.message;
+    const sql = 'SELECT message FROM sent WHERE id = :id';
+    return this.#db.get<{ message: Uint8Array }>(sql, { id })?.message;
   }
 
   /** Whether the assistant itself sent the message. */
@@ -148,11 +174,13 @@ export class WhatsAppStore {
 
   /**
    * One id for all addresses of an account: the number if it was known when the account was first
-   * seen, otherwise the LID. Device parts are left out.
+   * seen, otherwise the LID. Ignores the device part of an address. Saves the addresses that are
+   * new.
    */
   personOf(jid: string, alternativeJid?: string | null): string {
     const jids = [jid, alternativeJid].flatMap((given) => (given ? [withoutDevice(given)] : []));
-    // Two that were first seen apart become one: the number is how the owner was named.
+    // When two people prove to be one account, they become one, known by the number: the owner was
+    // named by it.
     const byNumber = jids.toSorted(
       (left, right) => Number(isNumber(right)) - Number(isNumber(left)),
     );
@@ -160,28 +188,25 @@ export class WhatsAppStore {
     const person = known ?? byNumber[0] ?? jid;
     for (const given of jids)
       if (this.#findPerson(given) !== person)
-        this.#db.run(
-          'INSERT INTO people VALUES (?, ?) ON CONFLICT DO UPDATE SET person = excluded.person',
-          ...[given, person],
-        );
+        this.#db.run('INSERT OR REPLACE INTO people VALUES (:given, :person)', { given, person });
     return person;
   }
 
-  /** As `personOf` of one address, but keeps nothing of an account that is not known. */
+  /** As `personOf`, for one address, but saves nothing. */
   lookUp(jid: string): string {
     return this.#findPerson(withoutDevice(jid)) ?? withoutDevice(jid);
   }
 
   jidsOf(person: string): { lid: string | null; number: string | null } {
-    const sql = 'SELECT jid FROM people WHERE person = ?';
-    const jids = this.#db.all<{ jid: string }>(sql, person).map(({ jid }) => jid);
+    const sql = 'SELECT jid FROM people WHERE person = :person';
+    const jids = this.#db.all<{ jid: string }>(sql, { person }).map(({ jid }) => jid);
     return {
       lid: jids.find((jid) => !isNumber(jid)) ?? null,
       number: jids.find(isNumber) ?? null,
     };
   }
 
-  /** The person with these digits as number or LID, if one was ever seen. */
+  /** The person whose number or LID has these digits, if one was ever seen. */
   findPerson(digits: string): string | undefined {
     return this.#findPerson(`${digits}@s.whatsapp.net`) ?? this.#findPerson(`${digits}@lid`);
   }
@@ -192,16 +217,16 @@ export class WhatsAppStore {
   }
 
   get(key: string): string | null {
-    const sql = 'SELECT value FROM meta WHERE key = ?';
-    return this.#db.get<{ value: string }>(sql, key)?.value ?? null;
+    const sql = 'SELECT value FROM meta WHERE key = :key';
+    return this.#db.get<{ value: string }>(sql, { key })?.value ?? null;
   }
 
   set(key: string, value: string | null): void {
-    if (value === null) this.#db.run('DELETE FROM meta WHERE key = ?', key);
-    else this.#db.run('INSERT OR REPLACE INTO meta VALUES (?, ?)', key, value);
+    if (value === null) this.#db.run('DELETE FROM meta WHERE key = :key', { key });
+    else this.#db.run('INSERT OR REPLACE INTO meta VALUES (:key, :value)', { key, value });
   }
 
-  /** Removes the keys, and overwrites them on the disk. What has arrived stays. */
+  /** Removes the link: keys, own address and mode. Overwrites the keys on disk. Messages stay. */
   unlink(): void {
     this.transaction(() => {
       this.#db.run('DELETE FROM keys');
@@ -215,8 +240,8 @@ export class WhatsAppStore {
   }
 
   #findPerson(jid: string): string | undefined {
-    const sql = 'SELECT person FROM people WHERE jid = ?';
-    return this.#db.get<{ person: string }>(sql, jid)?.person;
+    const sql = 'SELECT person FROM people WHERE jid = :jid';
+    return this.#db.get<{ person: string }>(sql, { jid })?.person;
   }
 }
 
@@ -224,7 +249,7 @@ function isNumber(jid: string): boolean {
   return jid.endsWith('@s.whatsapp.net');
 }
 
-/** `4917_1:12@s.whatsapp.net` is device 12 of an account, by way of agent 1. */
+/** `4917_1:12@s.whatsapp.net` is device 12 of an account, through agent 1. */
 function withoutDevice(jid: string): string {
   return jid.replace(/(_\d+)?(:\d+)?@/, '@');
 }

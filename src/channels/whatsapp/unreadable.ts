@@ -1,7 +1,8 @@
 /**
- * Messages that could not be decrypted. The sender's phone is asked to send them again; when it
- * does not within a minute, a placeholder takes their place, so that nothing passes in silence.
- * A host that dies in that minute does not write the placeholder: the phone may answer later.
+ * Messages that could not be decrypted. Baileys asks the sender's phone to send them again; if it
+ * does not within a minute, a placeholder takes their place, so that no message is lost in silence.
+ * If the host stops within that minute, no placeholder is written, but the phone may still answer
+ * later.
  */
 import { proto, type WAMessage } from 'baileys';
 import type { Clock } from '../../types.ts';
@@ -14,13 +15,13 @@ export class Unreadable {
   readonly #giveUp: (placeholder: WAMessage) => void;
   readonly #waiting = new Map<string, () => void>();
 
-  /** `giveUp` is handed a message without content, under an id of its own. */
+  /** `giveUp` receives a message without content, under an id of its own. */
   constructor(clock: Clock, giveUp: (placeholder: WAMessage) => void) {
     this.#clock = clock;
     this.#giveUp = giveUp;
   }
 
-  /** Looks for those among what Baileys reports. */
+  /** Looks for undecrypted ones among the messages that Baileys reports. */
   note(messages: WAMessage[]): void {
     for (const { key, ...message } of messages) {
       const isUnread =
@@ -37,7 +38,7 @@ export class Unreadable {
     }
   }
 
-  /** The phone has sent it again. */
+  /** To be called when the phone has sent it again. */
   arrived(id: string): void {
     this.#waiting.get(id)?.();
     this.#waiting.delete(id);
