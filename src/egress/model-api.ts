@@ -1,6 +1,6 @@
 /**
- * The model API's few paths, to which alone the real credential is attached. What an agent sends
- * as a credential is thrown away; no redirect is followed.
+ * Forwards calls to the few allowed paths of the model API and attaches the real credential, which
+ * goes nowhere else. Drops the agent's credential headers and follows no redirect.
  */
 import {
   Agent as HttpAgent,
@@ -20,15 +20,18 @@ const bounds = {
   upstreamIdleMs: 60 * 1000,
 };
 
-/** Exactly these paths, in printable ASCII: no encodings, no dots, no second way to say it. */
+/**
+ * Only these paths, in printable ASCII, without encodings or dots: there is one way to write each.
+ */
 const allowedPath = /^\/v1\/messages(?:\/count_tokens)?(?:\?[!-"$-~]*)?$/;
 const allowedRequestHeader =
   /^(?:accept|accept-encoding|content-length|content-type|user-agent|x-app|anthropic-.+|x-stainless-.+|x-claude-code-.+)$/;
 const allowedResponseHeader =
   /^(?:content-encoding|content-type|request-id|retry-after|retry-after-ms|x-should-retry|anthropic-.+)$/;
-/** The API takes OAuth tokens only from those who say this. */
+/** The API accepts OAuth tokens only with this beta header. */
 const oauthBeta = 'oauth-2025-04-20';
-/** The model API with its open connections, which all wires share. */
+
+/** The model API and its open connections, shared by all wires. */
 export interface ModelApi extends ModelAccess {
   agent: HttpAgent;
 }
@@ -42,7 +45,7 @@ export function isModelCall({ method, url = '' }: IncomingMessage): boolean {
   return method === 'POST' && allowedPath.test(url);
 }
 
-/** Passes the call on and counts the bytes of what is asked and answered. */
+/** Forwards a call and counts the bytes of request and answer. */
 export function forward(
   request: IncomingMessage,
   response: ServerResponse,
@@ -67,15 +70,15 @@ export function forward(
   });
   call.once('response', (answer) => {
     response.writeHead(answer.statusCode ?? 502, pick(answer.headers, allowedResponseHeader));
-    // Node would keep the head back until the first byte of the body.
+    // Without this, Node holds the headers back until the first byte of the body.
     response.flushHeaders();
     answer.on('data', (chunk: Buffer) => account.add(entry, { bytesDown: chunk.length }));
-    pipeline(answer, response, () => {}); // An answer cut there is cut here.
+    pipeline(answer, response, () => {}); // If the answer is cut off, so is ours.
   });
   response.once('close', () => call.destroy());
   let bytes = 0;
   let isConnected = false;
-  // What never found a way has not left.
+  // Counts only once connected: before that, nothing has left.
   const connected = () => {
     isConnected = true;
     account.add(entry, { requests: 1, bytesUp: bytes });
@@ -92,7 +95,7 @@ export function forward(
     sendError(response, 413, 'request_too_large', 'The request is larger than the API allows.');
   });
   request.pipe(call);
-  // What is still to come of a request that has been answered is thrown away.
+  // Discards the rest of a request that has been answered early.
   call.once('close', () => request.resume());
 }
 
@@ -120,7 +123,7 @@ function pick(headers: IncomingHttpHeaders, allowed: RegExp): Record<string, str
   return Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
 }
 
-/** Answers with an error in the API's own shape; cuts an answer that has begun. */
+/** Answers with an error in the API's own format. Cuts an answer that has begun. */
 export function sendError(
   response: ServerResponse,
   status: number,

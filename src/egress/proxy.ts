@@ -1,6 +1,6 @@
 /**
- * The web as an HTTP proxy: CONNECT for tunnels, absolute addresses for plain HTTP. What is
- * refused is answered with words, also in the status line, which is all that most programs show.
+ * An HTTP proxy to the web: CONNECT for tunnels, absolute addresses for plain HTTP. A refusal gives
+ * its reason also in the status line, since most programs show nothing else.
  * https://www.rfc-editor.org/rfc/rfc9110#name-connect
  */
 import {
@@ -11,6 +11,7 @@ import {
 } from 'node:http';
 import { type Duplex, pipeline } from 'node:stream';
 import type { Logger } from 'pino';
+import { clip } from '../text.ts';
 import { type Caller, parseTarget, Refusal, type Web } from './web.ts';
 
 export interface ProxyDependencies {
@@ -19,11 +20,13 @@ export interface ProxyDependencies {
   log: Logger;
 }
 
-/** Of one connection, not of the message: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
+/** UTF-16 units of an address that go into the log. */
+export const loggedUrlMax = 200;
+/** Headers that belong to one connection: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1 */
 const hopHeader =
   /^(?:connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings)$/;
 
-/** Serves a CONNECT. Never rejects. */
+/** Serves a CONNECT request. Never rejects. */
 export async function openTunnel(
   deps: ProxyDependencies,
   request: IncomingMessage,
@@ -38,11 +41,11 @@ export async function openTunnel(
     }
     client.write('HTTP/1.1 200 Connection established\r\n\r\n');
     upstream.write(head);
-    pipeline(client, upstream, client, () => {}); // What is cut at one end is cut at the other.
+    pipeline(client, upstream, client, () => {}); // A cut at one end cuts the other.
   } catch (error) {
     const { status, message } = asRefusal(deps, request, error);
     client.end(`HTTP/1.1 ${status} ${message}\r\nconnection: close\r\n\r\n${message}\n`);
-    client.resume(); // To the end, for it is open until then.
+    client.resume(); // The stream stays open until its end is read.
   }
 }
 
@@ -57,9 +60,9 @@ export async function proxyRequest(
     if (!/^http:\/\//i.test(address) || !URL.canParse(address))
       throw new Refusal(400, 'Here go http: addresses; for https: ask with CONNECT.');
     if (!/^(?:chunked)?$/i.test(request.headers['transfer-encoding'] ?? ''))
-      throw new Refusal(501, 'Of transfer codings, only chunked is known here.');
+      throw new Refusal(501, 'The only transfer coding supported here is chunked.');
     const { host } = new URL(address);
-    // As it was asked for: proxies must not tidy paths up.
+    // Unchanged: a proxy must not normalise paths.
     const path = address.replace(/^http:\/\/[^/?#]*/i, '').replace(/#.*$/, '');
     const upstream = await reach(deps, host);
     if (response.closed) {
@@ -76,19 +79,19 @@ export async function proxyRequest(
     call.once('response', (answer) => {
       const { statusCode = 0, headers } = answer;
       try {
-        if (statusCode < 200) throw new Error('Nobody has asked for another protocol.');
+        if (statusCode < 200) throw new Error('a switch of protocols that nobody requested');
         response.writeHead(statusCode, endToEnd(headers));
         response.flushHeaders();
-        pipeline(answer, response, () => {}); // An answer cut there is cut here.
+        pipeline(answer, response, () => {}); // If the answer is cut off, so is ours.
       } catch {
-        call.destroy(); // Node reads numbers and names that it does not write.
+        call.destroy(); // Node accepts status codes and header names that it refuses to write.
       }
     });
     request.pipe(call);
     call.once('close', () => {
       if (!response.headersSent)
         sendRefusal(response, new Refusal(502, `${host} gave no proper answer.`));
-      // What is still to come of a request that has been answered is thrown away.
+      // Discards the rest of a request that has been answered early.
       request.resume();
     });
     response.once('close', () => call.destroy());
@@ -104,12 +107,14 @@ function reach({ web, caller }: ProxyDependencies, authority: string) {
 }
 
 function asRefusal({ log, caller }: ProxyDependencies, request: IncomingMessage, error: unknown) {
-  const { method, url } = request;
-  const facts = { group: caller.group.folder, method, url: url?.slice(0, 200) };
+  const { method, url = '' } = request;
+  const facts = { group: caller.group.folder, method, url: clip(url, loggedUrlMax) };
   if (error instanceof Refusal)
     log.info({ ...facts, reason: error.message }, 'refused on the wire');
-  else log.error({ ...facts, err: error }, 'a request of the wire failed');
-  return error instanceof Refusal ? error : new Refusal(500, 'The host made a mistake.');
+  else log.error({ ...facts, err: error }, 'a request on the wire failed');
+  return error instanceof Refusal
+    ? error
+    : new Refusal(500, 'The host could not handle this request.');
 }
 
 function requestHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {

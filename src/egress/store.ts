@@ -1,31 +1,34 @@
-/** What each group may reach of the web, and the ledger of what its agent did reach. */
+/** Queries for the web policies of groups and the ledger of the hosts that their agents reached. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
 
 export type WebMode = 'open' | 'listed' | 'none';
 
 export interface WebPolicy {
   mode: WebMode;
-  /** Names, or `*.` and a name for all below it. Only for `listed`. */
+  /** Only for `listed`: a name, or `*.` and a name for all names below it. */
   hosts: string[];
 }
 
-/** Undefined for a group that keeps to the default. */
+const hostsSchema = z.array(z.string());
+
+/** Undefined if the group has the default policy. */
 export function findWebPolicy(store: Store, folder: string): WebPolicy | undefined {
   const row = store.get<{ mode: WebMode; hosts: string }>(
-    'SELECT mode, hosts FROM web_policies WHERE folder = ?',
-    folder,
+    'SELECT mode, hosts FROM web_policies WHERE folder = :folder',
+    { folder },
   );
-  return row && { mode: row.mode, hosts: JSON.parse(row.hosts) };
+  return row && { mode: row.mode, hosts: hostsSchema.parse(JSON.parse(row.hosts)) };
 }
 
 export function saveWebPolicy(store: Store, folder: string, { mode, hosts }: WebPolicy): void {
   store.run(
-    'INSERT OR REPLACE INTO web_policies (folder, mode, hosts) VALUES (?, ?, ?)',
-    ...[folder, mode, JSON.stringify(hosts)],
+    'INSERT OR REPLACE INTO web_policies (folder, mode, hosts) VALUES (:folder, :mode, :hosts)',
+    { folder, mode, hosts: JSON.stringify(hosts) },
   );
 }
 
-/** Of one host, in one turn (0: outside of any), on one day of the host's own time zone. */
+/** Traffic is counted by day (in the host's time zone), group, turn (0 outside of any) and host. */
 export interface LedgerKey {
   day: string;
   folder: string;
@@ -41,16 +44,17 @@ export interface Traffic {
 }
 
 export function addToLedger(store: Store, key: LedgerKey, traffic: Traffic, nowMs: number): void {
+  const { day, folder, turnId, host, allowed } = key;
   const { requests, bytesUp, bytesDown } = traffic;
   store.run(
     `INSERT INTO ledger (day, folder, turn_id, host, allowed,
        requests, bytes_up, bytes_down, first_at, last_at)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     VALUES (:day, :folder, :turnId, :host, :allowed,
+       :requests, :bytesUp, :bytesDown, :nowMs, :nowMs)
      ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
        bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down,
        last_at = excluded.last_at`,
-    ...[key.day, key.folder, key.turnId, key.host, Number(key.allowed)],
-    ...[requests, bytesUp, bytesDown, nowMs, nowMs],
+    { day, folder, turnId, host, allowed: Number(allowed), requests, bytesUp, bytesDown, nowMs },
   );
 }
 
@@ -61,14 +65,14 @@ export interface LedgerLine extends Traffic {
   lastAtMs: number;
 }
 
-/** The day by group and host; the most sent first. */
+/** The traffic of a day by group and host, the largest first. */
 export function listLedger(store: Store, day: string): LedgerLine[] {
-  const rows = store.all<LedgerLine>(
+  const rows = store.all<Omit<LedgerLine, 'allowed'> & { allowed: number }>(
     `SELECT folder, host, allowed, sum(requests) AS requests, sum(bytes_up) AS bytesUp,
        sum(bytes_down) AS bytesDown, max(last_at) AS lastAtMs
-     FROM ledger WHERE day = ? GROUP BY folder, host, allowed
+     FROM ledger WHERE day = :day GROUP BY folder, host, allowed
      ORDER BY bytesUp + bytesDown DESC, requests DESC, host`,
-    day,
+    { day },
   );
-  return rows.map((row) => ({ ...row, allowed: Boolean(row.allowed) }));
+  return rows.map((row) => ({ ...row, allowed: row.allowed === 1 }));
 }

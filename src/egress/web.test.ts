@@ -1,4 +1,4 @@
-/** The policy at the moment of each connection, with real names and servers of the tests' own. */
+/** The policy at the time of each connection, with real name look-ups and servers of the tests. */
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../../test/internet/internet.ts';
@@ -11,7 +11,7 @@ const listed = (...hosts: string[]): WebPolicy => ({ mode: 'listed', hosts });
 const none: WebPolicy = { mode: 'none', hosts: [] };
 
 describe('a group with a list', needsInternet, () => {
-  /** One server for every name; `reach` resolves to 'open', or to the words of the refusal. */
+  /** One server for every name. `reach` resolves to `open` or to the text of the refusal. */
   async function openGroup() {
     const internet = await Internet.start();
     const host = await internet.host('example.org', page('a page'));

@@ -79,7 +79,7 @@ async function startUpstream(handle: RequestListener): Promise<string> {
   return `http://127.0.0.1:${typeof address === 'object' && address?.port}`;
 }
 
-/** One request to the container's loopback; `path` goes out exactly as it is. */
+/** A request to the container's loopback port; `path` is sent unchanged. */
 async function send(
   container: WireContainer,
   options: {
@@ -100,10 +100,10 @@ async function send(
   return response;
 }
 
-/** More than all buffers of the way together hold. */
+/** More than all buffers on the way hold together. */
 const pumpBytesMax = 36 * 1024 * 1024;
 
-/** Writes until nothing has been taken for a second; returns how much was, in bytes. */
+/** Writes until nothing was accepted for a second. Returns the bytes written. */
 async function pumpUntilStalled(target: Writable): Promise<number> {
   const chunk = Buffer.alloc(64 * 1024, '.');
   let takenBytes = 0;
@@ -204,7 +204,7 @@ describe('a call of the model API', () => {
     model.on('hello')[fault]();
     const { port } = await openContainer();
     const call = request({ host: '127.0.0.1', port, method: 'POST', path: '/v1/messages' });
-    call.on('error', () => {}); // It ends by `destroy`.
+    call.on('error', () => {}); // The test destroys it.
     call.end(question('hello'));
     const { cancelled } = await model.call('hello');
     call.destroy();
@@ -214,7 +214,7 @@ describe('a call of the model API', () => {
   test('is cut, not ended, when the API cuts it', async () => {
     model.on('hello').cut();
     const container = await openContainer();
-    // Where the cut comes close behind, it may overtake the head.
+    // A cut may arrive before the headers.
     await expect(send(container, {}).then(text)).rejects.toThrow(/aborted|hang up/);
   });
 
@@ -507,11 +507,11 @@ describe('a peer that breaks the protocol ends its own wire and nothing else', (
       written += 1000;
       await nextTurn();
     }
-    // Either the host gave up on it, or it stopped taking more: it never hoards.
+    // Either the host ended the wire or it stopped reading: it never buffers it all.
     expect(written).toBeLessThan(100_000);
   });
 
-  /** A peer that keeps to HTTP/2 and opens connections in it, to say on them what it likes. */
+  /** A peer that speaks valid HTTP/2 and opens connections in it, to send anything on them. */
   async function openHttp2Peer() {
     const { wire, peer } = openPeer();
     const session = connect('http://nanoclaw', { createConnection: () => peer });

@@ -1,24 +1,25 @@
 /**
- * The host's end of a container's only wire: one HTTP/2 session over its stdio, each stream of
- * which is an HTTP/1 connection from inside: a call of the model API, or one to a proxy of the
- * web. Refuses everything else. Whatever a hostile peer does ends at most its own wire.
+ * The host's end of a container's only connection: one HTTP/2 session over stdio. Each of its
+ * streams is an HTTP/1 connection from inside, for a call of the model API or a request to the web
+ * proxy; everything else is refused. A hostile peer can end its own session and do nothing more.
  */
 import { createServer } from 'node:http';
 import { performServerHandshake } from 'node:http2';
 import { deferred } from '../deferred.ts';
 import { type Stdio, stdioDuplex } from '../stdio-duplex.ts';
+import { clip } from '../text.ts';
 import { forward, isModelCall, type ModelApi, sendError } from './model-api.ts';
-import { openTunnel, type ProxyDependencies, proxyRequest } from './proxy.ts';
+import { loggedUrlMax, openTunnel, type ProxyDependencies, proxyRequest } from './proxy.ts';
 
 const bounds = {
-  /** Connections at once on one wire. */
+  /** Concurrent connections on one wire. */
   streamsMax: 64,
-  /** Bytes of all requests that wait here for the API; one round trip fetches as many. */
+  /** Flow control: bytes of all requests that may wait here for the API. */
   windowBytes: 1024 * 1024,
   sessionMegabytesMax: 16,
   offencesMax: 100,
-  lookEveryMs: 1000,
-  /** A connection on which nothing moves, in either direction. */
+  checkEveryMs: 1000,
+  /** A connection that is silent in both directions for this long is closed. */
   silenceMaxMs: 15 * 60 * 1000,
 };
 
@@ -29,7 +30,7 @@ export interface WireDependencies extends ProxyDependencies {
 }
 
 export interface Wire {
-  /** Resolves, never rejects, when the session is over, whoever ended it. */
+  /** Resolves when the session ends, whoever ended it. Never rejects. */
   broken: Promise<Error>;
   close(): void;
 }
@@ -39,19 +40,19 @@ export function serveWire(io: Stdio, deps: WireDependencies): Wire {
   const broken = deferred<Error>();
   const end = (reason: Error) => {
     broken.resolve(reason);
-    clearInterval(look);
-    // The session and its streams, and with them the calls, end with what carries them.
+    clearInterval(check);
+    // This also ends the session, its streams and their calls.
     duplex.destroy();
   };
   const duplex = stdioDuplex(io, end);
-  // What is no HTTP/2 has the session read no more, of which nothing tells: only that it has
-  // nothing to write either, for which it would pause.
+  // After input that is not HTTP/2, the session stops reading without an event. It also pauses
+  // while it has much to write, so it is stuck only when it is paused with nothing to write.
   let wasStuck = false;
-  const look = setInterval(() => {
+  const check = setInterval(() => {
     const isStuck = duplex.isPaused() && duplex.writableLength === 0;
-    if (isStuck && wasStuck) end(new Error('What came was no HTTP/2.'));
+    if (isStuck && wasStuck) end(new Error('The container does not speak HTTP/2.'));
     wasStuck = isStuck;
-  }, bounds.lookEveryMs);
+  }, bounds.checkEveryMs);
   duplex.on('resume', () => {
     wasStuck = false;
   });
@@ -63,12 +64,12 @@ export function serveWire(io: Stdio, deps: WireDependencies): Wire {
   });
   session.setLocalWindowSize(bounds.windowBytes);
   session.on('error', end);
-  session.once('close', () => end(new Error('The session is over.')));
+  session.once('close', () => end(new Error('The session has ended.')));
   session.once('goaway', () => end(new Error('The container has ended the session.')));
   const server = openServer(deps);
   session.on('stream', (stream) => {
-    stream.on('error', () => {}); // Its end, of which the server hears by itself.
-    if (stream.closed || stream.destroyed) return; // Reset as soon as it was opened.
+    stream.on('error', () => {}); // The server notices the end by itself.
+    if (stream.closed || stream.destroyed) return; // Reset right after it was opened.
     stream.respond();
     server.emit('connection', stream);
   });
@@ -77,22 +78,22 @@ export function serveWire(io: Stdio, deps: WireDependencies): Wire {
 
 /** A server that never listens: its connections are the streams of one wire. */
 function openServer(deps: WireDependencies) {
-  // The client decides how long it keeps a connection: closing first would race its next call.
+  // The client decides how long to keep a connection: closing it here would race its next call.
   const server = createServer({ keepAliveTimeout: 0 }, (request, response) => {
-    // A call behind another on one connection would pass the bound on calls at once.
+    // Pipelined calls would exceed the limit on concurrent calls.
     if (!response.socket) request.socket.destroy();
     else if (isModelCall(request)) forward(request, response, deps.model, deps.caller.account);
     else if (!request.url?.startsWith('/')) void proxyRequest(deps, request, response);
     else {
       deps.log.warn(
-        { method: request.method, url: request.url.slice(0, 200) },
+        { method: request.method, url: clip(request.url, loggedUrlMax) },
         'refused on the wire',
       );
-      const message = 'Of the model API, only POST /v1/messages is open from here.';
+      const message = 'The only call of the model API that is allowed here is POST /v1/messages.';
       sendError(response, 403, 'permission_error', message);
     }
   });
-  // Node's own answer is lost when the stream is cut behind it.
+  // Node's own answer is lost, since the stream is cut right after it.
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end(`HTTP/1.1 400 ${noRequest}\r\nconnection: close\r\n\r\n`);
     else socket.destroy();
