@@ -10,7 +10,7 @@ import { temporaryFolder } from '../../test/support/store.ts';
 import { readLines, sendLine, type ToTerminal } from '../channels/terminal/protocol.ts';
 import { chat } from './chat.ts';
 
-/** What a person's terminal gets when a host says this to it. */
+/** The output of a terminal to which a host sends these messages. */
 async function shown(isInteractive: boolean, ...said: ToTerminal[]): Promise<string> {
   const server = createServer((socket) => void play(socket, said));
   onTestFinished(() => void server.close());
@@ -33,7 +33,7 @@ async function play(socket: Socket, said: ToTerminal[]): Promise<void> {
 
 const welcome = { kind: 'welcome', assistantName: 'Andy', needsTrigger: false } as const;
 const deliver = { kind: 'deliver', id: '1', text: '', file: null } as const;
-/** Clears the screen, writes the clipboard, goes up a line, turns what follows around. */
+/** Clears the screen, sets the clipboard, moves up a line, reverses the text that follows. */
 const tricks = '\u001b[2J\u001b]52;c;cm0gLXJmIH4=\u0007\r\u009b1A\u007f\u202egpj.\u2066';
 const shownTricks = '\uFFFD[2J\uFFFD]52;c;cm0gLXJmIH4=\uFFFD\uFFFD\uFFFD1A\uFFFD\uFFFDgpj.\uFFFD';
 const file = { path: '/tmp/x', name: `a${tricks}`, mime: 'x/y', sizeBytes: 7 };
@@ -81,7 +81,7 @@ describe('where no host lets a terminal in', () => {
     await once(server.listen(socketPath), 'listening');
     chmodSync(socketPath, 0o600);
     const uid = process.geteuid?.();
-    // Root may all: be nobody for as long as it takes to knock.
+    // Root may connect to any socket, so root becomes `nobody` for the attempt.
     if (uid === 0) process.seteuid?.(65534);
     else chmodSync(socketPath, 0);
     const attaching = attach(socketPath);

@@ -1,9 +1,8 @@
 /**
- * The person's side of the terminal channel: attaches to a running host and shows the chat.
- * On a terminal it is interactive; with piped input each line is a message, answered before
- * the next one is sent.
+ * The person's side of the terminal channel: attaches to a running host and shows the chat. On a
+ * terminal it is interactive. With piped input, each line is a message, sent once the one before is
+ * answered.
  */
-
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -18,6 +17,7 @@ import {
   toTerminalSchema,
 } from '../channels/terminal/protocol.ts';
 import { deferred } from '../deferred.ts';
+import { clip, printable } from '../text.ts';
 import { UserError } from '../types.ts';
 
 export interface ChatOptions {
@@ -30,15 +30,15 @@ export interface ChatOptions {
 }
 
 /**
- * Resolves to the exit status when the person leaves or the input ends: 1 when a message has
- * no answer. Throws UserError when no host runs or it refuses.
+ * Resolves to the exit status when the person leaves or the input ends: 1 if a message got no
+ * answer. Throws UserError if no host runs or it refuses.
  */
 export async function chat(options: ChatOptions): Promise<number> {
   const socket = await attach(options.socketPath);
   sendLine(socket, { kind: 'hello', group: options.group, as: options.as });
   const session = new ChatSession(socket, options);
   const listening = session.listen();
-  // Whoever read our output has gone (EPIPE): there is nobody left to show anything to.
+  // The reader of our output has gone (EPIPE), so there is nobody to show anything to.
   options.output.once('error', () => session.leave());
   try {
     await Promise.race([session.welcomed, listening]);
@@ -65,7 +65,7 @@ function attach(socketPath: string): Promise<Socket> {
   });
 }
 
-/** What follows from a line that was typed. */
+/** The message in a typed line; `/attach PATH TEXT` sends a file. */
 function messageFrom(line: string): { text: string; files: string[] } {
   const attached = /^\/attach\s+("[^"]+"|\S+)\s*(.*)$/.exec(line);
   if (!attached?.[1]) return { text: line, files: [] };
@@ -73,10 +73,16 @@ function messageFrom(line: string): { text: string; files: string[] } {
   return { text: attached[2] ?? '', files: [resolve(path)] };
 }
 
-/** Agents and other people write it: without what a terminal obeys, or shows in another order. */
+/**
+ * Text of agents and other people, without characters that control a terminal or change the
+ * direction of text.
+ */
 function harmless(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]|[\u202A-\u202E\u2066-\u2069]/gu, '\uFFFD');
+  return printable(text).replace(/[\u202A-\u202E\u2066-\u2069]/g, '\uFFFD');
 }
+
+/** UTF-16 units of the agent's activity that the prompt shows. */
+const activityMax = 50;
 
 class ChatSession {
   readonly welcomed: Promise<void>;
@@ -88,7 +94,7 @@ class ChatSession {
   #hasLeft = false;
   #activity: { text: string; sinceMs: number } | undefined;
   #terminal: Interface | undefined;
-  /** The piped message that waits for its answer. */
+  /** The piped message that is waiting for its answer. */
   #question: { id: string; isStored: boolean; answered: (isAnswered: boolean) => void } | undefined;
 
   constructor(socket: Socket, options: ChatOptions) {
@@ -99,7 +105,7 @@ class ChatSession {
     this.#welcome = resolve;
   }
 
-  /** Shows what the host says; resolves when the host goes away. */
+  /** Shows what the host sends. Resolves when the host goes away. */
   async listen(): Promise<number> {
     try {
       for await (const message of readLines(this.#socket, toTerminalSchema)) this.#hear(message);
@@ -130,7 +136,7 @@ class ChatSession {
       if (this.#activity) this.#send({ text: '/stop', files: [] });
       else {
         terminal.write(null, { ctrl: true, name: 'u' });
-        this.#print('Ctrl-D leaves; /help lists what I do without a model.');
+        this.#print('Ctrl-D leaves. /help lists the commands that need no model.');
       }
     });
     this.#prompt();
@@ -140,7 +146,7 @@ class ChatSession {
     return 0;
   }
 
-  /** Sends each line of the input once the one before is answered. */
+  /** Sends each line of the input once the previous one is answered. */
   async pipe(): Promise<number> {
     let status = 0;
     for await (const line of createInterface({ input: this.#options.input })) {
@@ -167,7 +173,7 @@ class ChatSession {
         this.#assistantName = message.assistantName;
         if (message.needsTrigger && this.#options.isInteractive)
           this.#print(
-            `Begin with @${message.assistantName} to be answered; anyone here reads along.`,
+            `Begin with @${message.assistantName} to get an answer; everyone here can read along.`,
           );
         this.#welcome();
         break;
@@ -198,7 +204,7 @@ class ChatSession {
     return { text, sinceMs: this.#activity?.sinceMs ?? Date.now() };
   }
 
-  /** A message that comes again after a lost acknowledgement is not shown twice. */
+  /** Skips a message that was shown before: it is resent if its acknowledgement was lost. */
   #show({ id, text, file }: ToTerminal & { kind: 'deliver' }): void {
     if (this.#shown.has(id)) return;
     this.#shown.add(id);
@@ -215,14 +221,13 @@ class ChatSession {
     this.#prompt();
   }
 
-  /** The prompt carries the sign of life, so that it never disturbs what is being typed. */
+  /** Shows what the agent is doing as part of the prompt, so that it never disturbs typing. */
   #prompt(): void {
     if (!this.#terminal) return;
     const { as } = this.#options;
     const seconds = Math.round((Date.now() - (this.#activity?.sinceMs ?? 0)) / 1000);
-    const sign = this.#activity
-      ? `[${this.#assistantName} ${seconds} s: ${harmless(this.#activity.text.slice(0, 50)).replace(/\s/g, ' ')}] `
-      : '';
+    const activity = clip(harmless(this.#activity?.text ?? ''), activityMax).replace(/\s/g, ' ');
+    const sign = this.#activity ? `[${this.#assistantName} ${seconds} s: ${activity}] ` : '';
     this.#terminal.setPrompt(`${sign}${as}> `);
     this.#terminal.prompt(true);
   }

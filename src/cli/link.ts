@@ -1,44 +1,36 @@
 /**
- * `npm run link` and `npm run unlink`: joins this machine to a WhatsApp account as a linked
- * device, and takes it out again. A link that was not finished leaves nothing behind.
+ * `npm run link` and `npm run unlink`: link this machine to a WhatsApp account as a device, and
+ * remove the link. A link that is not finished leaves nothing behind.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { WASocket } from 'baileys';
-import { pino } from 'pino';
-import qrcode from 'qrcode-terminal';
-import { Connection, type ConnectionState } from '../channels/whatsapp/connection.ts';
 import { storePath } from '../channels/whatsapp/linked.ts';
 import { WhatsAppStore } from '../channels/whatsapp/store.ts';
-import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import { Store } from '../db.ts';
-import { deferred } from '../deferred.ts';
 import { mainGroup, moveMain } from '../groups.ts';
 import { claimSocket, prepareState } from '../state-folders.ts';
 import { UserError } from '../types.ts';
+import { cancelled, Linking, say } from './linking.ts';
 
 export interface LinkOptions {
-  /** The number that is to be linked, where no QR code can be scanned. */
+  /** The number to link with a pairing code instead of a QR code. */
   code?: string;
-  /** `own` or `shared`; asked for when it is left out. */
+  /** `own` or `shared`; asked for if left out. */
   mode?: string;
-  /** The owner's number, in mode `own`; asked for when it is left out. */
+  /** The owner's number, for mode `own`; asked for if left out. */
   owner?: string;
 }
 
-const logoutMs = 20_000;
-/** From the scan to the login. */
-const pairedMs = 60_000;
-
-/** Resolves to the exit status. Throws UserError when it cannot be linked. */
+/** Resolves to the exit status. Throws UserError if linking fails or is cancelled. */
 export async function link(config: Config, options: LinkOptions): Promise<number> {
   const number = options.code === undefined ? null : readNumber(options.code);
   checkMode(options);
   return withStores(config, async (core, store) => {
     if (store.isLinked)
       throw new UserError(`Linked already, as ${spoken(store.own())}. First: npm run unlink`);
-    // A link that was broken off.
+    // A link that was not finished.
     if (store.isPaired) await leave(config, store);
     store.unlink();
     const linking = new Linking(config, store, number);
@@ -67,7 +59,10 @@ export async function link(config: Config, options: LinkOptions): Promise<number
   });
 }
 
-/** Logs out at WhatsApp, if it can be reached, and removes the keys in any case. */
+/**
+ * Logs out at WhatsApp if it can be reached, and removes the keys in any case. Resolves to the exit
+ * status; throws UserError if there is no link.
+ */
 export async function unlink(config: Config): Promise<number> {
   return withStores(config, async (core, store) => {
     if (!store.isPaired) throw new UserError('Not linked. To link: npm run link');
@@ -82,14 +77,14 @@ export async function unlink(config: Config): Promise<number> {
 const stillListed =
   'WhatsApp could not be told. If the phone still lists this device under "Linked devices", remove it there.';
 
-/** Logs out, as far as WhatsApp can be reached, and removes the keys; Ctrl-C leaves all as it is. */
+/** Logs out if WhatsApp can be reached, and removes the keys. Ctrl-C changes nothing. */
 async function leave(config: Config, store: WhatsAppStore): Promise<void> {
   const linking = new Linking(config, store, null);
   try {
     const isOut = await linking.opened().then(
       () => linking.logOut(),
       (error) => {
-        if (error === brokenOff) throw error;
+        if (error === cancelled) throw error;
         return false;
       },
     );
@@ -100,9 +95,10 @@ async function leave(config: Config, store: WhatsAppStore): Promise<void> {
   store.unlink();
 }
 
-const brokenOff = new UserError('Broken off.');
-
-/** No host may run: it would use the same link at the same time. */
+/**
+ * Opens both stores for `work`. Throws UserError while a host runs, since it would use the same
+ * link.
+ */
 async function withStores(
   config: Config,
   work: (core: Store, store: WhatsAppStore) => Promise<number>,
@@ -121,113 +117,6 @@ async function withStores(
     socket.close();
     core.close();
   }
-}
-
-/** One attempt to get a connection, whether it needs a scan or not. */
-class Linking {
-  readonly #connection: Connection;
-  readonly #opened = deferred<WASocket | UserError>();
-  readonly #number: string | null;
-  #isShown = false;
-  #isPaired = false;
-
-  constructor(config: Config, store: WhatsAppStore, number: string | null) {
-    this.#number = number;
-    this.#connection = new Connection({
-      ...{ store, log: pino({ level: 'silent' }), clock: systemClock },
-      webSocketUrl: config.whatsAppUrl,
-      // The host takes it up, and keeps of it what it may.
-      isKept: () => true,
-      kept() {},
-      stateChanged: (state) => this.#changed(state),
-      socketMade: ({ ev }) =>
-        ev.on('connection.update', ({ isNewLogin }) => {
-          if (isNewLogin) this.#paired();
-        }),
-      qr: (text, socket) => void this.#show(text, socket),
-    });
-    this.#connection.start();
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-      process.on(signal, () => this.#opened.resolve(brokenOff));
-  }
-
-  async opened(): Promise<WASocket> {
-    const result = await this.#opened.promise;
-    if (result instanceof UserError) throw result;
-    return result;
-  }
-
-  /** False when WhatsApp did not hear of it in time. */
-  async logOut(): Promise<boolean> {
-    const { socket } = this.#connection;
-    if (!socket) return false;
-    const late = new Promise<false>((resolve) => setTimeout(resolve, logoutMs, false).unref());
-    return Promise.race([
-      socket.logout().then(
-        () => true,
-        () => false,
-      ),
-      late,
-    ]);
-  }
-
-  stop(): Promise<void> {
-    return this.#connection.stop();
-  }
-
-  #changed(state: ConnectionState): void {
-    const { socket } = this.#connection;
-    if (state.kind === 'open' && socket) this.#opened.resolve(socket);
-    // Once paired it tries again, for a while.
-    if (state.kind === 'waiting' && !this.#isPaired)
-      this.#opened.resolve(new UserError(this.#whyNot(state.reason)));
-    if (state.kind === 'ended')
-      this.#opened.resolve(new UserError(`WhatsApp does not let us in: ${state.reason}.`));
-  }
-
-  #paired(): void {
-    this.#isPaired = true;
-    const late = new UserError('Paired, but WhatsApp could not be reached afterwards.');
-    setTimeout(() => this.#opened.resolve(late), pairedMs).unref();
-  }
-
-  #whyNot(reason: string): string {
-    if (!this.#isShown) return `WhatsApp cannot be reached: ${reason}.`;
-    return `The code was not ${this.#number ? 'entered' : 'scanned'} in time (${reason}). To try again: npm run link`;
-  }
-
-  async #show(text: string, socket: WASocket): Promise<void> {
-    const isFirst = !this.#isShown;
-    this.#isShown = true;
-    if (this.#number === null) showQr(text, isFirst);
-    else if (isFirst) {
-      try {
-        const code = await socket.requestPairingCode(this.#number);
-        say(
-          `On the phone of +${this.#number}: WhatsApp, Settings, Linked devices, Link a device, "Link with phone number instead". The code:\n\n    ${code.slice(0, 4)}-${code.slice(4)}\n`,
-        );
-      } catch (error) {
-        this.#opened.resolve(new UserError(`WhatsApp gives no code for this number: ${error}`));
-      }
-    }
-  }
-}
-
-function showQr(text: string, isFirst: boolean): void {
-  qrcode.generate(text, { small: true }, (picture) => {
-    const lines = picture.split('\n');
-    const width = lines[0]?.length ?? 0;
-    const { columns } = process.stdout;
-    if (columns && columns < width)
-      return say(
-        `The terminal is ${columns} columns wide, the QR code ${width}. Make it wider, or: npm run link -- --code +NUMBER`,
-      );
-    if (isFirst)
-      say('On the phone of the account: WhatsApp, Settings, Linked devices, Link a device.');
-    // Over the one before, which is not valid any more.
-    else if (process.stdout.isTTY) process.stdout.write(`\x1b[${lines.length}A\x1b[J`);
-    say(picture);
-  });
 }
 
 function checkMode({ mode, owner }: LinkOptions): void {
@@ -254,7 +143,7 @@ async function chooseMode({ mode }: LinkOptions, own: string): Promise<'own' | '
   }
 }
 
-/** The canonical address of the person who is in charge. */
+/** The address under which the store knows the owner. Asks again after an error, on a terminal. */
 async function findOwner(
   { owner }: LinkOptions,
   socket: WASocket,
@@ -262,7 +151,9 @@ async function findOwner(
 ): Promise<string> {
   for (let given = owner; ; given = undefined) {
     try {
-      const number = readNumber(given ?? (await ask('Your own number, with which you write: ')));
+      const number = readNumber(
+        given ?? (await ask('Your own number, from which you will write: ')),
+      );
       const [found] = (await socket.onWhatsApp(number)) ?? [];
       if (!found?.exists) throw new UserError(`+${number} is not on WhatsApp.`);
       const person = store.personOf(found.jid);
@@ -282,7 +173,7 @@ async function ask(question: string): Promise<string> {
   try {
     return await reader.question(question, { signal: stop.signal });
   } catch (error) {
-    throw error instanceof Error && error.name === 'AbortError' ? brokenOff : error;
+    throw error instanceof Error && error.name === 'AbortError' ? cancelled : error;
   } finally {
     reader.close();
   }
@@ -297,8 +188,4 @@ function readNumber(text: string): string {
 
 function spoken(person: string | null): string {
   return `+${person?.split('@')[0] ?? '?'}`;
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -24,7 +24,7 @@ function prompt(escaped: string): string {
   return `<messages>\n<message id="1" sender="Maria" time="today">hello</message>\n<message id="2" sender="Maria" time="today">${escaped}</message>\n</messages>`;
 }
 
-/** Asks the real SDK with the real binary, its group folder being the temporary one. */
+/** Asks the real SDK with the real binary, in the temporary folder as the group folder. */
 async function ask(text: string, resume?: string): Promise<{ text: string; sessionId: string }> {
   const session = query({
     prompt: text,
@@ -53,7 +53,7 @@ async function ask(text: string, resume?: string): Promise<{ text: string; sessi
 }
 
 test('says in a real container what may be written, also where the folder around it may not', async () => {
-  // Set to nothing, so that no .env gives one.
+  // Empty, so that no .env sets them.
   const none = { ANTHROPIC_API_KEY: '', CLAUDE_CODE_OAUTH_TOKEN: '', ANTHROPIC_AUTH_TOKEN: '' };
   const host = new HostProcess({ NANOCLAW_HOME: home, ...none }, { input: 'hello' });
   await host.exited;

@@ -1,9 +1,10 @@
 /**
- * The model that answers while no credential is configured: a script, which says so in every
- * answer. It makes the agent run real commands in its container and repeats what they
- * printed. It understands nothing, and invents nothing either.
+ * The model that answers while no credential is configured: a script, as each answer says. It has
+ * the agent run real commands in its container and repeats what they printed. It understands
+ * nothing and makes nothing up.
  */
 import type { ModelAccess } from '../../config.ts';
+import { oneLine } from '../../text.ts';
 import {
   type MessagesServer,
   type ModelCall,
@@ -14,10 +15,10 @@ import {
 const mark = '[demo model]';
 const hint =
   'I am a built-in script, not Claude. To talk to Claude, put ANTHROPIC_API_KEY=... into .env and run `npm start` again.';
-/** Longest fact that is written down, in UTF-16 units. */
+/** Longest fact that is remembered, in UTF-16 units. */
 const factMax = 1000;
 
-/** Prints what an agent can find out about its container, as sentences for the chat. */
+/** A shell script that prints what an agent can find out about its container, as sentences. */
 const lookAround = `
 echo "I ran a command in my container. I am user $(id -u) of group $(id -g) there."
 for folder in /workspace/*/; do
@@ -47,7 +48,7 @@ else
   echo 'There is no CLAUDE.md in my folder yet.'
 fi`;
 
-/** Reached as the real one is. */
+/** Reached in the same way as the real API. */
 export type DemoModel = MessagesServer & ModelAccess;
 
 /** Starts the demo model on loopback. */
@@ -56,7 +57,7 @@ export async function startDemoModel(assistantName: string): Promise<DemoModel> 
     reply: (call) => {
       const followUp = call.followUps.findLast((text) => text.includes('<message '));
       const result = call.toolResults.at(-1);
-      if (!hasBash(call)) return say('<summary>Nothing that I could sum up.</summary>');
+      if (!hasBash(call)) return say('<summary>I cannot summarise.</summary>');
       if (result !== undefined && !followUp) return say(result);
       const text = lastMessage(followUp ?? call.lastUserText);
       const command = chooseCommand(text, assistantName);
@@ -75,7 +76,10 @@ function say(text: string) {
   return { kind: 'text' as const, text: `${mark} ${text.trim()}\n\n${hint}` };
 }
 
-/** Whether this is a turn; a request to sum up or to name a conversation has no tools. */
+/**
+ * Whether this call belongs to a turn. Requests to summarise or to name a conversation have no
+ * tools.
+ */
 function hasBash({ body, lastUserText }: ModelCall): boolean {
   const tools = JSON.stringify(body.tools ?? []);
   return tools.includes('"name":"Bash"') && !lastUserText.includes('Respond with TEXT ONLY');
@@ -90,8 +94,8 @@ function chooseCommand(text: string, assistantName: string): string {
 }
 
 function rememberCommand(fact: string): string {
-  const line = `- ${fact.slice(0, factMax).replace(/\s+/g, ' ').trim()}`;
-  // Between single quotes a shell knows one special character: the single quote.
+  const line = `- ${oneLine(fact, factMax)}`;
+  // Within single quotes, a shell gives a meaning only to the single quote.
   const quoted = `'${line.replaceAll("'", "'\\''")}'`;
   return `
 printf '%s\\n' ${quoted} >> CLAUDE.md || exit
@@ -99,7 +103,9 @@ echo 'I will remember that. The last line of CLAUDE.md in my folder is now:'
 tail -n 1 CLAUDE.md`;
 }
 
-/** The text of the last `<message>` of a prompt; of one without any, all but the reminders. */
+/**
+ * The text of the last `<message>` in a prompt. Without any: the whole prompt but the reminders.
+ */
 function lastMessage(prompt: string): string {
   const messages = [...prompt.matchAll(/<message\b[^>]*>([\s\S]*?)<\/message>/g)];
   const text = messages.at(-1)?.[1]?.replace(/<quote\b[\s\S]*?<\/quote>|<attachment\b[^>]*>/g, '');

@@ -1,7 +1,7 @@
 /**
- * A small Messages API on loopback, shared by the demo model and the tests' scripted model:
- * streamed and plain answers, errors, token counts. What to answer is the caller's `reply`.
- * It checks no credential and keeps no conversation.
+ * A small Messages API on loopback, for the demo model and the tests' scripted model: streamed and
+ * plain answers, errors, token counts. `reply` decides what to answer. Checks no credential and
+ * keeps no conversation.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -36,21 +36,21 @@ const bodySchema = z.looseObject({
   messages: z.array(z.looseObject({ role: z.string(), content: contentSchema })),
 });
 
-/** One `POST /v1/messages`, with what a script wants to know about it. */
+/** A `POST /v1/messages`, with what a script needs to know about it. */
 export interface ModelCall {
   headers: IncomingHttpHeaders;
   body: z.infer<typeof bodySchema>;
-  /** Text of the last user message that has any: the prompt, reminders included. */
+  /** The text of the last user message that has any: the prompt, including reminders. */
   lastUserText: string;
-  /** System-role texts after the last assistant message: mid-turn messages travel so. */
+  /** Texts of the system role after the last assistant message: messages sent during a turn. */
   followUps: string[];
   /** Texts of the tool results after the last assistant message. */
   toolResults: string[];
-  /** Closes early when the client leaves. */
+  /** Closes early if the client leaves. */
   response: ServerResponse;
 }
 
-/** Content blocks in the API's own shape. */
+/** A content block in the API's format. */
 export type ModelBlock =
   | { type: 'text'; text: string }
   | { type: 'thinking'; thinking: string }
@@ -60,18 +60,18 @@ export type ModelReply =
   | { kind: 'text'; text: string }
   | { kind: 'blocks'; blocks: ModelBlock[]; chunkDelayMs?: number }
   | { kind: 'error'; status: number; message: string; headers?: Record<string, string> }
-  /** The script writes `call.response` itself, to do what the API should never do. */
+  /** The script writes to `call.response` itself, to do what the API should never do. */
   | { kind: 'raw' };
 
 export type Reply = (call: ModelCall) => ModelReply | Promise<ModelReply>;
 
 export interface MessagesServer {
   url: string;
-  /** Ends open connections too. */
+  /** Also ends open connections. */
   close(): Promise<void>;
 }
 
-/** Starts the server on 127.0.0.1; without `port` the system chooses one. */
+/** Starts the server on 127.0.0.1. Without `port`, the system chooses one. */
 export async function startMessagesServer(options: {
   reply: Reply;
   port?: number;
@@ -84,7 +84,7 @@ export async function startMessagesServer(options: {
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
-    // It serves whoever started it and keeps no process alive.
+    // The server alone keeps no process alive.
     server.unref();
   });
   const address = server.address();
@@ -102,7 +102,7 @@ export function toolUse(name: string, input: object): ModelBlock {
   return { type: 'tool_use', id: `toolu_${randomUUID()}`, name, input };
 }
 
-/** The text blocks of a message, one a line. */
+/** The text blocks of a message, one per line. */
 export function contentText(content: Content): string {
   if (typeof content === 'string') return content;
   return content.flatMap((block) => block.text ?? []).join('\n');
@@ -191,7 +191,7 @@ function* streamEvents(message: {
   yield { type: 'message_stop' };
 }
 
-/** The empty block that a stream starts with, then what fills it. */
+/** The empty block that starts a stream, then the parts that fill it. */
 function streamParts(block: ModelBlock): object[] {
   switch (block.type) {
     case 'text': {
