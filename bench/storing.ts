@@ -11,13 +11,12 @@ import { systemClock } from '../src/clock.ts';
 import { createCommands } from '../src/commands.ts';
 import { defaultLimits, loadConfig } from '../src/config.ts';
 import { Store } from '../src/db.ts';
-import { GroupQueue } from '../src/group-queue.ts';
 import { openGroup } from '../src/groups.ts';
 import { openLog } from '../src/log.ts';
 import { Outbox } from '../src/outbox.ts';
-import { type RouterDependencies, receive } from '../src/router.ts';
+import { createOwner } from '../src/owner.ts';
+import { Router } from '../src/router.ts';
 import { prepareState } from '../src/state-folders.ts';
-import { Turns } from '../src/turn.ts';
 import type { InboundMessage } from '../src/types.ts';
 import { median, nowMs, projectDir, rounded, say } from './measure.ts';
 
@@ -31,7 +30,7 @@ const chatId = 'bench:busy';
 interface Filled {
   size: number;
   store: Store;
-  router: RouterDependencies;
+  router: Router;
   batchMs: number[];
 }
 
@@ -44,7 +43,7 @@ export async function measureStoring(dir: string) {
     for (const one of filled) {
       const batch = newBatch();
       const startMs = nowMs();
-      await receive(one.router, batch);
+      await one.router.receive(batch);
       if (round >= 0) one.batchMs.push(nowMs() - startMs);
     }
   for (const { store } of filled) store.close();
@@ -72,11 +71,12 @@ async function fill(dir: string, size: number): Promise<Filled> {
   openGroup(store, { folder: 'busy', chatId, name: 'busy' });
   for (let left = size; left > 0; left -= fillAtOnce)
     store.run(
-      `WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < ?)
+      `WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < :most)
        INSERT INTO messages (chat_id, id, sender_id, sender_name, text, sent_at,
-         attachments, wakes, handled_at)
-       SELECT ?, hex(randomblob(10)), 'bench:them', 'them', ?, n, '[]', 0, n FROM counter`,
-      ...[Math.min(left, fillAtOnce), chatId, text],
+         attachments, role, handled_at)
+       SELECT :chatId, hex(randomblob(10)), 'bench:them', 'them', :text, n, '[]', 'context', n
+       FROM counter`,
+      { most: Math.min(left, fillAtOnce), chatId, text },
     );
   return { size, store, router: openRouter(base), batchMs: [] };
 }
@@ -96,7 +96,7 @@ function newBatch(): InboundMessage[] {
 }
 
 /** The router among its real neighbours, none of which any of these messages concerns. */
-function openRouter(base: Base): RouterDependencies {
+function openRouter(base: Base): Router {
   const never = (): never => {
     throw new Error('a message woke somebody');
   };
@@ -107,33 +107,6 @@ function openRouter(base: Base): RouterDependencies {
     delivered: never,
     refused: never,
   });
-  const turns = new Turns({
-    ...base,
-    outbox,
-    loadAgent: never,
-    startRun: never,
-    showActivity: never,
-    showTaken: never,
-    released: never,
-  });
-  const queue = new GroupQueue({
-    clock: base.clock,
-    slotsMax: 1,
-    idleTimeoutMs: 1000,
-    run: never,
-    nudge: never,
-    isWarm: never,
-    warm: never,
-    evict: never,
-    failed: never,
-    settled: never,
-  });
-  const findCommand = createCommands({
-    ...base,
-    turns,
-    queue,
-    describeHost: never,
-    more: [],
-  });
-  return { ...base, outbox, findCommand, wake: never, tellOwner: never };
+  const owner = createOwner({ ...base, outbox });
+  return new Router({ ...base, outbox, owner, findCommand: createCommands(base, []), wake: never });
 }

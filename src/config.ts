@@ -17,7 +17,7 @@ const mebibyte = 1024 * 1024;
 export type Limits = typeof defaultLimits;
 
 export const defaultLimits = {
-  /** Containers at once, warm ones included. */
+  /** Containers at once, warm ones included; one more for main when all are at work. */
   containersMax: 5,
   /** A container without a turn is stopped after this. */
   idleTimeoutMs: 10 * minute,
@@ -91,12 +91,24 @@ export const defaultLimits = {
   },
 };
 
+const slotBytes = 1024 * mebibyte;
+
+/**
+ * The limits on a machine of so much memory and so many processors. A container takes about 300 MiB
+ * and waits for the model most of the time.
+ */
+export function limitsFor(machine: { memoryBytes: number; processors: number }): Limits {
+  const most = Math.min(machine.memoryBytes / slotBytes, 4 * machine.processors, 16);
+  return { ...defaultLimits, containersMax: Math.max(2, Math.floor(most)) };
+}
+
 /** How long handled rows and files are kept. Unhandled ones are never removed. */
 export const retention = {
   sweepEveryMs: 60 * minute,
   messagesMs: 365 * day,
   turnsMs: 90 * day,
   outboxMs: 30 * day,
+  noticesMs: 2 * day,
   filesMs: 7 * day,
 };
 

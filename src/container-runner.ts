@@ -34,6 +34,9 @@ export interface RunnerDependencies extends IpcDependencies {
   moreMounts(agent: Agent): Mount[];
 }
 
+/** Only what is open takes files. What was asked to leave has its reason, whatever ends it then. */
+type State = { kind: 'open' } | { kind: 'leaving'; reason: RunEndReason } | { kind: 'over' };
+
 /** How long the exit of a process may lag behind the end of its streams. */
 const exitGraceMs = 500;
 
@@ -57,8 +60,7 @@ export class Run implements Speaker {
   readonly #name: string;
   readonly #reader: OutReader;
   readonly #asked: Deferred<RunEnd> = deferred();
-  #closing: RunEndReason | undefined;
-  #open = true;
+  #state: State = { kind: 'open' };
   #sent = 0;
   #cancelStartTimeout = () => {};
 
@@ -76,11 +78,11 @@ export class Run implements Speaker {
 
   /** Whether the container still takes prompts. */
   get isOpen(): boolean {
-    return this.#open;
+    return this.#state.kind === 'open';
   }
 
   send(file: InFile): void {
-    if (!this.#open) return;
+    if (!this.isOpen) return;
     this.#sent += 1;
     const { requestsPerRunMax: most } = this.#deps.limits;
     if (this.#sent > most)
@@ -93,10 +95,9 @@ export class Run implements Speaker {
 
   /** Lets the container finish what it writes, for a moment, then ends it. */
   close(reason: RunEndReason): void {
-    if (!this.#open) return;
+    if (!this.isOpen) return;
     this.send({ kind: 'close' });
-    this.#closing = reason;
-    this.#open = false;
+    this.#state = { kind: 'leaving', reason };
     this.#deps.clock.after(this.#deps.limits.closeGraceMs, () => this.kill(reason));
   }
 
@@ -105,9 +106,10 @@ export class Run implements Speaker {
    * unless it was stopped.
    */
   kill(reason: RunEndReason, detail = ''): void {
-    this.#open = false;
     if (reason === 'stopped' || reason === 'new-session') this.#reader.close();
-    this.#asked.resolve({ reason: this.#closing ?? reason, detail });
+    const first = this.#state.kind === 'leaving' ? this.#state.reason : reason;
+    this.#state = { kind: 'over' };
+    this.#asked.resolve({ reason: first, detail });
   }
 
   noteAlive(): void {
@@ -125,7 +127,7 @@ export class Run implements Speaker {
     } catch (error) {
       end = { reason: 'start-failed', detail: String(error) };
     }
-    this.#open = false;
+    this.#state = { kind: 'over' };
     this.#cancelStartTimeout();
     await this.#finish(child, end);
     return end;
@@ -183,7 +185,7 @@ export class Run implements Speaker {
     });
     // `close` comes after the last byte of standard error.
     const [code, signal] = await once(child, 'close');
-    if (this.#closing) return { reason: this.#closing, detail: '' };
+    if (this.#state.kind === 'leaving') return { reason: this.#state.reason, detail: '' };
     return { reason: 'crashed', detail: `exit ${code ?? signal}: ${lastWords.trim()}` };
   }
 

@@ -10,27 +10,74 @@ import {
 import { migrations as coreMigrations } from './db/migrations.ts';
 import { UserError } from './types.ts';
 
-type SqlValue = string | number | null | Uint8Array;
-/** Values for `?` in order, or one object for named parameters. */
-type SqlParameters = SqlValue[] | [Record<string, SqlValue>];
+/** The values of `:name` in the SQL; a boolean becomes 0 or 1, a name left out becomes NULL. */
+type Values = Record<string, string | number | boolean | null | Uint8Array>;
+
+/** Entry n of `migrations` takes what belongs to `name` from version n to n + 1. */
+interface Versioned {
+  name: string;
+  migrations: readonly string[];
+}
 
 export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
+  #depth = 0;
+  #following: (() => void)[] = [];
 
-  /** Every commit is on the disk when it returns. Throws UserError for a newer version's store. */
-  constructor(path: string, migrations = coreMigrations) {
+  /**
+   * Every commit is on the disk when it returns. Entry n of `migrations` takes the store from version
+   * n to n + 1; `features` have tables of their own. Throws UserError for a newer version's store.
+   */
+  constructor(
+    path: string,
+    migrations: readonly string[] = coreMigrations,
+    features: readonly Versioned[] = [],
+  ) {
     this.#db = enhance(new DatabaseSync(path));
     // The folder is closed to others; a copy of the file may lie in one that is not.
     chmodSync(path, 0o600);
     this.#db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`);
-    this.transaction(() => this.#migrate(migrations));
+    this.transaction(() => this.#migrate(migrations, features));
   }
 
-  /** Joins the transaction that is open, if any. Throws what `work` throws. */
+  /**
+   * Runs `work` in a transaction. Within another one it is a part of it, which is undone alone when
+   * `work` throws. Throws what `work` throws.
+   */
   transaction<Result>(work: () => Result): Result {
-    return this.#db.transaction(work).immediate();
+    const before = this.#following.length;
+    this.#depth += 1;
+    let result: Result;
+    try {
+      result = this.#db.transaction(work).immediate();
+    } catch (error) {
+      this.#following.length = before;
+      throw error;
+    } finally {
+      this.#depth -= 1;
+    }
+    if (this.#depth === 0) this.#follow();
+    return result;
+  }
+
+  /** One that fails keeps none of the others from what it has to do. */
+  #follow(): void {
+    const errors: unknown[] = [];
+    for (const follow of this.#following.splice(0))
+      try {
+        follow();
+      } catch (error) {
+        errors.push(error);
+      }
+    if (errors.length > 0) throw new AggregateError(errors, 'what follows a commit failed');
+  }
+
+  /** Calls `follow` once all is committed, never if it is undone; at once outside a transaction. */
+  afterCommit(follow: () => void): void {
+    if (this.#depth > 0) this.#following.push(follow);
+    else follow();
   }
 
   /** Keeps other processes from writing meanwhile. Only for the start, before any traffic. */
@@ -44,18 +91,18 @@ export class Store {
   }
 
   /** `id` is that of the last row inserted. */
-  run(sql: string, ...values: SqlParameters): { changes: number; id: number } {
-    const { changes, lastInsertRowid } = this.#prepare(sql).run(...values);
+  run(sql: string, values: Values = {}): { changes: number; id: number } {
+    const { changes, lastInsertRowid } = this.#prepare(sql).run(values);
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 
   /** The row's type is the caller's word: tables are STRICT and the SQL is ours. */
-  get<Row>(sql: string, ...values: SqlParameters): Row | undefined {
-    return this.#prepare(sql).get(...values) as Row | undefined;
+  get<Row>(sql: string, values: Values = {}): Row | undefined {
+    return this.#prepare(sql).get(values) as Row | undefined;
   }
 
-  all<Row>(sql: string, ...values: SqlParameters): Row[] {
-    return this.#prepare(sql).all(...values) as Row[];
+  all<Row>(sql: string, values: Values = {}): Row[] {
+    return this.#prepare(sql).all(values) as Row[];
   }
 
   close(): void {
@@ -68,11 +115,27 @@ export class Store {
     return statement;
   }
 
-  #migrate(migrations: readonly string[]): void {
-    const version = this.get<{ user_version: number }>('PRAGMA user_version')?.user_version ?? 0;
-    if (version > migrations.length)
-      throw new UserError(`The store is of version ${version}: update NanoClaw to read it.`);
-    for (const migration of migrations.slice(version)) this.#db.exec(migration);
+  /** Each feature counts its own versions, so that two of them never claim the same number. */
+  #migrate(migrations: readonly string[], features: readonly Versioned[]): void {
+    const known = this.get<{ user_version: number }>('PRAGMA user_version');
+    this.#advance({ name: 'the core', migrations }, known?.user_version ?? 0);
     this.#db.exec(`PRAGMA user_version = ${migrations.length}`);
+    for (const feature of features) {
+      const { name, migrations } = feature;
+      const sql = 'SELECT version FROM feature_versions WHERE feature = :name';
+      this.#advance(feature, this.get<{ version: number }>(sql, { name })?.version ?? 0);
+      this.run('INSERT OR REPLACE INTO feature_versions VALUES (:name, :version)', {
+        name,
+        version: migrations.length,
+      });
+    }
+  }
+
+  #advance({ name, migrations }: Versioned, version: number): void {
+    if (version > migrations.length)
+      throw new UserError(
+        `The store is of version ${version} of ${name}: update NanoClaw to read it.`,
+      );
+    for (const migration of migrations.slice(version)) this.#db.exec(migration);
   }
 }

@@ -1,63 +1,57 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { HeldClock } from '../test/support/held-clock.ts';
-import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
-import { defaultLimits, type Limits, loadConfig, retention } from './config.ts';
+import { openFeatureHost } from '../test/support/feature-host.ts';
+import { agentOf } from '../test/support/store.ts';
+import { type Limits, retention } from './config.ts';
+import { saveGroup } from './db/groups.ts';
 import { endOutbound, findNextPending } from './db/outbox.ts';
 import { endTurn, saveTurn } from './db/turns.ts';
 import { effectOf } from './effects.ts';
+import { features } from './features.ts';
 import { mainGroup } from './groups.ts';
 import type { Speaker } from './ipc.ts';
-import { Outbox } from './outbox.ts';
-import type { AgentRequest, InFile, OutFile } from './protocol.ts';
+import type { InFile, OutFile } from './protocol.ts';
+import { Tools } from './tools.ts';
 
 /** An agent in a turn, whose chat nobody reads. */
 function startAgent(changes: Partial<Limits>) {
-  const home = temporaryFolder();
-  const config = loadConfig({ NANOCLAW_HOME: home }, home);
-  const store = openTemporaryStore();
-  const clock = new HeldClock();
-  const log = pino({ level: 'silent' });
-  const limits = { ...defaultLimits, ...changes };
-  const base = { config, store, clock, log, limits };
-  const channelOf = () => undefined;
-  const outbox = new Outbox({
-    ...base,
-    channelOf,
-    leaving: () => {},
-    delivered: () => {},
-    refused: () => {},
-  });
-  const group = { ...mainGroup, uid: 0 };
+  const { host, store, clock, config, agents } = openFeatureHost(changes);
+  saveGroup(store, mainGroup);
+  const tools = new Tools(features.flatMap((feature) => feature.create(host).tools ?? []));
+  const agent = agentOf({});
   const answers: InFile[] = [];
   const speaker: Speaker = {
     runId: 1,
-    agent: { id: 'main', group },
+    agent,
     send: (file) => void answers.push(file),
     kill: () => {},
     noteAlive: () => {},
   };
-  const deps = { ...base, outbox, showActivity: () => {}, turnEnded: () => {} };
+  const deps = { ...host, agents, tools, turnEnded: () => {} };
   async function put(file: OutFile): Promise<void> {
-    const effect = await effectOf(deps, speaker, file);
-    effect.commit?.();
-    effect.after?.();
+    const commit = await effectOf(deps, speaker, file);
+    store.transaction(commit);
   }
-  async function ask(request: AgentRequest) {
-    await put({ kind: 'request', requestId: 'r', request });
+  async function ask(request: Request) {
+    await put({ kind: 'request', requestId: 'r', ...request });
     const answer = answers.at(-1);
     return answer?.kind === 'response' ? [answer.ok, answer.text] : [];
   }
-  const groupDir = join(config.groupsDir, group.folder);
+  const groupDir = join(config.groupsDir, agent.group.folder);
   mkdirSync(groupDir, { recursive: true });
-  saveTurn(store, 'main', 'message', 1);
-  return { store, clock, groupDir, filesDir: join(config.dataDir, 'files'), put, ask, group };
+  saveTurn(store, 'main', 1);
+  return { store, clock, groupDir, filesDir: join(config.dataDir, 'files'), put, ask };
 }
 
-const said = (text: string): AgentRequest => ({ tool: 'send_message', args: { text } });
-const sent = (path: string): AgentRequest => ({ tool: 'send_file', args: { path } });
+interface Request {
+  tool: string;
+  args: Record<string, unknown>;
+}
+
+const chatId = 'terminal:main';
+const said = (text: string): Request => ({ tool: 'send_message', args: { text } });
+const sent = (path: string): Request => ({ tool: 'send_file', args: { path } });
 const enough =
   'You have sent 3 messages in this turn, which is the most. Say the rest in your answer.';
 
@@ -82,12 +76,12 @@ test('a turn says so much and no more, in whatever way, and the next may speak a
   expect(rows()).toEqual({ n: 3 });
   expect((await ask({ tool: 'list_groups', args: {} }))[0]).toBe(true);
 
-  saveTurn(store, 'main', 'message', 3);
+  saveTurn(store, 'main', 3);
   expect(await ask(said('again'))).toEqual([true, 'Sent.']);
 });
 
 test('the files of an agent that are kept are bounded, until they are old', async () => {
-  const { store, clock, ask, groupDir, filesDir, group } = startAgent({
+  const { store, clock, ask, groupDir, filesDir } = startAgent({
     sendFileBytesMax: 10,
     sentFilesBytesMax: 29,
   });
@@ -100,9 +94,23 @@ test('the files of an agent that are kept are bounded, until they are old', asyn
   expect((await ask(sent('a.txt')))[0]).toBe(true);
   expect(await ask(sent('a.txt'))).toEqual(full);
   expect(readdirSync(filesDir)).toHaveLength(2);
-  endOutbound(store, findNextPending(store, group.chatId)?.id ?? '', 'acknowledged', clock.now());
+  endOutbound(store, findNextPending(store, chatId)?.id ?? '', 'acknowledged', clock.now());
   expect(await ask(sent('a.txt'))).toEqual(full);
   clock.advance(retention.filesMs + 1);
   expect((await ask(sent('a.txt')))[0]).toBe(true);
   expect((await ask(sent('a.txt')))[0]).toBe(false);
+});
+
+test('a tool is refused when its arguments are wrong, or when there is none of its name', async () => {
+  const { ask, store } = startAgent({});
+  expect(await ask(said(''))).toEqual([false, expect.stringMatching(/Refused: .*text/s)]);
+  expect(await ask({ tool: 'send_message', args: { text: 'x', more: 1 } })).toEqual([
+    false,
+    expect.stringContaining('Refused'),
+  ]);
+  expect(await ask({ tool: 'become_root', args: {} })).toEqual([
+    false,
+    'You have no tool become_root.',
+  ]);
+  expect(store.get('SELECT count(*) AS n FROM outbox')).toEqual({ n: 0 });
 });

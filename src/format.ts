@@ -44,21 +44,23 @@ export function instructionsFor({ group }: Agent, assistantName: string): string
   return `You are ${assistantName}, a personal assistant in ${where}. Messages come as XML; your final text is sent to the chat.`;
 }
 
-function formatMessage(message: StoredMessage): string {
-  const { id, senderName: sender, senderId: account, text, quote } = message;
-  const content = message.attachments.map(({ sizeBytes: bytes, ...file }) =>
-    element('attachment', { ...file, bytes }),
+/** What a person wrote is a `message`; what the clock, an agent or the host put there, a `post`. */
+function formatMessage({ id, sender, text, quote, attachments, sentAtMs }: StoredMessage): string {
+  const time = localTime(sentAtMs);
+  if (sender.kind !== 'person') {
+    const from = sender.kind === 'agent' ? `agent ${sender.id}` : sender.kind;
+    return element('post', { id, from, time }, escapeXml(text));
+  }
+  const content = attachments.map(({ kind, groupPath: path, name, mime, sizeBytes: bytes }) =>
+    element('attachment', { kind, path, name, mime, bytes }),
   );
   if (quote) {
     const attributes = { id: quote.messageId, sender: quote.senderName };
     content.unshift(element('quote', attributes, escapeXml(quote.text)));
   }
   content.push(escapeXml(text));
-  return element(
-    'message',
-    { id, sender, account, time: localTime(message.sentAtMs) },
-    content.join('\n'),
-  );
+  const { name, id: account } = sender;
+  return element('message', { id, sender: name, account, time }, content.join('\n'));
 }
 
 /** Escapes the attributes; `content` is XML already. */

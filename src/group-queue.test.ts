@@ -31,6 +31,7 @@ function startQueue(slotsMax: number) {
     isWarm: (agentId) => warm.has(agentId),
     warm: (agentId) => void warm.add(agentId),
     evict: (agentId) => void evicted.push(agentId),
+    isFirst: (agentId) => agentId === 'main',
     failed: (agentId) => void failed.push(agentId),
     settled: () => {},
   });
@@ -243,6 +244,7 @@ describe('the queue', () => {
       isWarm: () => false,
       warm: () => {},
       evict: () => {},
+      isFirst: () => false,
       failed: (agentId) => void failed.push(agentId),
       settled: () => {},
     });

@@ -1,6 +1,7 @@
 /**
  * Who runs when: one turn per agent at a time, a cap on slots, the longest-idle holder evicted
- * when another waits, first come first served. Has no idea what a turn or a container is.
+ * when another waits, first come first served; only main never waits. Has no idea what a turn or a
+ * container is.
  */
 import type { Clock } from './types.ts';
 
@@ -21,6 +22,8 @@ export interface QueueDependencies {
   warm(agentId: string): void;
   /** Asks an agent without a turn to give up its slot; `release` follows. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
+  /** Whether it never waits for a slot: main's own. */
+  isFirst(agentId: string): boolean;
   failed(agentId: string, error: unknown): void;
   settled(agentId: string): void;
 }
@@ -66,6 +69,13 @@ export class GroupQueue {
   release(agentId: string): void {
     const member = this.#members.get(agentId);
     if (member?.state === 'idle' || member?.state === 'leaving') this.#free(member);
+  }
+
+  /** Takes the slot of an agent without a turn, and with `interrupt` what a running turn works in. */
+  evict(agentId: string, { interrupt }: { interrupt: boolean }): void {
+    const member = this.#members.get(agentId);
+    if (member?.state === 'idle') this.#evict(member, 'evicted');
+    else if (member?.state === 'running' && interrupt) this.#deps.evict(agentId, 'evicted');
   }
 
   /** Ends the wait for a slot or for another attempt. */
@@ -121,8 +131,10 @@ export class GroupQueue {
     const leaving = this.count('leaving');
     const used = this.count('running') + this.count('idle') + leaving;
     const waiting = this.#listIn('waiting');
-    const granted = waiting.slice(0, Math.max(0, this.#deps.slotsMax - used));
-    const wanted = Math.max(0, waiting.length - granted.length - leaving);
+    const free = Math.max(0, this.#deps.slotsMax - used);
+    const granted = waiting.filter(({ id }, index) => index < free || this.#deps.isFirst(id));
+    const over = Math.max(0, used + granted.length - this.#deps.slotsMax);
+    const wanted = Math.max(0, waiting.length - granted.length + over - leaving);
     for (const member of granted) this.#start(member);
     for (const member of this.#listIn('idle').slice(0, wanted)) this.#evict(member, 'evicted');
   }

@@ -5,12 +5,23 @@ import type { Base } from './base.ts';
 import { every } from './clock.ts';
 import { retention } from './config.ts';
 import { isFilePending } from './db/outbox.ts';
+import type { Expiry } from './feature.ts';
+
+/** What the core keeps for a while; features add theirs. */
+const ofTheCore: Expiry[] = [
+  { table: 'messages', endedAt: 'handled_at', keepMs: retention.messagesMs },
+  { table: 'turns', endedAt: 'ended_at', keepMs: retention.turnsMs },
+  { table: 'runs', endedAt: 'ended_at', keepMs: retention.turnsMs },
+  { table: 'outbox', endedAt: 'ended_at', keepMs: retention.outboxMs },
+  { table: 'ledger', endedAt: 'last_at', keepMs: retention.turnsMs },
+  { table: 'notices', endedAt: 'told_at', keepMs: retention.noticesMs },
+];
 
 /** Sweeps now and then again and again; returns the way to stop. */
-export function sweepRegularly(base: Base): () => void {
+export function sweepRegularly(base: Base, ofFeatures: Expiry[]): () => void {
   return every(base.clock, retention.sweepEveryMs, () => {
     try {
-      removeExpired(base);
+      removeExpired(base, ofFeatures);
       removeSentFiles(base);
     } catch (error) {
       base.log.error({ err: error }, 'the sweep failed');
@@ -21,19 +32,17 @@ export function sweepRegularly(base: Base): () => void {
 /** The oldest, per table: a call stays short however much there is. */
 const rowsPerCall = 10_000;
 
-export function removeExpired({ store, clock }: Pick<Base, 'store' | 'clock'>): void {
-  const remove = (table: string, endedAt: string, keepMs: number) =>
+export function removeExpired(
+  { store, clock }: Pick<Base, 'store' | 'clock'>,
+  ofFeatures: Expiry[] = [],
+): void {
+  for (const { table, endedAt, keepMs } of [...ofTheCore, ...ofFeatures])
     store.run(
       `DELETE FROM ${table} WHERE rowid IN (
-         SELECT rowid FROM (SELECT rowid, ${endedAt} FROM ${table} ORDER BY rowid LIMIT ?)
-         WHERE ${endedAt} < ?)`,
-      ...[rowsPerCall, clock.now() - keepMs],
+         SELECT rowid FROM (SELECT rowid, ${endedAt} FROM ${table} ORDER BY rowid LIMIT :rowsPerCall)
+         WHERE ${endedAt} < :beforeMs)`,
+      { rowsPerCall, beforeMs: clock.now() - keepMs },
     );
-  remove('messages', 'handled_at', retention.messagesMs);
-  remove('turns', 'ended_at', retention.turnsMs);
-  remove('runs', 'ended_at', retention.turnsMs);
-  remove('outbox', 'ended_at', retention.outboxMs);
-  remove('ledger', 'last_at', retention.turnsMs);
 }
 
 /** The host's copies of files that agents have sent. */

@@ -1,42 +1,42 @@
 /**
- * The composition root: the only place that constructs. A message goes channel, router, store,
- * queue, turn, container, and its answer ipc, outbox, channel.
+ * The orchestrator: the only place that constructs; it starts in order and stops in reverse. A
+ * message goes channel, router, store, queue, turn, container, and its answer ipc, outbox, channel.
  */
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { Agents } from './agents.ts';
 import { channelOf, loadChannels } from './channels.ts';
 import { systemClock } from './clock.ts';
 import { createCommands } from './commands.ts';
-import { type Config, defaultLimits, type Limits, type ModelAccess } from './config.ts';
+import { type Config, type Limits, limitsFor, type ModelAccess } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
-import {
-  findGroup,
-  findGroupByChat,
-  findMainGroup,
-  listGroups,
-  noteChat,
-  saveGroup,
-} from './db/groups.ts';
+import { findAgentByInbox, listAgents, loadAgent } from './db/agents.ts';
+import { findGroup, findMainGroup, listGroups, noteChat, saveGroup } from './db/groups.ts';
+import { migrations } from './db/migrations.ts';
+import type { Turn } from './db/turns.ts';
 import { Store } from './db.ts';
-import { type EffectDependencies, effectOf } from './effects.ts';
+import { effectOf } from './effects.ts';
 import { Ledger } from './egress/ledger.ts';
 import { openModelApi } from './egress/model-api.ts';
-import { Web } from './egress/web.ts';
-import { mountCommands } from './features/mounts/commands.ts';
-import { extraMountsFor } from './features/mounts/extra-mounts.ts';
-import { webCommands } from './features/web/commands.ts';
+import { noWeb, Web, type WebPolicy } from './egress/web.ts';
+import type { Parts, Work } from './feature.ts';
+import { features } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
-import { loadAgent, mainGroup, openGroup, settledState } from './groups.ts';
+import { mainGroup, openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
 import { openLog } from './log.ts';
 import { Outbox } from './outbox.ts';
+import { createOwner } from './owner.ts';
 import { recover } from './recovery.ts';
-import { amend, type RouterDependencies, receive } from './router.ts';
+import { Router } from './router.ts';
 import { detectRuntime, selfTest } from './runtimes/container-runtime.ts';
 import { claimSocket, placeTemplates, prepareState } from './state-folders.ts';
+import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
-import type { Agent, Channel, ChannelHost, ChatId, StoredMessage } from './types.ts';
+import type { TurnEnd } from './turn-end.ts';
+import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
 
 /**
  * Starts everything. Throws UserError with the remedy where it cannot: another host runs,
@@ -45,7 +45,7 @@ import type { Agent, Channel, ChannelHost, ChatId, StoredMessage } from './types
 export async function startHost(
   config: Config,
   access: ModelAccess,
-  limits = defaultLimits,
+  limits = limitsFor({ memoryBytes: totalmem(), processors: availableParallelism() }),
 ): Promise<Host> {
   const host = new Host(await layFoundation(config, access, limits));
   try {
@@ -79,7 +79,7 @@ async function layFoundation(config: Config, access: ModelAccess, limits: Limits
   const secrets = [config.storeDir, config.dataDir, join(config.projectDir, '.env')];
   await selfTest(runtime, probe, secrets);
   const model = openModelApi(access);
-  const store = new Store(join(config.storeDir, 'nanoclaw.db'));
+  const store = new Store(join(config.storeDir, 'nanoclaw.db'), migrations, features);
   const createChannels = await loadChannels(config);
   // Last: whoever attaches from now on must find the channel listening.
   const socket = await claimSocket(config.socketPath, store);
@@ -90,97 +90,82 @@ async function layFoundation(config: Config, access: ModelAccess, limits: Limits
 
 export class Host {
   readonly #base: Foundation;
-  readonly #runner: RunnerDependencies;
   readonly #outbox: Outbox;
+  readonly #owner: Owner;
   readonly #ledger: Ledger;
+  readonly #parts: Parts[];
+  readonly #runner: RunnerDependencies;
   readonly #turns: Turns;
   readonly #queue: GroupQueue;
-  readonly #router: RouterDependencies;
+  readonly #router: Router;
   readonly #channels: Channel[];
   readonly #events = new EventEmitter<{ settled: [ChatId] }>();
-  readonly #refusedMounts = new Set<string>();
   #cancelSweep = () => {};
 
   constructor(base: Foundation) {
-    const { store, clock, limits, log } = base;
     this.#base = base;
-    this.#outbox = new Outbox({
-      ...base,
-      channelOf: (chatId) => channelOf(this.#channels, chatId),
-      leaving: (message) => {
-        for (const channel of this.#channels) channel.mirror?.(message);
-      },
-      delivered: (chatId) => this.#events.emit('settled', chatId),
-      refused: ({ chatId }, reason) => this.#reportRefusal(chatId, reason),
-    });
-    const shared = {
-      ...base,
-      outbox: this.#outbox,
-      showActivity: ({ group: { chatId } }: Agent, text: string | null) =>
-        channelOf(this.#channels, chatId)?.showActivity(chatId, text),
-      showTaken: (messages: StoredMessage[]) =>
-        channelOf(this.#channels, messages[0]?.chatId ?? '')?.showTaken?.(messages),
-      tellOwner: (text: string) => this.#tellOwner(text),
-    };
-    const effects: EffectDependencies = {
-      ...shared,
-      turnEnded: (turn, end) => this.#turns.end(turn, end),
-    };
+    this.#outbox = this.#createOutbox();
+    const shared = { ...base, outbox: this.#outbox, wake: (id: string) => this.#queue.enqueue(id) };
+    this.#owner = createOwner(shared);
     this.#ledger = new Ledger(base);
-    const way = { web: new Web(shared), ledger: this.#ledger };
+    const channelFor = (chatId: ChatId) => channelOf(this.#channels, chatId);
+    const agents = new Agents({ ...shared, owner: this.#owner, channelOf: channelFor });
+    const web = new Web(this.#webPolicy());
+    const featureHost = {
+      ...base,
+      agents,
+      owner: this.#owner,
+      web,
+      ledger: this.#ledger,
+      work: this.#work(),
+      describe: () => this.describe(),
+      status: (group: Group) => this.#parts.flatMap((part) => part.status?.(group) ?? []),
+    };
+    this.#parts = features.map((feature) => feature.create(featureHost));
+    const tools = new Tools(this.#parts.flatMap((part) => part.tools ?? []));
+    const effects = {
+      ...base,
+      agents,
+      tools,
+      turnEnded: (turn: Turn, end: TurnEnd) => this.#turns.end(turn, end),
+    };
     this.#runner = {
       ...base,
-      ...way,
+      web,
+      ledger: this.#ledger,
       effectOf: (speaker, file) => effectOf(effects, speaker, file),
-      moreMounts: ({ group }) =>
-        extraMountsFor(base, group.folder, (source, reason) => this.#reportMount(source, reason)),
+      moreMounts: (agent) => this.#parts.flatMap((part) => part.mounts?.(agent) ?? []),
     };
     this.#turns = new Turns({
-      ...shared,
-      loadAgent: (agentId) => loadAgent(store, agentId),
-      startRun: (agent, start) => new Run(this.#runner, agent, start),
-      released: (agentId) => this.#queue.release(agentId),
-    });
-    this.#queue = new GroupQueue({
-      clock,
-      slotsMax: limits.containersMax,
-      idleTimeoutMs: limits.idleTimeoutMs,
-      run: (agentId) => this.#turns.take(agentId),
-      nudge: (agentId) => this.#turns.nudge(agentId),
-      isWarm: (agentId) => this.#turns.isWarm(agentId),
-      warm: (agentId) => this.#turns.warm(agentId),
-      evict: (agentId, reason) => this.#turns.evict(agentId, reason),
-      failed: (agentId, error) => log.error({ err: error, agentId }, 'a turn broke'),
-      settled: (agentId) => this.#events.emit('settled', loadAgent(store, agentId).group.chatId),
-    });
-    const findCommand = createCommands({
       ...base,
-      turns: this.#turns,
-      queue: this.#queue,
-      describeHost: () => this.describe(),
-      more: [
-        ...mountCommands({ ...base, turns: this.#turns }),
-        ...webCommands({ ...base, ...way }),
-      ],
+      agents,
+      tools,
+      startRun: (agent, start) => new Run(this.#runner, agent, start),
+      showTaken: (messages) => channelFor(messages[0]?.chatId ?? '')?.showTaken?.(messages),
+      released: (agentId) => this.#queue.release(agentId),
+      stopped: (agentId) => this.#queue.cancel(agentId),
+      isReceiving: (inbox) => this.#router.isReceiving(inbox),
+      stopReceiving: (inbox) => this.#router.stopReceiving(inbox),
     });
-    this.#router = {
-      ...shared,
-      findCommand,
-      wake: (agentId) => this.#queue.enqueue(agentId),
-    };
+    this.#queue = this.#createQueue();
+    const commands = this.#parts.flatMap((part) => part.commands ?? []);
+    const findCommand = createCommands(base, commands);
+    this.#router = new Router({ ...shared, owner: this.#owner, findCommand });
     this.#channels = base.createChannels({ ...base, host: this.#channelHost() });
   }
 
-  /** First what a dead host left, then the channels, then the work that waits. */
+  /** First what a dead host left, then the channels and the features, then the work that waits. */
   async start(): Promise<void> {
     const { store, log, runtime, instance } = this.#base;
     const reaped = await runtime.reap(instance);
     await recover(this.#runner);
     if (!findMainGroup(store)) saveGroup(store, mainGroup);
     for (const channel of this.#channels) await channel.connect();
+    for (const part of this.#parts) part.start?.();
     this.#outbox.flushAll();
-    for (const { folder } of listGroups(store)) this.#queue.enqueue(folder);
-    this.#cancelSweep = sweepRegularly(this.#base);
+    for (const { id } of listAgents(store)) this.#queue.enqueue(id);
+    const retention = this.#parts.flatMap((part) => part.retention ?? []);
+    this.#cancelSweep = sweepRegularly(this.#base, retention);
     log.info({ reaped, host: this.describe() }, 'started');
   }
 
@@ -189,6 +174,7 @@ export class Host {
     this.#cancelSweep();
     this.#queue.close();
     await this.#turns.shutdown();
+    for (const part of this.#parts) part.stop?.();
     this.#outbox.close();
     this.#ledger.close();
     for (const channel of this.#channels) await channel.disconnect();
@@ -210,22 +196,84 @@ export class Host {
     ];
   }
 
+  #createOutbox(): Outbox {
+    return new Outbox({
+      ...this.#base,
+      channelOf: (chatId) => channelOf(this.#channels, chatId),
+      leaving: (message) => {
+        for (const channel of this.#channels) channel.mirror?.(message);
+      },
+      delivered: (chatId) => this.#events.emit('settled', chatId),
+      refused: ({ chatId }, reason) => this.#reportRefusal(chatId, reason),
+    });
+  }
+
+  #createQueue(): GroupQueue {
+    const { store, clock, limits, log } = this.#base;
+    return new GroupQueue({
+      clock,
+      slotsMax: limits.containersMax,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      run: (agentId) => this.#turns.take(agentId),
+      nudge: (agentId) => this.#turns.nudge(agentId),
+      isWarm: (agentId) => this.#turns.isWarm(agentId),
+      warm: (agentId) => this.#turns.warm(agentId),
+      evict: (agentId, reason) => this.#turns.evict(agentId, reason),
+      isFirst: (agentId) => {
+        const { group, inbox } = loadAgent(store, agentId);
+        return group.isMain && group.chatId === inbox;
+      },
+      failed: (agentId, error) => log.error({ err: error, agentId }, 'a turn broke'),
+      settled: (agentId) => {
+        const { chatId } = loadAgent(store, agentId).group;
+        if (chatId !== null) this.#events.emit('settled', chatId);
+      },
+    });
+  }
+
+  /** The feature that decides it may be made later, and by a fork left out. */
+  #webPolicy(): WebPolicy {
+    const policy = () => this.#parts.find((part) => part.webPolicy)?.webPolicy ?? noWeb;
+    return {
+      objection: (group, host) => policy().objection(group, host),
+      refused: (group, host) => policy().refused(group, host),
+    };
+  }
+
+  #work(): Work {
+    return {
+      stop: (agentId) => this.#turns.stop(agentId),
+      renew: (agentId) => this.#turns.renew(agentId),
+      restart: (agentId, options) =>
+        this.#base.store.afterCommit(() => this.#queue.evict(agentId, options)),
+      stateOf: (agentId) => {
+        if (this.#turns.isActive(agentId)) return 'working';
+        return this.#queue.isBusy(agentId) ? 'waiting' : 'idle';
+      },
+      count: (state) => this.#queue.count(state),
+    };
+  }
+
   #channelHost(): ChannelHost {
     const { store, config } = this.#base;
-    const folderOf = (chatId: ChatId) => findGroupByChat(store, chatId)?.folder;
     return {
       assistantName: config.assistantName,
-      receive: (messages) => receive(this.#router, messages),
-      amend: (amendment) => amend(this.#router, amendment),
-      listRegistered: () => listGroups(store).map(({ chatId }) => chatId),
+      owner: this.#owner,
+      receive: (messages) => this.#router.receive(messages),
+      isCommand: (message) => this.#router.isCommand(message),
+      amend: (amendment) => this.#router.amend(amendment),
+      listRegistered: () => listGroups(store).flatMap(({ chatId }) => chatId ?? []),
       noteChat: (chatId, name, atMs) => noteChat(store, chatId, name, atMs),
       expectMessage: (chatId) => {
-        const folder = folderOf(chatId);
-        if (folder) this.#queue.warm(folder);
+        const agent = findAgentByInbox(store, chatId);
+        if (agent) this.#queue.warm(agent.id);
       },
-      tellOwner: (text) => this.#tellOwner(text),
       available: (chatId) => (chatId ? this.#outbox.flush(chatId) : this.#outbox.flushAll()),
-      openGroup: (request) => findGroup(store, request.folder) ?? openGroup(store, request),
+      openGroup: (request) => {
+        const known = findGroup(store, request.folder);
+        if (known) return saveGroup(store, { ...known, chatId: known.chatId ?? request.chatId });
+        return openGroup(store, request);
+      },
       settled: (chatId, isMirror) => {
         const isBusy = (agentId: string) => this.#queue.isBusy(agentId);
         return settledState(store, chatId, { isBusy, isMirror });
@@ -238,21 +286,8 @@ export class Host {
     const { log, store } = this.#base;
     log.error({ chatId, reason }, 'the server refused a message');
     // Main's own would be refused again, and so on for ever.
-    if (findMainGroup(store)?.chatId !== chatId)
-      this.#tellOwner(`A message to ${chatId} was refused: ${reason}`);
-  }
-
-  /** To the owner once, not at every start of a container. */
-  #reportMount(source: string, reason: string): void {
-    this.#base.log.warn({ source, reason }, 'a folder is not lent');
-    if (!this.#refusedMounts.has(source)) this.#tellOwner(reason);
-    this.#refusedMounts.add(source);
-  }
-
-  #tellOwner(text: string): void {
-    const main = findMainGroup(this.#base.store);
-    if (!main) return;
-    this.#outbox.add(main.chatId, text);
-    this.#outbox.flush(main.chatId);
+    if (findMainGroup(store)?.chatId === chatId) return;
+    const text = `A message to ${chatId} was refused: ${reason}`;
+    this.#owner.tell(text, { key: `refused ${chatId} ${reason}` });
   }
 }

@@ -17,11 +17,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { HeldClock } from '../test/support/held-clock.ts';
-import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
+import { agentOf, openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
 import { systemClock } from './clock.ts';
 import { defaultLimits, loadConfig } from './config.ts';
 import { listOpenRuns, saveRun } from './db/runs.ts';
-import { mainGroup } from './groups.ts';
 import { OutReader, type Speaker } from './ipc.ts';
 import { type InFile, numberedFileName, type OutFile, protocolFileBytesMax } from './protocol.ts';
 import type { Clock } from './types.ts';
@@ -42,10 +41,7 @@ function openReader(options: { failing?: () => boolean; clock?: Clock } = {}) {
   const log = pino({ level: 'warn' }, { write: (line) => void logged.push(line) });
   const speaker: Speaker = {
     runId,
-    agent: {
-      id: 'main',
-      group: { ...mainGroup, uid: 0 },
-    },
+    agent: agentOf({}),
     send: (file) => void answers.push(file),
     kill: () => {},
     noteAlive: () => {},
@@ -58,12 +54,10 @@ function openReader(options: { failing?: () => boolean; clock?: Clock } = {}) {
         clock: options.clock ?? clock,
         limits: defaultLimits,
         config,
-        effectOf: async (_, file) => ({
-          commit: () => {
-            if (options.failing?.()) throw new Error('disk full');
-            applied.push(file);
-          },
-        }),
+        effectOf: async (_, file) => () => {
+          if (options.failing?.()) throw new Error('disk full');
+          applied.push(file);
+        },
       },
       speaker,
       dir,

@@ -43,15 +43,12 @@ export interface Speaker {
   noteAlive(): void;
 }
 
-/** What a file does: `commit` joins the transaction that moves the mark, `after` follows it. */
-export interface Effect {
-  commit?(): void;
-  after?(): void;
-}
+/** What a file does, as a part of the transaction that moves the run's mark. */
+export type Commit = () => void;
 
 export interface IpcDependencies extends Base {
   /** Slow work (copying a file) happens here, before the transaction. */
-  effectOf(speaker: Speaker, file: OutFile): Promise<Effect>;
+  effectOf(speaker: Speaker, file: OutFile): Promise<Commit>;
 }
 
 export class OutReader {
@@ -101,7 +98,10 @@ export class OutReader {
     this.#cancelSweep();
   }
 
-  /** Until the first news, then anew: an agent can make more of them than anybody can read. */
+  /**
+   * Closes the watcher at its first event and reopens it after outQuietMs, so that an agent cannot
+   * flood us.
+   */
   #watch(): void {
     const { clock, limits, log } = this.#deps;
     const again = (delayMs: number) => {
@@ -176,20 +176,21 @@ export class OutReader {
     const { runId: run } = this.#speaker;
     const name = numberedFileName(number);
     this.#speaker.noteAlive();
-    const effect = await this.#read(name);
+    const commit = await this.#read(name);
     if (this.#closed) return;
     store.transaction(() => {
-      effect.commit?.();
+      store.afterCommit(() => {
+        this.#mark = number;
+        step(log, 'effect-committed', { run, number });
+        this.#remove(name);
+        step(log, 'effect-unlinked', { run, number });
+      });
+      commit();
       saveOutMark(store, run, number);
     });
-    this.#mark = number;
-    step(log, 'effect-committed', { run, number });
-    this.#remove(name);
-    step(log, 'effect-unlinked', { run, number });
-    effect.after?.();
   }
 
-  async #read(name: string): Promise<Effect> {
+  async #read(name: string): Promise<Commit> {
     let parsed: unknown;
     try {
       const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
@@ -202,8 +203,9 @@ export class OutReader {
     return this.#refuse(name, z.prettifyError(file.error).slice(0, 1000), parsed);
   }
 
-  #refuse(name: string, problem: string, content?: unknown): Effect {
+  #refuse(name: string, problem: string, content?: unknown): Commit {
     const { runId, agent } = this.#speaker;
+    const { store } = this.#deps;
     this.#refused += 1;
     // The first of a run: an agent can have them without end.
     if (this.#refused <= this.#deps.limits.quarantineFilesMax) {
@@ -213,8 +215,9 @@ export class OutReader {
     this.#remove(name);
     const asked = z.object({ requestId: z.string().max(100) }).safeParse(content);
     const answer = { kind: 'response', ok: false, text: `Refused: ${problem}` } as const;
-    if (!asked.success) return {};
-    return { after: () => this.#speaker.send({ ...answer, requestId: asked.data.requestId }) };
+    if (!asked.success) return () => {};
+    const { requestId } = asked.data;
+    return () => store.afterCommit(() => this.#speaker.send({ ...answer, requestId }));
   }
 
   #quarantine(name: string): void {

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { agentOf } from '../test/support/store.ts';
 import { type Config, loadConfig } from './config.ts';
 import { isGroupFolder, mountsFor, prepareFolders } from './mounts.ts';
 import { prepareState } from './state-folders.ts';
@@ -29,20 +30,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-const agentOf = (folder: string, uid: number, isMain = false): Agent => ({
-  id: folder,
-  group: {
-    folder,
-    chatId: 'terminal:x',
-    name: folder,
-    isMain,
-    requiresTrigger: !isMain,
-    triggeredBy: null,
-    uid,
-  },
-});
-const family = agentOf('family', 70_001);
-const main = agentOf('main', 70_000, true);
+const family = agentOf({ folder: 'family', uid: 70_001, isMain: false });
+const main = agentOf({ folder: 'main', uid: 70_000 });
 const seen = (agent: Agent) => {
   const mounts = mountsFor(agent, { config, runDir });
   return mounts.map(({ source, target, readOnly }) => {

@@ -3,8 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { HeldClock, promisesSettled } from '../test/support/held-clock.ts';
 import { openTemporaryStore } from '../test/support/store.ts';
 import { defaultLimits } from './config.ts';
+import { wordsOf } from './db/outbox.ts';
 import { Outbox } from './outbox.ts';
 import type { Channel, Delivery, OutboundMessage } from './types.ts';
+
+const text = (words: string) => ({ kind: 'text' as const, text: words, about: null });
 
 /** An outbox over a channel that the test opens, closes and lets refuse. */
 function startOutbox() {
@@ -39,20 +42,20 @@ function startOutbox() {
 describe('the outbox', () => {
   test('delivers in order, each message once', async () => {
     const { outbox, attempts } = startOutbox();
-    outbox.add('c', 'one');
-    outbox.add('c', 'two');
+    outbox.add('c', text('one'));
+    outbox.add('c', text('two'));
     outbox.flush('c');
     outbox.flush('c');
     await promisesSettled();
     outbox.flush('c');
     await promisesSettled();
-    expect(attempts.map(({ text }) => text)).toEqual(['one', 'two']);
+    expect(attempts.map(wordsOf)).toEqual(['one', 'two']);
   });
 
   test('keeps a message while the channel is down and sends it again with the same id', async () => {
     const { outbox, attempts, channel, clock } = startOutbox();
     channel.isUp = false;
-    outbox.add('c', 'hello');
+    outbox.add('c', text('hello'));
     outbox.flush('c');
     await promisesSettled();
     clock.advance(defaultLimits.deliveryDelaysMs[0] ?? 0);
@@ -60,14 +63,14 @@ describe('the outbox', () => {
     channel.isUp = true;
     clock.advance(60_000);
     await promisesSettled();
-    expect(attempts.map(({ text }) => text)).toEqual(['hello', 'hello', 'hello']);
+    expect(attempts.map(wordsOf)).toEqual(['hello', 'hello', 'hello']);
     expect(new Set(attempts.map(({ id }) => id)).size).toBe(1);
   });
 
   test('has no cap on attempts, but waits longer and longer between them', async () => {
     const { outbox, attempts, channel, clock } = startOutbox();
     channel.isUp = false;
-    outbox.add('c', 'hello');
+    outbox.add('c', text('hello'));
     outbox.flush('c');
     await promisesSettled();
     for (let hour = 0; hour < 24; hour += 1) {
@@ -83,7 +86,7 @@ describe('the outbox', () => {
   test('sends at once when the channel says that it is back', async () => {
     const { outbox, attempts, channel } = startOutbox();
     channel.isUp = false;
-    outbox.add('c', 'hello');
+    outbox.add('c', text('hello'));
     outbox.flush('c');
     await promisesSettled();
     channel.isUp = true;
@@ -95,42 +98,42 @@ describe('the outbox', () => {
   test('a chat that cannot be reached holds up no other', async () => {
     const { outbox, attempts, channel } = startOutbox();
     channel.isUp = false;
-    outbox.add('a', 'to a');
+    outbox.add('a', text('to a'));
     outbox.flush('a');
     await promisesSettled();
     channel.isUp = true;
-    outbox.add('b', 'to b');
+    outbox.add('b', text('to b'));
     outbox.flush('b');
     await promisesSettled();
-    expect(attempts.map(({ text }) => text)).toEqual(['to a', 'to b']);
+    expect(attempts.map(wordsOf)).toEqual(['to a', 'to b']);
   });
 
   test('never repeats what the server refused, tells of it, and goes on', async () => {
     const { outbox, attempts, channel, refusals } = startOutbox();
     channel.refusal = 'error 463';
-    outbox.add('c', 'one');
+    outbox.add('c', text('one'));
     outbox.flush('c');
     await promisesSettled();
     channel.refusal = '';
-    outbox.add('c', 'two');
+    outbox.add('c', text('two'));
     outbox.flush('c');
     await promisesSettled();
-    expect(attempts.map(({ text }) => text)).toEqual(['one', 'two']);
+    expect(attempts.map(wordsOf)).toEqual(['one', 'two']);
     expect(refusals).toEqual(['error 463']);
   });
 
   test('splits long text within the limit of the channel, in order', async () => {
     const { outbox, attempts } = startOutbox();
-    outbox.add('c', 'a first paragraph\n\na second paragraph');
+    outbox.add('c', text('a first paragraph\n\na second paragraph'));
     outbox.flush('c');
     await promisesSettled();
-    expect(attempts.map(({ text }) => text)).toEqual(['a first paragraph', 'a second paragraph']);
+    expect(attempts.map(wordsOf)).toEqual(['a first paragraph', 'a second paragraph']);
   });
 
   test('goes on after a restart with what was not acknowledged', async () => {
     const { outbox, make, attempts, channel } = startOutbox();
     channel.isUp = false;
-    outbox.add('c', 'hello');
+    outbox.add('c', text('hello'));
     outbox.flush('c');
     await promisesSettled();
     outbox.close();

@@ -13,21 +13,19 @@ import {
 } from './db/outbox.ts';
 import { splitText } from './format.ts';
 import { step } from './log.ts';
-import type { Channel, ChatId, OutboundMessage } from './types.ts';
+import type { Channel, ChatId, OutboundContent, OutboundMessage } from './types.ts';
 
 export interface OutboxDependencies extends Omit<Base, 'config'> {
   channelOf(chatId: ChatId): Channel | undefined;
-  /** Waits for its delivery; told again at every flush. */
+  /** Called for each message that waits to be delivered, again at every flush. */
   leaving(message: OutboundMessage): void;
-  /** Or refused. */
+  /** Called once a message is acknowledged or refused. */
   delivered(chatId: ChatId): void;
   refused(message: OutboundMessage, reason: string): void;
 }
 
 const defaultTextMax = 4000;
 const leavingMax = 100;
-
-type Additions = Pick<OutboundMessage, 'file' | 'about' | 'isReaction'> & { turnId: number | null };
 
 export class Outbox {
   readonly #deps: OutboxDependencies;
@@ -39,16 +37,13 @@ export class Outbox {
     this.#deps = deps;
   }
 
-  /** Joins the caller's transaction; after it, `flush`. File and quote go with the first piece. */
-  add(chatId: ChatId, text: string, more: Partial<Additions> = {}): void {
+  /** Joins the caller's transaction; delivery follows it. A text may become several messages. */
+  add(chatId: ChatId, content: OutboundContent, turnId: number | null = null): void {
     const { store, channelOf } = this.#deps;
-    const { turnId = null, file = null, about = null, isReaction = false } = more;
-    const pieces = splitText(text, channelOf(chatId)?.textMax ?? defaultTextMax);
-    if (pieces.length === 0 && (file || isReaction)) pieces.push('');
-    for (const [index, piece] of pieces.entries()) {
-      const first = index === 0 ? { file, about } : { file: null, about: null };
-      saveOutbound(store, { id: randomUUID(), chatId, text: piece, isReaction, ...first }, turnId);
-    }
+    const textMax = channelOf(chatId)?.textMax ?? defaultTextMax;
+    for (const piece of piecesOf(content, textMax))
+      saveOutbound(store, { ...piece, id: randomUUID(), chatId }, turnId);
+    store.afterCommit(() => this.flush(chatId));
   }
 
   flushAll(): void {
@@ -113,4 +108,16 @@ export class Outbox {
       });
     });
   }
+}
+
+/** File and quote go with the first piece. An empty text is none. */
+function piecesOf(content: OutboundContent, textMax: number): OutboundContent[] {
+  if (content.kind === 'reaction') return [content];
+  const [first = '', ...rest] = splitText(
+    content.kind === 'text' ? content.text : content.caption,
+    textMax,
+  );
+  const more = rest.map((text) => ({ kind: 'text' as const, text, about: null }));
+  if (content.kind === 'file') return [{ ...content, caption: first }, ...more];
+  return first ? [{ ...content, text: first }, ...more] : [];
 }

@@ -18,6 +18,14 @@ export const inside = {
   program: '/opt/nanoclaw',
 } as const;
 
+/** `inputSchema` is a JSON schema: https://modelcontextprotocol.io/specification */
+const toolSchema = z.strictObject({
+  name: z.string(),
+  description: z.string(),
+  inputSchema: z.looseObject({ type: z.literal('object') }),
+});
+export type ToolDescription = z.infer<typeof toolSchema>;
+
 export const inFileSchema = z.discriminatedUnion('kind', [
   /** Always the first: how to open the session. */
   z.strictObject({
@@ -25,6 +33,10 @@ export const inFileSchema = z.discriminatedUnion('kind', [
     sessionId: z.string().nullable(),
     /** Appended to the system prompt. */
     instructions: z.string(),
+    /** Those that the host carries out for this agent. */
+    tools: z.array(toolSchema),
+    /** Null: the one that the SDK chooses. */
+    model: z.string().nullable(),
   }),
   /** A user message; `uuid` names it in `turn_done`. */
   z.strictObject({
@@ -46,42 +58,6 @@ export const inFileSchema = z.discriminatedUnion('kind', [
 export type InFile = z.infer<typeof inFileSchema>;
 export type Prompt = Extract<InFile, { kind: 'prompt' }>;
 
-/** A tool call that the host carries out; one entry per tool. */
-export const requestSchema = z.discriminatedUnion('tool', [
-  z.strictObject({
-    tool: z.literal('send_message'),
-    args: z.strictObject({ text: z.string().min(1).max(textMax) }),
-  }),
-  z.strictObject({
-    tool: z.literal('send_file'),
-    args: z.strictObject({
-      /** In the group's folder, as the container sees it. */
-      path: z.string().min(1).max(4096),
-      caption: z.string().max(4096).optional(),
-    }),
-  }),
-  z.strictObject({
-    tool: z.literal('react'),
-    args: z.strictObject({
-      message_id: z.string().min(1).max(200),
-      /** Empty takes the reaction back. */
-      emoji: z.string().max(32),
-    }),
-  }),
-  z.strictObject({ tool: z.literal('list_groups'), args: z.strictObject({}) }),
-  z.strictObject({
-    tool: z.literal('register_group'),
-    args: z.strictObject({
-      chat_id: z.string().min(1).max(200),
-      name: z.string().min(1).max(100),
-      folder: z.string().max(40).optional(),
-      requires_trigger: z.boolean().optional(),
-      triggered_by: z.array(z.string().min(1).max(200)).max(256).nullish(),
-    }),
-  }),
-]);
-export type AgentRequest = z.infer<typeof requestSchema>;
-
 const modelErrorSchema = z.strictObject({
   /** HTTP status of the model API; null when there was none. */
   status: z.int().nullable(),
@@ -100,7 +76,9 @@ export const outFileSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('request'),
     requestId: z.string().min(1).max(100),
-    request: requestSchema,
+    tool: z.string().min(1).max(64),
+    /** As the tool's own schema on the host takes them. */
+    args: z.record(z.string(), z.unknown()),
   }),
   /** The prompts `uuids` are answered by `text`, or failed by `error`. */
   z.strictObject({

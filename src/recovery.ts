@@ -5,9 +5,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runFolder } from './container-runner.ts';
+import { findAgent } from './db/agents.ts';
 import { endRun, listOpenRuns } from './db/runs.ts';
 import { listOpenTurns, requeueTurn } from './db/turns.ts';
-import { loadAgent } from './groups.ts';
 import { type IpcDependencies, OutReader } from './ipc.ts';
 import { step } from './log.ts';
 import { emptyTrash, removeFolder } from './remove-folder.ts';
@@ -22,8 +22,9 @@ export async function recover(deps: IpcDependencies): Promise<void> {
   for (const { id: runId, agentId, outMark } of listOpenRuns(store)) {
     const dir = runFolder(config, agentId, runId);
     const outDir = join(dir, 'out');
-    if (existsSync(outDir)) {
-      const speaker = { ...nobody, runId, agent: loadAgent(store, agentId) };
+    const agent = findAgent(store, agentId);
+    if (agent && existsSync(outDir)) {
+      const speaker = { ...nobody, runId, agent };
       await new OutReader(deps, speaker, outDir, outMark).drain();
     }
     removeFolder(dir, deps);

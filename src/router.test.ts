@@ -1,17 +1,13 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { HeldClock } from '../test/support/held-clock.ts';
-import { openTemporaryStore, temporaryFolder } from '../test/support/store.ts';
-import { defaultLimits, loadConfig } from './config.ts';
-import { findGroup, listChats, saveGroup } from './db/groups.ts';
+import { openFeatureHost } from '../test/support/feature-host.ts';
+import { listChats, saveGroup } from './db/groups.ts';
 import { assignPrompt, claimMessages, findMessage, hasUnclaimed } from './db/messages.ts';
-import { findNextPending } from './db/outbox.ts';
-import { describeChats, registerGroup } from './groups.ts';
-import { Outbox } from './outbox.ts';
-import { amend, type RouterDependencies, receive } from './router.ts';
+import { findNextPending, listPending, wordsOf } from './db/outbox.ts';
+import { mainGroup } from './groups.ts';
+import { Router } from './router.ts';
 import type { Amendment, InboundMessage } from './types.ts';
 
 const chatId = 'whatsapp:family@g.us';
@@ -20,26 +16,17 @@ const bob = 'whatsapp:4922@s.whatsapp.net';
 const hourMs = 3_600_000;
 
 function openRouter(triggeredBy: string[] | null = null) {
-  const store = openTemporaryStore();
-  const clock = new HeldClock();
-  const config = loadConfig({ NANOCLAW_HOME: temporaryFolder() }, temporaryFolder());
-  const base = { store, clock, config, limits: defaultLimits, log: pino({ level: 'silent' }) };
-  const outbox = new Outbox({
-    ...base,
-    channelOf: () => undefined,
-    leaving() {},
-    delivered() {},
-    refused() {},
-  });
-  const woken: string[] = [];
-  const told: string[] = [];
-  const deps: RouterDependencies = {
-    ...base,
+  const { host, store, clock, config, outbox, owner, woken } = openFeatureHost();
+  saveGroup(store, mainGroup);
+  const router = new Router({
+    ...host,
     outbox,
-    findCommand: ({ text }) => (text === '/stop' ? () => 'Stopped.' : undefined),
+    owner,
+    findCommand: ({ text }) =>
+      text === '/stop' ? () => ({ commit: () => 'Stopped.' }) : undefined,
     wake: (agentId) => woken.push(agentId),
-    tellOwner: (text) => told.push(text),
-  };
+  });
+  const told = () => listPending(store, mainGroup.chatId, 100).map(wordsOf);
   const group = { folder: 'family', chatId, name: 'Family', isMain: false, requiresTrigger: true };
   saveGroup(store, { ...group, triggeredBy });
   prepareFolder(config.groupsDir);
@@ -48,18 +35,18 @@ function openRouter(triggeredBy: string[] | null = null) {
     count += 1;
     const message = { chatId, id: `m${count}`, senderId: alice, senderName: 'Alice', text };
     const sentAtMs = clock.now();
-    return receive(deps, [{ ...message, sentAtMs, attachments: [], ...more }]);
+    return router.receive([{ ...message, sentAtMs, attachments: [], ...more }]);
   };
   const change = (messageId: string, text: string | null, more: Partial<Amendment> = {}) => {
     count += 1;
     const by = { chatId, id: `e${count}`, messageId, senderId: alice, sentAtMs: clock.now() };
-    return amend(deps, { ...by, text, ...more });
+    return router.amend({ ...by, text, ...more });
   };
   const prompt = () => {
     claimMessages(store, chatId, 1, 100);
     return assignPrompt(store, 1, crypto.randomUUID(), 10_000).map(({ text }) => text);
   };
-  return { store, clock, config, woken, told, say, change, prompt };
+  return { host, router, store, clock, config, woken, told, say, change, prompt };
 }
 
 function prepareFolder(groupsDir: string): void {
@@ -83,7 +70,7 @@ describe('who wakes the agent', () => {
     expect(woken).toEqual([]);
     expect(findNextPending(store, chatId)).toBeUndefined();
     await say('/stop', { senderId: bob });
-    expect(findNextPending(store, chatId)?.text).toBe('Stopped.');
+    expect(findNextPending(store, chatId)).toMatchObject({ text: 'Stopped.' });
     await say('@Andy hello', { senderId: bob });
     expect(woken).toEqual(['family']);
   });
@@ -94,9 +81,18 @@ describe('who wakes the agent', () => {
     await say('@Andy good night', { sentAtMs: clock.now() - 13 * hourMs });
     await say('/stop', { sentAtMs: clock.now() - 13 * hourMs });
     expect(woken).toEqual([]);
-    expect(told).toHaveLength(1);
-    expect(told[0]).toMatch(/1 messages in "Family" came more than 12 hours late/);
+    expect(told()).toHaveLength(1);
+    expect(told()[0]).toMatch(/1 messages in "Family" came more than 12 hours late/);
   });
+});
+
+test('nothing shuts the people of the main chat out', async () => {
+  const { store, say, woken } = openRouter([bob]);
+  saveGroup(store, { ...mainGroup, isMain: false, chatId: null });
+  const group = { ...mainGroup, folder: 'family', chatId, name: 'Family', triggeredBy: [bob] };
+  saveGroup(store, group);
+  await say('hello');
+  expect(woken).toEqual(['family']);
 });
 
 describe('an edit', () => {
@@ -133,7 +129,7 @@ describe('a deletion', () => {
     const open = async () => Readable.from([Buffer.from('secret')]);
     const file = { kind: 'document' as const, name: 'a.txt', mime: 'text/plain', open };
     await say('@Andy my password is 1234', { attachments: [file] });
-    const path = findMessage(store, chatId, 'm1')?.attachments[0]?.path ?? '';
+    const path = findMessage(store, chatId, 'm1')?.attachments[0]?.groupPath ?? '';
     expect(existsSync(join(config.groupsDir, 'family', path))).toBe(true);
     await change('m1', null);
     expect(existsSync(join(config.groupsDir, 'family', path))).toBe(false);
@@ -158,72 +154,9 @@ describe('a deletion', () => {
   });
 });
 
-describe('registering a group', () => {
-  const agentOf = (isMain: boolean) => ({
-    id: 'x',
-    group: {
-      ...{ folder: 'x', chatId: 'terminal:x', name: 'x', isMain, requiresTrigger: false },
-      ...{ triggeredBy: null, uid: 1 },
-    },
-  });
-  const work = { chat_id: 'whatsapp:work@g.us', name: 'Würk & Söhne' };
-
-  test('is for main alone, and for chats that somebody wrote in', async () => {
-    const { store, say } = openRouter();
-    expect(() => registerGroup(store, agentOf(false), work)).toThrow(/Only the main chat/);
-    expect(() => describeChats(store, agentOf(false))).toThrow(/Only the main chat/);
-    expect(() => registerGroup(store, agentOf(true), work)).toThrow(/No such chat/);
-    await say('hello', { chatId: work.chat_id });
-    expect(registerGroup(store, agentOf(true), work)).toMatch(/Registered/);
-    expect(findGroup(store, 'wurk-sohne')).toMatchObject({ chatId: work.chat_id, isMain: false });
-  });
-
-  test('again changes how it is answered and not where it lives', () => {
-    const { store } = openRouter();
-    const args = { chat_id: chatId, name: 'Us', folder: 'elsewhere', requires_trigger: false };
-    registerGroup(store, agentOf(true), { ...args, triggered_by: [bob] });
-    expect(findGroup(store, 'family')).toMatchObject({
-      ...{ name: 'Us', requiresTrigger: false, triggeredBy: [bob] },
-    });
-    expect(findGroup(store, 'elsewhere')).toBeUndefined();
-  });
-
-  test('does not touch the main chat, and nothing shuts its people out', async () => {
-    const { store, say, woken } = openRouter([bob]);
-    const family = findGroup(store, 'family');
-    if (family) saveGroup(store, { ...family, isMain: true });
-    const args = { chat_id: chatId, name: 'x', triggered_by: [bob] };
-    expect(() => registerGroup(store, agentOf(true), args)).toThrow(/main chat is always answered/);
-    await say('hello');
-    expect(woken).toEqual(['family']);
-  });
-
-  test('finds a folder for every name', async () => {
-    const { store, say } = openRouter();
-    for (const [id, name] of [
-      ['a@g.us', 'Семья'],
-      ['b@g.us', '家族'],
-    ] as const) {
-      await say('hello', { chatId: `whatsapp:${id}` });
-      registerGroup(store, agentOf(true), { chat_id: `whatsapp:${id}`, name });
-    }
-    expect(findGroup(store, 'group')?.name).toBe('Семья');
-    expect(findGroup(store, 'group-2')?.name).toBe('家族');
-  });
-
-  test('cannot take the folder of another group, or a name that is no folder', async () => {
-    const { store, say } = openRouter();
-    await say('hello', { chatId: work.chat_id });
-    const at = (folder: string) => () => registerGroup(store, agentOf(true), { ...work, folder });
-    expect(at('family')).toThrow(/belongs to another chat/);
-    expect(at('../x')).toThrow(/cannot name a group/);
-    expect(at('global')).toThrow(/cannot name a group/);
-  });
-
-  test('of chats without a group only name and time are known', async () => {
-    const { store, say } = openRouter();
-    await say('a secret', { chatId: work.chat_id });
-    expect(listChats(store, 10)).toMatchObject([{ id: work.chat_id, name: null }]);
-    expect(store.all('SELECT * FROM messages')).toEqual([]);
-  });
+test('of chats without a group only name and time are known', async () => {
+  const { store, say } = openRouter();
+  await say('a secret', { chatId: 'whatsapp:work@g.us' });
+  expect(listChats(store, 1)).toMatchObject([{ id: 'whatsapp:work@g.us', name: null }]);
+  expect(store.all('SELECT * FROM messages')).toEqual([]);
 });

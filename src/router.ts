@@ -1,12 +1,13 @@
 /**
- * The way in: stores what channels bring, before anything else happens to it, and decides
- * whom it concerns: the host itself (a command), the group's agent, or nobody yet (context).
+ * The way in for what people say: stores it, before anything else happens to it, and decides whom
+ * it concerns: the host itself (a command), the chat's agent, or nobody yet (context).
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
-import type { FindCommand } from './commands.ts';
-import { findGroupByChat, noteChat } from './db/groups.ts';
+import type { CarryOut, FindCommand } from './commands.ts';
+import { findAgentByInbox } from './db/agents.ts';
+import { noteChat } from './db/groups.ts';
 import {
   editMessage,
   emptyMessage,
@@ -19,183 +20,256 @@ import {
 import { mentions } from './format.ts';
 import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
+import { settle } from './outcome.ts';
 import { createInside, removeInside } from './safe-open.ts';
 import {
+  type Agent,
   type Amendment,
   type Attachment,
+  type ChatId,
   type Group,
   type InboundMessage,
   type IncomingAttachment,
+  type Owner,
   UserError,
 } from './types.ts';
 
 export interface RouterDependencies extends Base {
   outbox: Outbox;
+  owner: Owner;
   findCommand: FindCommand;
   /** There is work for the agent. */
   wake(agentId: string): void;
-  tellOwner(text: string): void;
 }
 
 interface Arrival {
-  group: Group;
-  command: ReturnType<FindCommand>;
+  agent: Agent;
+  message: NewMessage;
   /** Would have woken the agent, but comes too late for an answer. */
   isStale: boolean;
-  message: NewMessage;
 }
 
-/**
- * Resolves when all are committed, in the order given. A message that comes again changes
- * nothing. Of chats without a group only the time is kept.
- */
-export async function receive(deps: RouterDependencies, messages: InboundMessage[]): Promise<void> {
-  const { store, log, clock, limits, outbox, wake } = deps;
-  const arrivals: Arrival[] = [];
-  for (const message of messages) {
-    const group = findGroupByChat(store, message.chatId);
-    if (group && !hasMessage(store, message.chatId, message.id))
-      arrivals.push(await prepare(deps, message, group));
-  }
-  const fresh = store.transaction(() => {
-    for (const { chatId, sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
-    const saved = arrivals.filter((arrival) => save(deps, arrival));
-    for (const chatId of new Set(saved.map(({ message }) => message.chatId)))
-      trimContext(store, chatId, limits.contextMessagesMax, clock.now());
-    return saved;
-  });
-  for (const { message, group } of fresh) {
-    step(log, 'message-stored', { chatId: message.chatId, id: message.id });
-    if (message.wakes) wake(group.folder);
-    if (message.isHandled) outbox.flush(message.chatId);
-  }
-  tellStale(deps, fresh);
+/** What is on its way into a chat: it takes its turn behind what came before it. */
+interface Receipt {
+  chatIds: ChatId[];
+  done: Promise<void>;
+  /** It wakes nobody any more: somebody stopped what is at work there. */
+  isStopped: boolean;
 }
 
-/**
- * A message that no prompt holds yet changes, or goes with its files. Of a later edit the agent
- * is told; what was prompted is emptied in the store.
- */
-export async function amend(deps: RouterDependencies, amendment: Amendment): Promise<void> {
-  const { store, clock, config } = deps;
-  const { chatId, id, messageId, senderId, text, sentAtMs } = amendment;
-  const message = findMessage(store, chatId, messageId);
-  const group = findGroupByChat(store, chatId);
-  if (!message || !group || (senderId !== null && senderId !== message.senderId)) return;
-  if (text === null) {
-    emptyMessage(store, message.seq, clock.now());
+export class Router {
+  readonly #deps: RouterDependencies;
+  readonly #receipts = new Set<Receipt>();
+
+  constructor(deps: RouterDependencies) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Resolves when all are committed, in the order given; only commands overtake, also what was
+   * given before and is still being downloaded. A message that comes again changes nothing. Of
+   * chats without a group only the time is kept.
+   */
+  async receive(messages: InboundMessage[]): Promise<void> {
+    const { store } = this.#deps;
+    store.transaction(() => {
+      for (const { chatId, sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
+      for (const message of messages) this.#carryOut(message);
+    });
+    const chatIds = [...new Set(messages.map(({ chatId }) => chatId))];
+    await this.#inOrder(chatIds, (receipt) => this.#receive(messages, receipt));
+  }
+
+  /**
+   * A message that no prompt holds yet changes, or goes with its files. Of a later edit the agent
+   * is told; what was prompted is emptied in the store.
+   */
+  amend(amendment: Amendment): Promise<void> {
+    return this.#inOrder([amendment.chatId], (receipt) => this.#amend(amendment, receipt));
+  }
+
+  /** Whether messages are on their way into the chat. */
+  isReceiving(chatId: ChatId): boolean {
+    return this.#receiptsOf([chatId]).length > 0;
+  }
+
+  /** What is on its way into the chat is stored, but wakes nobody. */
+  stopReceiving(chatId: ChatId): void {
+    for (const receipt of this.#receiptsOf([chatId])) receipt.isStopped = true;
+  }
+
+  #receiptsOf(chatIds: ChatId[]): Receipt[] {
+    return [...this.#receipts].filter((receipt) =>
+      receipt.chatIds.some((chatId) => chatIds.includes(chatId)),
+    );
+  }
+
+  async #inOrder(chatIds: ChatId[], work: (receipt: Receipt) => Promise<void>): Promise<void> {
+    const before = this.#receiptsOf(chatIds).map(({ done }) => done);
+    const receipt: Receipt = { chatIds, done: Promise.resolve(), isStopped: false };
+    const done = Promise.allSettled(before).then(() => work(receipt));
+    receipt.done = done;
+    this.#receipts.add(receipt);
+    return done.finally(() => this.#receipts.delete(receipt));
+  }
+
+  /** Commits a command and its answer, at once; its files are not kept. */
+  #carryOut(message: InboundMessage): void {
+    const { store, clock, outbox } = this.#deps;
+    const { chatId } = message;
+    const agent = findAgentByInbox(store, chatId);
+    const carryOut = agent && this.#findCommand(message, agent.group);
+    if (!carryOut) return;
+    const stored = storable(message, this.#cut(message.text), 'command');
+    if (!saveMessage(store, stored, clock.now())) return;
+    const { text } = settle(store, () => carryOut(agent.group));
+    outbox.add(chatId, { kind: 'text', text, about: null });
+    this.#noteStored(stored);
+  }
+
+  isCommand(message: InboundMessage): boolean {
+    const agent = findAgentByInbox(this.#deps.store, message.chatId);
+    return agent !== undefined && this.#findCommand(message, agent.group) !== undefined;
+  }
+
+  #findCommand(message: InboundMessage, group: Group): CarryOut | undefined {
+    const isMute = message.isContext || this.#isLate(message) || !mayTrigger(message, group);
+    return isMute ? undefined : this.#deps.findCommand(message);
+  }
+
+  async #receive(messages: InboundMessage[], receipt: Receipt): Promise<void> {
+    const { store, clock, limits, wake } = this.#deps;
+    const arrivals: Arrival[] = [];
+    for (const message of messages) {
+      const agent = findAgentByInbox(store, message.chatId);
+      if (agent && !hasMessage(store, message.chatId, message.id))
+        arrivals.push(await this.#prepare(message, agent));
+    }
+    if (arrivals.length === 0) return;
+    store.transaction(() => {
+      const fresh = arrivals.filter(({ message, agent }) => {
+        if (receipt.isStopped && message.role === 'wakes') message.role = 'context';
+        const isFresh = saveMessage(store, message, clock.now());
+        if (isFresh) this.#noteStored(message);
+        if (isFresh && message.role === 'wakes') store.afterCommit(() => wake(agent.id));
+        return isFresh;
+      });
+      for (const chatId of receipt.chatIds)
+        trimContext(store, chatId, limits.contextMessagesMax, clock.now());
+      this.#tellStale(fresh);
+    });
+  }
+
+  #noteStored({ chatId, id }: NewMessage): void {
+    const { store, log } = this.#deps;
+    store.afterCommit(() => step(log, 'message-stored', { chatId, id }));
+  }
+
+  async #amend(amendment: Amendment, receipt: Receipt): Promise<void> {
+    const { store, clock, config, wake } = this.#deps;
+    const { chatId, id, messageId, senderId, text, sentAtMs } = amendment;
+    const message = findMessage(store, chatId, messageId);
+    const agent = findAgentByInbox(store, chatId);
+    if (!message || !agent || message.sender.kind !== 'person') return;
+    const { id: authorId, name: senderName } = message.sender;
+    if (senderId !== null && senderId !== authorId) return;
+    if (text === null) {
+      emptyMessage(store, message.seq, clock.now());
+      const dir = join(config.groupsDir, agent.group.folder);
+      for (const { groupPath } of message.attachments) removeInside(dir, groupPath);
+    } else if (message.isPrompted) {
+      const quote = { messageId, senderName, text: message.text };
+      const edited = { chatId, id, senderId: authorId, senderName, sentAtMs, quote };
+      const isAddressed = message.role === 'wakes';
+      const call = { isAddressed, isContext: !isAddressed, attachments: [] };
+      await this.#receive([{ ...edited, ...call, text: `[edited] ${text}` }], receipt);
+    } else {
+      const calls =
+        !this.#isLate({ sentAtMs }) && this.#isCall({ senderId: authorId, text }, agent.group);
+      const role = calls ? 'wakes' : message.role;
+      editMessage(store, message.seq, this.#cut(text), role);
+      if (role === 'wakes') wake(agent.id);
+    }
+  }
+
+  /** Whether the message wakes the group's agent: by whom it is from and what it says. */
+  #isCall(message: Caller, group: Group): boolean {
+    if (message.isContext || !mayTrigger(message, group)) return false;
+    if (group.isMain || !group.requiresTrigger || message.isAddressed) return true;
+    return mentions(message.text, this.#deps.config.assistantName);
+  }
+
+  /** Too late for an answer. */
+  #isLate({ sentAtMs }: Pick<InboundMessage, 'sentAtMs'>): boolean {
+    const { clock, limits } = this.#deps;
+    return clock.now() - sentAtMs > limits.staleMessageMs;
+  }
+
+  #tellStale(arrivals: Arrival[]): void {
+    const { limits, owner } = this.#deps;
+    const stale = arrivals.filter(({ isStale }) => isStale);
+    for (const folder of new Set(stale.map(({ agent }) => agent.group.folder))) {
+      const own = stale.filter(({ agent }) => agent.group.folder === folder);
+      const [name, last] = [own[0]?.agent.group.name, own.at(-1)?.message.id];
+      const text = `${own.length} messages in "${name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
+      owner.tell(text, { key: `late ${folder} ${last}` });
+    }
+  }
+
+  async #prepare(message: InboundMessage, agent: Agent): Promise<Arrival> {
+    const { limits } = this.#deps;
+    const { group } = agent;
+    const calls = this.#isCall(message, group);
+    const isStale = calls && this.#isLate(message);
+    const offered = message.attachments.slice(0, limits.attachmentsMax);
+    const kept = await Promise.all(offered.map((file) => this.#keep(file, group)));
+    const problems = kept.filter((file) => typeof file === 'string');
+    const text = [this.#cut(message.text), ...problems].join('\n');
+    const role = calls && !isStale ? 'wakes' : 'context';
+    const attachments = kept.filter((file) => typeof file !== 'string');
+    return { agent, isStale, message: { ...storable(message, text, role), attachments } };
+  }
+
+  /** Into the group's folder; a problem becomes a line that takes the file's place. */
+  async #keep(file: IncomingAttachment, group: Group): Promise<Attachment | string> {
+    const { config, limits, log, clock } = this.#deps;
+    const { kind, name, mime } = file;
+    const day = new Date(clock.now()).toISOString().slice(0, 10);
+    const safeName = name.replace(/[^\p{L}\p{N}._-]/gu, '_').slice(-60);
+    const groupPath = `media/${day}-${randomUUID().slice(0, 8)}-${safeName}`;
     const dir = join(config.groupsDir, group.folder);
-    for (const { path } of message.attachments) removeInside(dir, path);
-  } else if (message.isPrompted) {
-    const { senderName, text: was } = message;
-    const quote = { messageId, senderName, text: was };
-    const edited = { chatId, id, senderId: message.senderId, senderName, sentAtMs, quote };
-    const call = { isAddressed: message.wakes, isContext: !message.wakes };
-    await receive(deps, [{ ...edited, ...call, text: `[edited] ${text}`, attachments: [] }]);
-  } else {
-    const calls =
-      !isLate(deps, sentAtMs) && isCall(deps, { senderId: message.senderId, text }, group);
-    const wakes = message.wakes || calls;
-    editMessage(store, message.seq, cutText(text, deps.limits.messageTextMax), wakes);
-    if (wakes) deps.wake(group.folder);
+    try {
+      const sizeBytes = await createInside(dir, groupPath, await file.open(), {
+        bytesMax: limits.attachmentBytesMax,
+        timeoutMs: limits.attachmentTimeoutMs,
+        uid: group.uid,
+      });
+      return { kind, groupPath, name, mime, sizeBytes };
+    } catch (error) {
+      log.warn({ err: error, group: group.folder, name }, 'an attachment was not kept');
+      const problem = error instanceof UserError ? error.message : 'it could not be read';
+      return `[${kind} ${name} is missing: ${problem}]`;
+    }
+  }
+
+  /** Without zero characters as well: SQLite would end the text there. */
+  #cut(original: string): string {
+    const max = this.#deps.limits.messageTextMax;
+    const text = original.replaceAll('\0', '\uFFFD');
+    const more = text.length - max;
+    return more > 0 ? `${text.slice(0, max)}\n[${more} more characters were cut]` : text;
   }
 }
 
 type Caller = Pick<InboundMessage, 'senderId' | 'text' | 'isAddressed' | 'isContext'>;
-
-/** Whether the message wakes the group's agent: by whom it is from and what it says. */
-function isCall({ config }: RouterDependencies, message: Caller, group: Group): boolean {
-  if (message.isContext || !mayTrigger(message, group)) return false;
-  if (group.isMain || !group.requiresTrigger || message.isAddressed) return true;
-  return mentions(message.text, config.assistantName);
-}
 
 /** Nothing shuts the owner out of the main chat. */
 function mayTrigger({ senderId }: Caller, { isMain, triggeredBy }: Group): boolean {
   return isMain || triggeredBy === null || triggeredBy.includes(senderId);
 }
 
-/** Too late for an answer. */
-function isLate({ clock, limits }: RouterDependencies, sentAtMs: number): boolean {
-  return clock.now() - sentAtMs > limits.staleMessageMs;
-}
-
-function tellStale({ limits, tellOwner }: RouterDependencies, arrivals: Arrival[]): void {
-  const stale = arrivals.filter(({ isStale }) => isStale);
-  for (const group of new Set(stale.map(({ group }) => group))) {
-    const count = stale.filter((arrival) => arrival.group === group).length;
-    tellOwner(
-      `${count} messages in "${group.name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`,
-    );
-  }
-}
-
-async function prepare(
-  deps: RouterDependencies,
-  message: InboundMessage,
-  group: Group,
-): Promise<Arrival> {
-  const { limits } = deps;
-  const isStale = isLate(deps, message.sentAtMs);
-  const isMute = isStale || message.isContext || !mayTrigger(message, group);
-  const command = isMute ? undefined : deps.findCommand(message);
-  const calls = !command && isCall(deps, message, group);
-  const offered = message.attachments.slice(0, limits.attachmentsMax);
-  const kept = await Promise.all(offered.map((file) => keep(deps, file, group)));
-  const problems = kept.filter((file) => typeof file === 'string');
-  return {
-    group,
-    command,
-    isStale: isStale && calls,
-    message: {
-      ...message,
-      quote: message.quote ?? null,
-      text: [cutText(message.text, limits.messageTextMax), ...problems].join('\n'),
-      attachments: kept.filter((file) => typeof file !== 'string'),
-      wakes: calls && !isStale,
-      isHandled: Boolean(command),
-    },
-  };
-}
-
-/** Into the group's folder; a problem becomes a line that takes the file's place. */
-async function keep(
-  { config, limits, log, clock }: RouterDependencies,
-  file: IncomingAttachment,
-  group: Group,
-): Promise<Attachment | string> {
-  const { kind, name, mime } = file;
-  const day = new Date(clock.now()).toISOString().slice(0, 10);
-  const safeName = name.replace(/[^\p{L}\p{N}._-]/gu, '_').slice(-60);
-  const path = `media/${day}-${randomUUID().slice(0, 8)}-${safeName}`;
-  const dir = join(config.groupsDir, group.folder);
-  try {
-    const sizeBytes = await createInside(dir, path, await file.open(), {
-      bytesMax: limits.attachmentBytesMax,
-      timeoutMs: limits.attachmentTimeoutMs,
-      uid: group.uid,
-    });
-    return { kind, path, name, mime, sizeBytes };
-  } catch (error) {
-    log.warn({ err: error, group: group.folder, name }, 'an attachment was not kept');
-    const problem = error instanceof UserError ? error.message : 'it could not be read';
-    return `[${kind} ${name} is missing: ${problem}]`;
-  }
-}
-
-/** Without zero characters as well: SQLite would end the text there. */
-function cutText(original: string, max: number): string {
-  const text = original.replaceAll('\0', '\uFFFD');
-  const more = text.length - max;
-  return more > 0 ? `${text.slice(0, max)}\n[${more} more characters were cut]` : text;
-}
-
-/** False when it was there already. A command takes effect in the same transaction. */
-function save(
-  { store, clock, outbox }: RouterDependencies,
-  { message, group, command }: Arrival,
-): boolean {
-  if (!saveMessage(store, message, clock.now())) return false;
-  if (command) outbox.add(message.chatId, command(group));
-  return true;
+function storable(message: InboundMessage, text: string, role: NewMessage['role']): NewMessage {
+  const { chatId, id, senderId, senderName, sentAtMs, quote = null } = message;
+  const sender = { kind: 'person', id: senderId, name: senderName } as const;
+  return { chatId, id, sender, text, sentAtMs, quote, attachments: [], role };
 }

@@ -3,8 +3,10 @@
  * reason, and leads to another attempt or to a sentence in the chat. Keeps the warm containers.
  */
 import { randomUUID } from 'node:crypto';
+import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
 import type { Run } from './container-runner.ts';
+import { loadAgent } from './db/agents.ts';
 import {
   assignPrompt,
   claimMessages,
@@ -19,19 +21,24 @@ import { type Deferred, deferred } from './deferred.ts';
 import { formatPrompt, instructionsFor } from './format.ts';
 import type { NextRun } from './group-queue.ts';
 import { step } from './log.ts';
-import type { Outbox } from './outbox.ts';
 import type { InFile } from './protocol.ts';
+import type { Tools } from './tools.ts';
 import { type TurnEnd, verdictOf } from './turn-end.ts';
-import type { Agent, Attachment, StoredMessage } from './types.ts';
+import type { Agent, Attachment, InboxId, StoredMessage } from './types.ts';
 
 export interface TurnDependencies extends Base {
-  outbox: Outbox;
-  loadAgent(agentId: string): Agent;
+  agents: Agents;
+  tools: Tools;
   startRun(agent: Agent, start: InFile): Run;
+  /** The agent's container has ended. */
   released(agentId: string): void;
-  showActivity(agent: Agent, text: string | null): void;
-  /** Handed to the agent. */
+  /** The agent's turn, and what waited for it, was stopped. */
+  stopped(agentId: string): void;
+  /** The agent has taken up these messages. */
   showTaken(messages: StoredMessage[]): void;
+  /** Whether messages are on their way into the inbox, and their end: they wake nobody then. */
+  isReceiving(inbox: InboxId): boolean;
+  stopReceiving(inbox: InboxId): void;
 }
 
 /** Image content blocks of the Messages API. */
@@ -54,7 +61,7 @@ export class Turns {
 
   /** One turn of the agent, if there is anything to do. */
   async take(agentId: string): Promise<NextRun> {
-    const agent = this.#deps.loadAgent(agentId);
+    const agent = loadAgent(this.#deps.store, agentId);
     const last = this.#runs.get(agentId);
     // A container on its way out still holds the agent's session.
     if (last && !last.isOpen) await last.ended;
@@ -73,7 +80,7 @@ export class Turns {
     const { agent } = active.run;
     const prompts = store.transaction(() => this.#takePrompts(agent, this.#gather(agent), null));
     this.#send(active.run, prompts);
-    return !hasUnclaimed(store, agent.group.chatId);
+    return !hasUnclaimed(store, agent.inbox);
   }
 
   isActive(agentId: string): boolean {
@@ -86,7 +93,7 @@ export class Turns {
 
   /** Starts the agent's container for a turn that is likely to come. */
   warm(agentId: string): void {
-    if (!this.#runs.has(agentId)) this.#start(this.#deps.loadAgent(agentId));
+    if (!this.#runs.has(agentId)) this.#start(loadAgent(this.#deps.store, agentId));
   }
 
   evict(agentId: string, reason: 'idle' | 'evicted'): void {
@@ -101,27 +108,42 @@ export class Turns {
     active.end.resolve(end);
   }
 
-  /** Ends what the agent does, at once, and what waits for it. False when there was nothing. */
+  /**
+   * Stops, once the caller's transaction is committed, what the agent does and what waits for it.
+   * False when there is nothing.
+   */
   stop(agentId: string): boolean {
-    const { store, clock, loadAgent } = this.#deps;
-    const agent = loadAgent(agentId);
-    if (!this.#hasWork(agent)) return false;
+    const { store, clock, stopped, isReceiving, stopReceiving } = this.#deps;
+    const agent = loadAgent(store, agentId);
+    const { inbox } = agent;
+    const hasWork = this.#hasWork(agent);
+    if (!hasWork && !isReceiving(inbox)) return false;
     store.transaction(() => {
+      store.afterCommit(() => {
+        stopReceiving(inbox);
+        this.#kill(agentId);
+        stopped(agentId);
+      });
+      if (!hasWork) return;
       const turnId = this.#gather(agent);
       settleMessages(store, turnId, 'close', clock.now());
       endTurn(store, turnId, 'stopped', 'stopped', clock.now());
     });
-    const active = this.#active.get(agentId);
-    active?.run.kill('stopped');
-    if (active) this.end(active.turn, { kind: 'done' });
     return true;
   }
 
-  /** Forgets the conversation; files and CLAUDE.md stay. Stops a running turn. */
+  #kill(agentId: string): void {
+    const active = this.#active.get(agentId);
+    active?.run.kill('stopped');
+    if (active) this.end(active.turn, { kind: 'done' });
+  }
+
+  /** Forgets the conversation, in the same way; files and CLAUDE.md stay. Stops a running turn. */
   renew(agentId: string): void {
+    const { store } = this.#deps;
     this.stop(agentId);
-    this.#runs.get(agentId)?.kill('new-session');
-    deleteSession(this.#deps.store, agentId);
+    deleteSession(store, agentId);
+    store.afterCommit(() => this.#runs.get(agentId)?.kill('new-session'));
   }
 
   /** Ends all containers. Turns under way stay open and are taken up at the next start. */
@@ -131,17 +153,16 @@ export class Turns {
     await Promise.all(runs.map((run) => run.ended));
   }
 
-  #hasWork({ id, group }: Agent): boolean {
+  #hasWork({ id, inbox }: Agent): boolean {
     const { store } = this.#deps;
-    return findOpenTurn(store, id) !== undefined || hasUnclaimed(store, group.chatId);
+    return findOpenTurn(store, id) !== undefined || hasUnclaimed(store, inbox);
   }
 
   /** The agent's open turn, or a new one, with all that waits claimed for it. */
   #gather(agent: Agent): number {
     const { store, clock, limits } = this.#deps;
-    const turnId =
-      findOpenTurn(store, agent.id)?.id ?? saveTurn(store, agent.id, 'message', clock.now());
-    claimMessages(store, agent.group.chatId, turnId, limits.promptMessagesMax);
+    const turnId = findOpenTurn(store, agent.id)?.id ?? saveTurn(store, agent.id, clock.now());
+    claimMessages(store, agent.inbox, turnId, limits.promptMessagesMax);
     return turnId;
   }
 
@@ -171,13 +192,13 @@ export class Turns {
       const uuid = randomUUID();
       const messages = assignPrompt(store, turnId, uuid, limits.promptTextMax);
       if (messages.length === 0) return prompts;
-      showTaken(messages);
+      store.afterCommit(() => showTaken(messages));
       const text = formatPrompt(messages, {
-        omitted: takeOmittedCount(store, agent.group.chatId),
+        omitted: takeOmittedCount(store, agent.inbox),
         interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },
       });
       const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
-      const images = shown.map(({ path }) => path);
+      const images = shown.map(({ groupPath }) => groupPath);
       prompts.push({ kind: 'prompt', uuid, text, images });
     }
   }
@@ -188,15 +209,15 @@ export class Turns {
   }
 
   async #attempt(turn: Turn, run: Run): Promise<TurnEnd> {
-    const { clock, limits, showActivity } = this.#deps;
+    const { clock, limits, agents } = this.#deps;
     const ending = deferred<TurnEnd>();
     this.#active.set(turn.agentId, { turn, run, end: ending });
     const cancelLimit = clock.after(limits.turnTimeoutMs, () => run.kill('turn-timeout'));
     void run.ended.then((end) => this.end(turn, { kind: 'run-ended', end }));
-    showActivity(run.agent, 'thinking');
+    agents.showActivity(run.agent, 'thinking');
     const end = await ending.promise;
     cancelLimit();
-    showActivity(run.agent, null);
+    agents.showActivity(run.agent, null);
     if (end.kind === 'done' && run.isOpen) return end;
     run.kill('model-failed');
     await run.ended;
@@ -204,11 +225,13 @@ export class Turns {
   }
 
   #start(agent: Agent): Run {
-    const { config, store, startRun, released } = this.#deps;
+    const { config, store, tools, startRun, released } = this.#deps;
     const run = startRun(agent, {
       kind: 'start',
       sessionId: findSession(store, agent.id),
       instructions: instructionsFor(agent, config.assistantName),
+      tools: tools.describe(agent),
+      model: agent.model,
     });
     this.#runs.set(agent.id, run);
     void run.ended.then(() => {
@@ -223,8 +246,7 @@ export class Turns {
 
   /** Commits what the end of an attempt means, and says when to try again. */
   #conclude(agent: Agent, turn: Turn, end: TurnEnd): NextRun {
-    const { store, log, clock, outbox, limits } = this.#deps;
-    const { chatId } = agent.group;
+    const { store, log, clock, agents, limits } = this.#deps;
     log.info({ agent: agent.id, turn: turn.id, end }, 'attempt ended');
     if (end.kind === 'done' || findOpenTurn(store, agent.id)?.id !== turn.id) {
       step(log, 'turn-done', { agent: agent.id, turn: turn.id });
@@ -240,9 +262,8 @@ export class Turns {
         settleMessages(store, turn.id, verdict.fate, clock.now());
         endTurn(store, turn.id, 'failed', verdict.reason, clock.now());
       }
-      if (verdict.notice) outbox.add(chatId, verdict.notice);
+      if (verdict.notice) agents.report(agent, verdict.notice);
     });
-    outbox.flush(chatId);
     return verdict.kind === 'again'
       ? { kind: 'retry', afterMs: verdict.afterMs }
       : { kind: 'none' };

@@ -21,15 +21,19 @@ export interface IncomingAttachment {
 
 /** The host's own copy, which no agent can touch. */
 export interface OutboundFile {
-  path: string;
+  hostPath: string;
   name: string;
   mime: string;
   sizeBytes: number;
 }
 
-/** `path` is relative to the group's folder. */
-export interface Attachment extends OutboundFile {
+export interface Attachment {
   kind: IncomingAttachment['kind'];
+  /** Relative to the group's folder. */
+  groupPath: string;
+  name: string;
+  mime: string;
+  sizeBytes: number;
 }
 
 export interface Quote {
@@ -38,8 +42,8 @@ export interface Quote {
   text: string;
 }
 
-/** From a person. `(chatId, id)` is its identity. */
-interface Message {
+/** What a person said, as a channel brings it. `(chatId, id)` is its identity. */
+export interface InboundMessage {
   chatId: ChatId;
   id: string;
   /** The account, never the display name. */
@@ -48,9 +52,6 @@ interface Message {
   senderName: string;
   text: string;
   sentAtMs: number;
-}
-
-export interface InboundMessage extends Message {
   quote?: Quote;
   attachments: IncomingAttachment[];
   /** Calls the assistant in the channel's own way, by a reply to it, say. */
@@ -71,23 +72,39 @@ export interface Amendment {
   sentAtMs: number;
 }
 
-export interface StoredMessage extends Message {
+/** Who put a message into an inbox. What is not a person's carries no person's authority. */
+export type Sender =
+  | { kind: 'person'; id: string; name: string }
+  | { kind: 'clock' | 'agent' | 'host'; id: string };
+
+/** In an agent's inbox. `(chatId, id)` is its identity. */
+export interface StoredMessage {
+  chatId: InboxId;
+  id: string;
   /** Its order, given by SQLite. */
   seq: number;
+  sender: Sender;
+  text: string;
+  sentAtMs: number;
   quote: Quote | null;
   attachments: Attachment[];
 }
 
-export interface OutboundMessage {
-  /** The same when it is sent again. */
-  id: string;
-  chatId: ChatId;
+/** A message that another one answers, or that a reaction is put on. */
+export interface Reference {
+  messageId: string;
+  senderId: string;
   text: string;
-  file: OutboundFile | null;
-  /** The message that it answers; as a reaction (`text` is the emoji), that it is put on. */
-  about: { messageId: string; senderId: string; text: string } | null;
-  isReaction: boolean;
 }
+
+export type OutboundContent =
+  | { kind: 'text'; text: string; about: Reference | null }
+  | { kind: 'file'; file: OutboundFile; caption: string; about: Reference | null }
+  /** An empty emoji takes the reaction back. */
+  | { kind: 'reaction'; emoji: string; about: Reference };
+
+/** The id is the same when it is sent again. */
+export type OutboundMessage = OutboundContent & { id: string; chatId: ChatId };
 
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
 
@@ -113,6 +130,8 @@ export interface ChannelHost {
   readonly assistantName: string;
   /** Resolves when all are committed, in order; only then may the channel acknowledge. */
   receive(messages: InboundMessage[]): Promise<void>;
+  /** Whether the host would answer it itself: it need not wait for anything that came before it. */
+  isCommand(message: InboundMessage): boolean;
   /** Resolves when it is committed. Of a message that is not there nothing is changed. */
   amend(amendment: Amendment): Promise<void>;
   /** Of other chats a channel keeps nothing but what `noteChat` takes. */
@@ -121,16 +140,32 @@ export interface ChannelHost {
   noteChat(chatId: ChatId, name: string | null, lastMessageAtMs: number): void;
   /** Somebody starts to write: a head start for the agent, if a slot is free. */
   expectMessage(chatId: ChatId): void;
-  /** Says something to the owner in the main chat. */
-  tellOwner(text: string): void;
+  readonly owner: Owner;
   /** The channel, or one chat, can deliver again. */
   available(chatId?: ChatId): void;
   /** The folder's group, in whatever chat; on first use registered for this one. Throws UserError. */
-  openGroup(request: Pick<Group, 'folder' | 'chatId' | 'name'>): Group;
+  openGroup(request: { folder: string; chatId: ChatId; name: string }): Group & { chatId: ChatId };
   /** `isMirror`: for who sees what leaves, whether or not it is delivered. */
   settled(chatId: ChatId, isMirror: boolean): Settled;
   /** Calls `listener` whenever `settled` may have changed. */
   onSettled(listener: (chatId: ChatId) => void): void;
+}
+
+/** The way to say something to the owner unasked, in the main chat. */
+export interface Owner {
+  /**
+   * Says it unless the same `key` was told within a day. Of a topic `atMost.perDay` are said; the
+   * next one is `atMost.last`, and then no more that day.
+   */
+  tell(text: string, notice: { key: string; atMost?: NoticeLimit }): void;
+  /** What the key stands for is over: when it comes back it is told again. */
+  forget(key: string): void;
+}
+
+export interface NoticeLimit {
+  topic: string;
+  perDay: number;
+  last: string;
 }
 
 /** Whether all is answered and delivered; `failed`: not all, but nothing is under way. */
@@ -139,20 +174,36 @@ export type Settled = 'open' | 'settled' | 'failed';
 export interface Group {
   /** Its identity on disk. */
   folder: string;
-  chatId: ChatId;
+  /** Null while it talks nowhere. */
+  chatId: ChatId | null;
   name: string;
   isMain: boolean;
   requiresTrigger: boolean;
   /** The accounts that wake its agent; null: everybody. */
   triggeredBy: string[] | null;
-  /** Of its agent, when the host is root. */
+  /** Of its agents, when the host is root. */
   uid: number;
 }
 
-/** Who takes a turn. Today one a group; its id is the folder. */
+/** Where an agent's messages lie: the chat of its group, or `agent:<agent's id>`. */
+export type InboxId = string;
+
+/** Where an agent's words go: into a chat, under a name if it has one there, or to another agent. */
+export type Voice =
+  | { kind: 'chat'; chatId: ChatId; as?: string }
+  | { kind: 'agent'; agentId: string };
+
+/** Who takes a turn. */
 export interface Agent {
   id: string;
   group: Group;
+  inbox: InboxId;
+  /** Null while its group talks nowhere. */
+  voice: Voice | null;
+  /** The names of those that it may use; null: all that its group may use. */
+  tools: string[] | null;
+  /** Null: the one that the SDK chooses. */
+  model: string | null;
 }
 
 export type RunEndReason =

@@ -72,7 +72,7 @@ function openWayOut(): WireDependencies {
   if (!group) throw new Error('there is no group');
   const account = new Ledger({ store, clock: systemClock }).account('main', () => 0);
   return {
-    web: new Web({ store, clock: systemClock, tellOwner: () => {} }),
+    web: new Web({ objection: () => undefined, refused: () => {} }),
     caller: { group, account },
     log: pino({ level: 'silent' }),
     model: openModelApi({

@@ -8,21 +8,19 @@ import { createReporter } from './answers.ts';
 import { cut, openOutbox, readInbox } from './files.ts';
 import { userMessages } from './prompts.ts';
 import { type Settings, sessionOptions } from './session.ts';
-import { createHostTools } from './tools.ts';
+import { HostTools } from './tools.ts';
 
 /** Exits the process when idle after `close`, with 0, or after a `failed`, with 1. */
 export function runAgent(settings: Settings): void {
   const write = openOutbox(settings.dirs.outbox);
-  const tools = createHostTools(write);
+  const tools = new HostTools(write);
   const report = createReporter(write);
   // Stays open, so that prompts can join a running turn.
   const prompts = new PassThrough({ objectMode: true });
 
   const converse = async (options: Options): Promise<void> => {
     const prompt = userMessages(prompts, settings.dirs.group);
-    const mcpServers = { nanoclaw: tools.server };
-    for await (const message of query({ prompt, options: { ...options, mcpServers } }))
-      report(message);
+    for await (const message of query({ prompt, options })) report(message);
     if (!prompts.writableEnded) throw new Error('claude left by itself');
     process.exit(0);
   };
@@ -38,7 +36,11 @@ export function runAgent(settings: Settings): void {
   readInbox(settings.dirs.inbox, (file) => {
     switch (file.kind) {
       case 'start':
-        void converse(sessionOptions(settings, file));
+        void converse({
+          ...sessionOptions(settings, file),
+          mcpServers: { nanoclaw: tools.serve(file.tools) },
+          ...(file.model !== null && { model: file.model }),
+        });
         break;
       case 'prompt':
         prompts.write(file);

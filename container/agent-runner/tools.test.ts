@@ -10,8 +10,8 @@ test('the agent sends a message while it works, and hears that it was sent', asy
     .thenReply((result) => `The host said: ${result}`);
   const agent = bench.start();
   agent.prompt('work');
-  const { requestId, request } = await agent.next('request');
-  expect(request).toEqual({ tool: 'send_message', args: { text: 'I am on it' } });
+  const { requestId, tool, args } = await agent.next('request');
+  expect({ tool, args }).toEqual({ tool: 'send_message', args: { text: 'I am on it' } });
   agent.send({ kind: 'response', requestId, ok: true, text: 'Sent.' });
   expect((await agent.next('turn_done')).text).toBe('The host said: Sent.');
 });
@@ -26,24 +26,13 @@ test('a refusal of the host reaches the agent as an error', async () => {
     );
   const agent = bench.start();
   agent.prompt('send it');
-  const { requestId, request } = await agent.next('request');
-  expect(request).toEqual({
+  const { requestId, tool, args } = await agent.next('request');
+  expect({ tool, args }).toEqual({
     tool: 'send_file',
     args: { path: '../other/secret', caption: 'look' },
   });
   agent.send({ kind: 'response', requestId, ok: false, text: 'That is not in your folder.' });
   expect((await agent.next('turn_done')).text).toBe('That is not in your folder., error: true');
-});
-
-test('arguments that the host would refuse never leave', async () => {
-  bench.model
-    .on('send it')
-    .callTool('mcp__nanoclaw__send_message', { text: '' })
-    .thenReply((result) => result);
-  const agent = bench.start();
-  agent.prompt('send it');
-  expect((await agent.next('turn_done')).text).toMatch(/text/);
-  expect(agent.received.map(({ kind }) => kind)).not.toContain('request');
 });
 
 test('the agent sees the tools at once, and none that plan, schedule or ask', async () => {

@@ -1,25 +1,16 @@
 /**
- * The agent's tools. The host carries them out, and its answer is the call's result, so that
- * the agent never claims what the host refused. Nothing is decided here.
+ * The agent's tools, as the host has told them. The host carries them out, and its answer is the
+ * call's result, so that the agent never claims what the host refused. Nothing is decided here.
  */
 import { EventEmitter, once } from 'node:events';
-import { createSdkMcpServer, tool } from '@anthropic-ai/claude-agent-sdk/core';
-import { type AgentRequest, requestSchema } from '../../src/protocol.ts';
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import type { ToolDescription } from '../../src/protocol.ts';
 import type { Write } from './files.ts';
 
 const answerTimeoutMs = 60_000;
-
-const descriptions: Record<AgentRequest['tool'], string> = {
-  send_message:
-    'Sends a message to the chat at once, while you go on working. Your final text is sent by itself: do not send it twice.',
-  send_file:
-    'Sends a file of your group folder to the chat, with an optional caption. Pictures show as pictures.',
-  react: 'Puts an emoji on a message of this chat; message_id is the id attribute of the message.',
-  list_groups:
-    'Lists the chats that the host knows, the latest first, with the folder of those that are registered. Main chat only.',
-  register_group:
-    'Gives a listed chat an agent of its own, or changes a registered one. requires_trigger (default true): only messages that call the assistant are answered. triggered_by: account ids as in the account attribute, or null for everybody. folder defaults to a form of the name. Main chat only.',
-};
+/** Shows them to the model at once, instead of behind a search. */
+const shown = { 'anthropic/alwaysLoad': true };
 
 const unanswered = {
   ok: false,
@@ -27,29 +18,42 @@ const unanswered = {
 };
 type Answer = typeof unanswered;
 
-/** The MCP server of one session, and what hands it the host's answers; late ones are dropped. */
-export function createHostTools(write: Write) {
-  const answers = new EventEmitter();
-  let asked = 0;
+/** Hands the host's answers to the calls that wait for them; late ones are dropped. */
+export class HostTools {
+  readonly #write: Write;
+  readonly #answers = new EventEmitter();
+  #asked = 0;
 
-  const ask = async (request: AgentRequest): Promise<Answer> => {
-    asked += 1;
-    const requestId = String(asked);
-    write({ kind: 'request', requestId, request });
-    const signal = AbortSignal.timeout(answerTimeoutMs);
-    const [answer] = await once(answers, requestId, { signal }).catch(() => [unanswered]);
-    return answer;
-  };
+  constructor(write: Write) {
+    this.#write = write;
+  }
 
-  const tools = requestSchema.options.map(({ shape }) => {
-    const name = shape.tool.value;
-    return tool(name, descriptions[name], shape.args.shape, async (args) => {
-      const { ok, text } = await ask(requestSchema.parse({ tool: name, args }));
+  answer(requestId: string, answer: Answer): void {
+    this.#answers.emit(requestId, answer);
+  }
+
+  /** The MCP server of one session. */
+  serve(tools: ToolDescription[]) {
+    const instance = new McpServer(
+      { name: 'nanoclaw', version: '1' },
+      { capabilities: { tools: {} } },
+    );
+    instance.server.setRequestHandler(ListToolsRequestSchema, () => ({
+      tools: tools.map((tool) => ({ ...tool, _meta: shown })),
+    }));
+    instance.server.setRequestHandler(CallToolRequestSchema, async ({ params }) => {
+      const { ok, text } = await this.#ask(params.name, params.arguments ?? {});
       return { content: [{ type: 'text', text }], isError: !ok };
     });
-  });
-  return {
-    server: createSdkMcpServer({ name: 'nanoclaw', tools }),
-    answer: (requestId: string, answer: Answer) => answers.emit(requestId, answer),
-  };
+    return { type: 'sdk' as const, name: 'nanoclaw', instance };
+  }
+
+  async #ask(tool: string, args: Record<string, unknown>): Promise<Answer> {
+    this.#asked += 1;
+    const requestId = String(this.#asked);
+    this.#write({ kind: 'request', requestId, tool, args });
+    const signal = AbortSignal.timeout(answerTimeoutMs);
+    const [answer] = await once(this.#answers, requestId, { signal }).catch(() => [unanswered]);
+    return answer;
+  }
 }

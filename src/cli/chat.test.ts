@@ -36,7 +36,7 @@ const deliver = { kind: 'deliver', id: '1', text: '', file: null } as const;
 /** Clears the screen, sets the clipboard, moves up a line, reverses the text that follows. */
 const tricks = '\u001b[2J\u001b]52;c;cm0gLXJmIH4=\u0007\r\u009b1A\u007f\u202egpj.\u2066';
 const shownTricks = '\uFFFD[2J\uFFFD]52;c;cm0gLXJmIH4=\uFFFD\uFFFD\uFFFD1A\uFFFD\uFFFDgpj.\uFFFD';
-const file = { path: '/tmp/x', name: `a${tricks}`, mime: 'x/y', sizeBytes: 7 };
+const file = { hostPath: '/tmp/x', name: `a${tricks}`, mime: 'x/y', sizeBytes: 7 };
 
 test.each<[string, ToTerminal]>([
   ['a text', { ...deliver, text: `a${tricks}` }],

@@ -209,7 +209,7 @@ class ChatSession {
     if (this.#shown.has(id)) return;
     this.#shown.add(id);
     const lines = text ? [text] : [];
-    if (file) lines.push(`[${file.name}, ${file.sizeBytes} bytes: ${file.path}]`);
+    if (file) lines.push(`[${file.name}, ${file.sizeBytes} bytes: ${file.hostPath}]`);
     const name = this.#options.isInteractive ? `${this.#assistantName}: ` : '';
     this.#print(`${name}${lines.join('\n')}`);
   }

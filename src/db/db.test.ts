@@ -20,7 +20,7 @@ import { endRun, listOpenRuns, saveRun, saveSession } from './runs.ts';
 import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.ts';
 
 const chatId = 'terminal:main';
-const plain = { file: null, about: null, isReaction: false };
+const plain = { kind: 'text', about: null } as const;
 const dayMs = 24 * 60 * 60 * 1000;
 
 describe('the store', () => {
@@ -85,7 +85,7 @@ describe('messages', () => {
       ['trigger', true],
       ['after', false],
     ] as const)
-      saveMessage(store, newMessage({ id, wakes }), 1);
+      saveMessage(store, newMessage({ id, role: wakes ? 'wakes' : 'context' }), 1);
     claimMessages(store, chatId, 1, 10);
     expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual(['context', 'trigger']);
     expect(hasUnclaimed(store, chatId)).toBe(false);
@@ -93,7 +93,7 @@ describe('messages', () => {
 
   test('that only are context wake nobody', () => {
     const store = openTemporaryStore();
-    saveMessage(store, newMessage({ wakes: false }), 1);
+    saveMessage(store, newMessage({ role: 'context' }), 1);
     expect(hasUnclaimed(store, chatId)).toBe(false);
     claimMessages(store, chatId, 1, 10);
     expect(hasOpenMessages(store, 1)).toBe(false);
@@ -103,7 +103,7 @@ describe('messages', () => {
     const store = openTemporaryStore();
     noteChat(store, chatId, null, 1);
     for (let index = 0; index < 12; index += 1) {
-      saveMessage(store, newMessage({ id: `c${index}`, wakes: false }), 1);
+      saveMessage(store, newMessage({ id: `c${index}`, role: 'context' }), 1);
       trimContext(store, chatId, 5, 1);
     }
     saveMessage(store, newMessage({ id: 'trigger' }), 1);
@@ -136,7 +136,7 @@ describe('messages', () => {
     saveMessage(store, newMessage({ id: 'b' }), 1);
     claimMessages(store, chatId, 1, 10);
     assignPrompt(store, 1, 'u2', 1000);
-    expect(handlePrompts(store, 1, ['u1'], 5)).toMatchObject([{ messageId: 'a', wakes: 1 }]);
+    expect(handlePrompts(store, 1, ['u1'], 5)).toMatchObject([{ id: 'a', role: 'wakes' }]);
     expect(handlePrompts(store, 1, ['u1'], 6)).toEqual([]);
     expect(hasOpenMessages(store, 1)).toBe(true);
     handlePrompts(store, 1, ['u2'], 5);
@@ -158,11 +158,11 @@ describe('messages', () => {
 describe('the rest of the schema', () => {
   test('allows one open turn per agent', () => {
     const store = openTemporaryStore();
-    const turn = saveTurn(store, 'main', 'message', 1);
-    expect(() => saveTurn(store, 'main', 'message', 1)).toThrow(/UNIQUE/);
+    const turn = saveTurn(store, 'main', 1);
+    expect(() => saveTurn(store, 'main', 1)).toThrow(/UNIQUE/);
     endTurn(store, turn, 'done', null, 2);
     expect(findOpenTurn(store, 'main')).toBeUndefined();
-    saveTurn(store, 'main', 'message', 3);
+    saveTurn(store, 'main', 3);
   });
 
   test('allows one main group and gives every group a uid of its own', () => {
@@ -197,7 +197,7 @@ describe('the rest of the schema', () => {
 
   test('records the cost of a session as what comes on top', () => {
     const store = openTemporaryStore();
-    saveTurn(store, 'main', 'message', 1);
+    saveTurn(store, 'main', 1);
     const costAfter = (sessionId: string, totalCostUsd: number) => {
       saveSession(store, 'main', sessionId);
       const turn = startTurn(store, 'main');
@@ -222,11 +222,11 @@ describe('the rest of the schema', () => {
   test('lets ended things go in time and open ones never', () => {
     const store = openTemporaryStore();
     saveMessage(store, newMessage({ id: 'open' }), 1);
-    saveMessage(store, newMessage({ id: 'handled', isHandled: true }), 1);
+    saveMessage(store, newMessage({ id: 'handled', role: 'command' }), 1);
     saveOutbound(store, { id: 'o', chatId: 'a', text: '', ...plain }, null);
-    const turn = saveTurn(store, 'main', 'message', 1);
+    const turn = saveTurn(store, 'main', 1);
     endTurn(store, turn, 'done', null, 1);
-    saveTurn(store, 'main', 'message', 1);
+    saveTurn(store, 'main', 1);
     removeExpired({ store, clock: { now: () => 400 * dayMs, after: () => () => {} } });
     const count = (table: string) => store.get(`SELECT count(*) AS n FROM ${table}`);
     expect(count('messages')).toEqual({ n: 1 });

@@ -1,6 +1,8 @@
 /** Chats, and the groups registered in them. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { ChatId, Group } from '../types.ts';
+import { fromJson } from './json.ts';
 
 /** Of a range that Debian leaves to local use; each group takes the next one. */
 const firstUid = 200_000;
@@ -8,10 +10,10 @@ const firstUid = 200_000;
 /** All that is kept of a chat without a group. A null name leaves the known one. */
 export function noteChat(store: Store, chatId: ChatId, name: string | null, atMs: number): void {
   store.run(
-    `INSERT INTO chats (id, name, last_message_at) VALUES (?, ?, ?)
+    `INSERT INTO chats (id, name, last_message_at) VALUES (:chatId, :name, :atMs)
      ON CONFLICT (id) DO UPDATE SET name = coalesce(excluded.name, name),
        last_message_at = max(last_message_at, excluded.last_message_at)`,
-    ...[chatId, name, atMs],
+    { chatId, name, atMs },
   );
 }
 
@@ -25,11 +27,38 @@ const selectChats = 'SELECT id, name, last_message_at AS lastMessageAtMs FROM ch
 
 /** Those with the latest messages. */
 export function listChats(store: Store, most: number): Chat[] {
-  return store.all(`${selectChats} ORDER BY last_message_at DESC LIMIT ?`, most);
+  return store.all(`${selectChats} ORDER BY last_message_at DESC LIMIT :most`, { most });
 }
 
 export function findChat(store: Store, chatId: ChatId): Chat | undefined {
-  return store.get(`${selectChats} WHERE id = ?`, chatId);
+  return store.get(`${selectChats} WHERE id = :chatId`, { chatId });
+}
+
+export interface GroupRow {
+  folder: string;
+  chatId: ChatId | null;
+  name: string;
+  isMain: number;
+  requiresTrigger: number;
+  triggeredBy: string;
+  uid: number;
+}
+
+export const groupColumns = `groups.folder, chat_id AS chatId, name, is_main AS isMain,
+  requires_trigger AS requiresTrigger, triggered_by AS triggeredBy, uid`;
+
+const triggeredBySchema = z.array(z.string()).nullable();
+
+export function toGroup(row: GroupRow): Group {
+  return {
+    folder: row.folder,
+    chatId: row.chatId,
+    name: row.name,
+    isMain: Boolean(row.isMain),
+    requiresTrigger: Boolean(row.requiresTrigger),
+    triggeredBy: fromJson(triggeredBySchema, row.triggeredBy),
+    uid: row.uid,
+  };
 }
 
 export function listGroups(store: Store): Group[] {
@@ -37,45 +66,57 @@ export function listGroups(store: Store): Group[] {
 }
 
 export function findGroup(store: Store, folder: string): Group | undefined {
-  return select(store, 'folder = ?', folder)[0];
+  return select(store, 'folder = :key', folder)[0];
 }
 
-export function findGroupByChat(store: Store, chatId: ChatId): Group | undefined {
-  return select(store, 'chat_id = ?', chatId)[0];
+/** One that talks somewhere. */
+export type ChatGroup = Group & { chatId: ChatId };
+
+export function findGroupByChat(store: Store, chatId: ChatId): ChatGroup | undefined {
+  const [group] = select(store, 'chat_id = :key', chatId);
+  return group && { ...group, chatId };
 }
 
 export function findMainGroup(store: Store): Group | undefined {
   return select(store, 'is_main = 1')[0];
 }
 
-function select(store: Store, condition: string, ...values: string[]): Group[] {
-  const sql = `SELECT folder, chat_id AS chatId, name, is_main AS isMain,
-    requires_trigger AS requiresTrigger, triggered_by AS triggeredBy, uid
-    FROM groups WHERE ${condition} ORDER BY uid`;
-  return store.all<Group & { triggeredBy: string }>(sql, ...values).map((row) => ({
-    ...row,
-    isMain: Boolean(row.isMain),
-    requiresTrigger: Boolean(row.requiresTrigger),
-    triggeredBy: JSON.parse(row.triggeredBy),
-  }));
+function select(store: Store, condition: string, key?: string): Group[] {
+  const sql = `SELECT ${groupColumns} FROM groups WHERE ${condition} ORDER BY uid`;
+  return store.all<GroupRow>(sql, key === undefined ? {} : { key }).map(toGroup);
 }
 
-/** Registers it, or changes all but its uid. Throws when another group has its chat. */
-export function saveGroup(store: Store, group: Omit<Group, 'uid'>): void {
-  const { folder, chatId, name, isMain, requiresTrigger, triggeredBy } = group;
+/**
+ * Registers it, with an agent of its own, or changes all but its uid. Throws when another group has
+ * its chat.
+ */
+export function saveGroup<Chat extends ChatId | null>(
+  store: Store,
+  group: Omit<Group, 'uid'> & { chatId: Chat },
+): Group & { chatId: Chat } {
+  const { folder, chatId, name, isMain, requiresTrigger } = group;
+  const triggeredBy = JSON.stringify(group.triggeredBy);
   store.run(
     `INSERT INTO groups (folder, chat_id, name, is_main, requires_trigger, triggered_by, uid)
-     VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(uid) + 1, ?) FROM groups))
+     VALUES (:folder, :chatId, :name, :isMain, :requiresTrigger, :triggeredBy,
+       (SELECT coalesce(max(uid) + 1, :firstUid) FROM groups))
      ON CONFLICT (folder) DO UPDATE SET chat_id = excluded.chat_id, name = excluded.name,
        is_main = excluded.is_main, requires_trigger = excluded.requires_trigger,
        triggered_by = excluded.triggered_by`,
-    ...[folder, chatId, name, Number(isMain), Number(requiresTrigger)],
-    ...[JSON.stringify(triggeredBy), firstUid],
+    { folder, chatId, name, isMain, requiresTrigger, triggeredBy, firstUid },
   );
+  const addOwn = 'INSERT INTO agents (id, folder) VALUES (:folder, :folder) ON CONFLICT DO NOTHING';
+  store.run(addOwn, { folder });
+  const sql = 'SELECT uid FROM groups WHERE folder = :folder';
+  return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }
 
 /** Gives what is neither handled nor delivered to another chat. */
 export function moveOpen(store: Store, from: ChatId, to: ChatId): void {
-  store.run('UPDATE messages SET chat_id = ? WHERE chat_id = ? AND handled_at IS NULL', to, from);
-  store.run(`UPDATE outbox SET chat_id = ? WHERE chat_id = ? AND state = 'pending'`, to, from);
+  const chats = { from, to };
+  store.run(
+    'UPDATE messages SET chat_id = :to WHERE chat_id = :from AND handled_at IS NULL',
+    chats,
+  );
+  store.run(`UPDATE outbox SET chat_id = :to WHERE chat_id = :from AND state = 'pending'`, chats);
 }

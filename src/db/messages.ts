@@ -1,97 +1,162 @@
 /** Messages: stored once, claimed by a turn, put into a prompt, handled when that is answered. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
-import type { ChatId, StoredMessage } from '../types.ts';
+import type { InboxId, Sender, StoredMessage } from '../types.ts';
+import { fromJson } from './json.ts';
 
-const unclaimed = 'chat_id = ? AND handled_at IS NULL AND turn_id IS NULL';
-const openInTurn = 'turn_id = ? AND handled_at IS NULL';
-const asJson = `json_object('seq', seq, 'chatId', chat_id, 'id', id, 'senderId', sender_id,
-  'senderName', sender_name, 'text', text, 'sentAtMs', sent_at, 'quote', json(quote),
-  'attachments', json(attachments)) AS message`;
+/**
+ * `wakes`: the agent takes a turn for it. `context`: shown with one that does. `command`: the host
+ * has answered it.
+ */
+export type MessageRole = 'wakes' | 'context' | 'command';
+
+const unclaimed = 'chat_id = :inbox AND handled_at IS NULL AND turn_id IS NULL';
+const openInTurn = 'turn_id = :turnId AND handled_at IS NULL';
+const columns = `seq, chat_id AS chatId, id, sender_kind AS senderKind, sender_id AS senderId,
+  sender_name AS senderName, text, sent_at AS sentAtMs, quote, attachments, role,
+  prompt_uuid IS NOT NULL OR handled_at IS NOT NULL AS isPrompted`;
+
+interface MessageRow {
+  seq: number;
+  chatId: InboxId;
+  id: string;
+  senderKind: Sender['kind'];
+  senderId: string;
+  senderName: string;
+  text: string;
+  sentAtMs: number;
+  quote: string | null;
+  attachments: string | null;
+  role: MessageRole;
+  isPrompted: number;
+}
+
+const quoteSchema = z
+  .object({ messageId: z.string(), senderName: z.string(), text: z.string() })
+  .nullable();
+const attachmentsSchema = z.array(
+  z
+    .object({
+      kind: z.enum(['image', 'audio', 'video', 'document']),
+      path: z.string(),
+      name: z.string(),
+      mime: z.string(),
+      sizeBytes: z.number(),
+    })
+    .transform(({ path, ...file }) => ({ ...file, groupPath: path })),
+);
+
+/** As it stands. `isPrompted`: a prompt holds it, or it will never be in one. */
+export interface FoundMessage extends StoredMessage {
+  role: MessageRole;
+  isPrompted: boolean;
+}
+
+function toMessage({ senderKind, senderId, senderName, ...row }: MessageRow): FoundMessage {
+  return {
+    ...row,
+    sender:
+      senderKind === 'person'
+        ? { kind: senderKind, id: senderId, name: senderName }
+        : { kind: senderKind, id: senderId },
+    quote: fromJson(quoteSchema, row.quote),
+    attachments: fromJson(attachmentsSchema, row.attachments ?? '[]'),
+    isPrompted: Boolean(row.isPrompted),
+  };
+}
 
 export interface NewMessage extends Omit<StoredMessage, 'seq'> {
-  /** The group's agent; otherwise it is context for a message that does. */
-  wakes: boolean;
-  /** By the host itself: no turn will claim it. */
-  isHandled: boolean;
+  role: MessageRole;
 }
 
 /** False when it is there already: then nothing changes. */
 export function saveMessage(store: Store, message: NewMessage, nowMs: number): boolean {
-  const { chatId, id, senderId, senderName, text, sentAtMs, quote, attachments } = message;
+  const { chatId, id, sender, text, sentAtMs, role } = message;
+  const attachments = message.attachments.map(({ groupPath: path, ...file }) => ({
+    path,
+    ...file,
+  }));
   const { changes } = store.run(
-    `INSERT INTO messages (chat_id, id, sender_id, sender_name, text, sent_at, quote,
-       attachments, wakes, handled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO messages (chat_id, id, sender_kind, sender_id, sender_name, text, sent_at, quote,
+       attachments, role, handled_at)
+     VALUES (:chatId, :id, :senderKind, :senderId, :senderName, :text, :sentAtMs, :quote,
+       :attachments, :role, iif(:role = 'command', :nowMs, NULL))
      ON CONFLICT (chat_id, id) DO NOTHING`,
-    ...[chatId, id, senderId, senderName, text, sentAtMs],
-    ...[JSON.stringify(quote), JSON.stringify(attachments)],
-    ...[Number(message.wakes), message.isHandled ? nowMs : null],
+    {
+      chatId,
+      id,
+      senderKind: sender.kind,
+      senderId: sender.id,
+      senderName: sender.kind === 'person' ? sender.name : '',
+      text,
+      sentAtMs,
+      quote: JSON.stringify(message.quote),
+      attachments: JSON.stringify(attachments),
+      role,
+      nowMs,
+    },
   );
   return changes > 0;
 }
 
-export function hasMessage(store: Store, chatId: ChatId, id: string): boolean {
-  return Boolean(store.get('SELECT 1 FROM messages WHERE chat_id = ? AND id = ?', chatId, id));
+export function hasMessage(store: Store, inbox: InboxId, id: string): boolean {
+  const sql = 'SELECT 1 FROM messages WHERE chat_id = :inbox AND id = :id';
+  return Boolean(store.get(sql, { inbox, id }));
 }
 
-/** As it stands, with whether it woke the agent and whether a prompt holds it. */
-export function findMessage(
-  store: Store,
-  chatId: ChatId,
-  id: string,
-): (StoredMessage & { wakes: boolean; isPrompted: boolean }) | undefined {
-  const sql = `SELECT ${asJson}, wakes, prompt_uuid IS NOT NULL OR handled_at IS NOT NULL AS isPrompted
-    FROM messages WHERE chat_id = ? AND id = ?`;
-  const row = store.get<{ message: string; wakes: number; isPrompted: number }>(sql, chatId, id);
-  if (!row) return undefined;
-  const message: StoredMessage = JSON.parse(row.message);
-  return { ...message, wakes: Boolean(row.wakes), isPrompted: Boolean(row.isPrompted) };
+export function findMessage(store: Store, inbox: InboxId, id: string): FoundMessage | undefined {
+  const sql = `SELECT ${columns} FROM messages WHERE chat_id = :inbox AND id = :id`;
+  const row = store.get<MessageRow>(sql, { inbox, id });
+  return row && toMessage(row);
 }
 
-export function editMessage(store: Store, seq: number, text: string, wakes: boolean): void {
-  store.run('UPDATE messages SET text = ?, wakes = ? WHERE seq = ?', text, Number(wakes), seq);
+export function editMessage(store: Store, seq: number, text: string, role: MessageRole): void {
+  store.run('UPDATE messages SET text = :text, role = :role WHERE seq = :seq', { seq, text, role });
 }
 
 /** Its identity stays, so that it is not stored again. No prompt will hold it from now on. */
 export function emptyMessage(store: Store, seq: number, nowMs: number): void {
   store.run(
     `UPDATE messages SET text = '[deleted]', quote = 'null', attachments = '[]',
-       handled_at = iif(prompt_uuid IS NULL, coalesce(handled_at, ?), handled_at) WHERE seq = ?`,
-    ...[nowMs, seq],
+       handled_at = iif(prompt_uuid IS NULL, coalesce(handled_at, :nowMs), handled_at)
+     WHERE seq = :seq`,
+    { seq, nowMs },
   );
 }
 
 /** Lets context beyond the newest `keep` go, and counts it. */
-export function trimContext(store: Store, chatId: ChatId, keep: number, nowMs: number): void {
+export function trimContext(store: Store, inbox: InboxId, keep: number, nowMs: number): void {
   const { changes } = store.run(
-    `UPDATE messages SET handled_at = ? WHERE seq IN (
-       SELECT seq FROM messages WHERE ${unclaimed} AND wakes = 0
-       ORDER BY seq DESC LIMIT -1 OFFSET ?)`,
-    ...[nowMs, chatId, keep],
+    `UPDATE messages SET handled_at = :nowMs WHERE seq IN (
+       SELECT seq FROM messages WHERE ${unclaimed} AND role = 'context'
+       ORDER BY seq DESC LIMIT -1 OFFSET :keep)`,
+    { inbox, keep, nowMs },
   );
-  store.run('UPDATE chats SET omitted = omitted + ? WHERE id = ?', changes, chatId);
+  const sql = 'UPDATE chats SET omitted = omitted + :changes WHERE id = :inbox';
+  store.run(sql, { inbox, changes });
 }
 
 /** Context messages left out since this was last asked. */
-export function takeOmittedCount(store: Store, chatId: ChatId): number {
-  const sql = 'SELECT omitted FROM chats WHERE id = ?';
-  const omitted = store.get<{ omitted: number }>(sql, chatId)?.omitted ?? 0;
-  store.run('UPDATE chats SET omitted = 0 WHERE id = ?', chatId);
+export function takeOmittedCount(store: Store, inbox: InboxId): number {
+  const sql = 'SELECT omitted FROM chats WHERE id = :inbox';
+  const omitted = store.get<{ omitted: number }>(sql, { inbox })?.omitted ?? 0;
+  store.run('UPDATE chats SET omitted = 0 WHERE id = :inbox', { inbox });
   return omitted;
 }
 
 /** Whether a message that wakes the agent waits for a turn. */
-export function hasUnclaimed(store: Store, chatId: ChatId): boolean {
-  const sql = `SELECT 1 FROM messages WHERE ${unclaimed} AND wakes = 1 LIMIT 1`;
-  return Boolean(store.get(sql, chatId));
+export function hasUnclaimed(store: Store, inbox: InboxId): boolean {
+  const sql = `SELECT 1 FROM messages WHERE ${unclaimed} AND role = 'wakes' LIMIT 1`;
+  return Boolean(store.get(sql, { inbox }));
 }
 
 /** Claims the oldest messages that wake the agent, and the context before them. */
-export function claimMessages(store: Store, chatId: ChatId, turnId: number, most: number): void {
+export function claimMessages(store: Store, inbox: InboxId, turnId: number, most: number): void {
   store.run(
-    `UPDATE messages SET turn_id = ? WHERE ${unclaimed} AND seq <= (
+    `UPDATE messages SET turn_id = :turnId WHERE ${unclaimed} AND seq <= (
        SELECT max(seq) FROM (
-         SELECT seq FROM messages WHERE ${unclaimed} AND wakes = 1 ORDER BY seq LIMIT ?))`,
-    ...[turnId, chatId, chatId, most],
+         SELECT seq FROM messages WHERE ${unclaimed} AND role = 'wakes' ORDER BY seq LIMIT :most))`,
+    { inbox, turnId, most },
   );
 }
 
@@ -106,37 +171,40 @@ export function assignPrompt(
   textMax: number,
 ): StoredMessage[] {
   const inNoPrompt = `${openInTurn} AND prompt_uuid IS NULL`;
-  const sql = `SELECT ${asJson} FROM messages WHERE ${inNoPrompt} ORDER BY seq`;
+  const sql = `SELECT ${columns} FROM messages WHERE ${inNoPrompt} ORDER BY seq`;
   let length = 0;
   const fitting = store
-    .all<{ message: string }>(sql, turnId)
-    .map(({ message }): StoredMessage => JSON.parse(message))
+    .all<MessageRow>(sql, { turnId })
+    .map(toMessage)
     .filter(({ text, quote }, index) => {
       length += text.length + (quote?.text.length ?? 0);
       return index === 0 || length <= textMax;
     });
-  store.run(
-    `UPDATE messages SET prompt_uuid = ? WHERE ${inNoPrompt} AND seq <= ?`,
-    ...[uuid, turnId, fitting.at(-1)?.seq ?? 0],
-  );
+  store.run(`UPDATE messages SET prompt_uuid = :uuid WHERE ${inNoPrompt} AND seq <= :last`, {
+    turnId,
+    uuid,
+    last: fitting.at(-1)?.seq ?? 0,
+  });
   return fitting;
 }
 
-/** Returns what it handled: the turn's open messages in these prompts. */
+/** Returns what it handled, in order: the turn's open messages in these prompts. */
 export function handlePrompts(
   store: Store,
   turnId: number,
   uuids: string[],
   nowMs: number,
-): { seq: number; messageId: string; senderId: string; text: string; wakes: number }[] {
-  const sql = `UPDATE messages SET handled_at = ?
-    WHERE ${openInTurn} AND prompt_uuid IN (SELECT value FROM json_each(?))
-    RETURNING seq, id AS messageId, sender_id AS senderId, text, wakes`;
-  return store.all(sql, nowMs, turnId, JSON.stringify(uuids));
+): FoundMessage[] {
+  const sql = `UPDATE messages SET handled_at = :nowMs
+    WHERE ${openInTurn} AND prompt_uuid IN (SELECT value FROM json_each(:uuids))
+    RETURNING ${columns}`;
+  const values = { turnId, uuids: JSON.stringify(uuids), nowMs };
+  const handled = store.all<MessageRow>(sql, values).map(toMessage);
+  return handled.sort((a, b) => a.seq - b.seq);
 }
 
 export function hasOpenMessages(store: Store, turnId: number): boolean {
-  return Boolean(store.get(`SELECT 1 FROM messages WHERE ${openInTurn} LIMIT 1`, turnId));
+  return Boolean(store.get(`SELECT 1 FROM messages WHERE ${openInTurn} LIMIT 1`, { turnId }));
 }
 
 /** Leaves a turn's open messages to a new prompt of it, to the next turn, or to nobody. */
@@ -147,7 +215,8 @@ export function settleMessages(
   nowMs: number,
 ): void {
   store.run(
-    `UPDATE messages SET prompt_uuid = NULL, turn_id = ?, handled_at = ? WHERE ${openInTurn}`,
-    ...[fate === 'release' ? null : turnId, fate === 'close' ? nowMs : null, turnId],
+    `UPDATE messages SET prompt_uuid = NULL, turn_id = iif(:fate = 'release', NULL, turn_id),
+       handled_at = iif(:fate = 'close', :nowMs, NULL) WHERE ${openInTurn}`,
+    { turnId, fate, nowMs },
   );
 }

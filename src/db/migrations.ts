@@ -96,13 +96,6 @@ export const migrations: readonly string[] = [
   ALTER TABLE outbox ADD COLUMN is_reaction INTEGER NOT NULL DEFAULT 0;
   `,
   `
-  -- Of groups that have left the default. hosts: a JSON list
-  CREATE TABLE web_policies (
-    folder TEXT PRIMARY KEY,
-    mode TEXT NOT NULL CHECK (mode IN ('open', 'listed', 'none')),
-    hosts TEXT NOT NULL
-  ) STRICT;
-
   -- What agents reached outside. day: the host's own date; turn_id 0: outside of any turn
   CREATE TABLE ledger (
     day TEXT NOT NULL,
@@ -117,15 +110,63 @@ export const migrations: readonly string[] = [
     last_at INTEGER NOT NULL,
     PRIMARY KEY (day, folder, turn_id, host, allowed)
   ) STRICT;
-
-  -- Folders of the host that the owner has granted; name: below /workspace/extra
-  CREATE TABLE extra_mounts (
-    folder TEXT NOT NULL,
-    name TEXT NOT NULL,
-    source TEXT NOT NULL,
-    read_only INTEGER NOT NULL,
-    PRIMARY KEY (folder, name)
-  ) STRICT;
   `,
   "CREATE INDEX outbox_files ON outbox (chat_id) WHERE file <> 'null'",
+  `
+  CREATE TABLE groups_with_or_without_chat (
+    folder TEXT PRIMARY KEY,
+    chat_id TEXT UNIQUE,
+    name TEXT NOT NULL,
+    is_main INTEGER NOT NULL,
+    requires_trigger INTEGER NOT NULL,
+    -- a JSON list of senders' ids, or null for everybody
+    triggered_by TEXT NOT NULL,
+    uid INTEGER NOT NULL UNIQUE
+  ) STRICT;
+  INSERT INTO groups_with_or_without_chat SELECT folder,
+    iif(chat_id LIKE 'none:%', NULL, chat_id), name, is_main, requires_trigger,
+    coalesce(triggered_by, 'null'), uid FROM groups;
+  DROP TABLE groups;
+  ALTER TABLE groups_with_or_without_chat RENAME TO groups;
+  CREATE UNIQUE INDEX groups_main ON groups (is_main) WHERE is_main = 1;
+
+  -- A group's own agent has its inbox and its voice (JSON) in the group's chat: both are null.
+  -- tools: a JSON list, or null for all that its group may use
+  CREATE TABLE agents (
+    id TEXT PRIMARY KEY,
+    folder TEXT NOT NULL REFERENCES groups (folder),
+    inbox TEXT UNIQUE,
+    voice TEXT,
+    tools TEXT,
+    model TEXT
+  ) STRICT;
+  CREATE UNIQUE INDEX agents_own ON agents (folder) WHERE inbox IS NULL;
+  INSERT INTO agents (id, folder) SELECT folder, folder FROM groups;
+
+  -- messages.chat_id: the inbox in which it lies
+  ALTER TABLE messages ADD COLUMN sender_kind TEXT NOT NULL DEFAULT 'person'
+    CHECK (sender_kind IN ('person', 'clock', 'agent', 'host'));
+  ALTER TABLE messages ADD COLUMN role TEXT NOT NULL DEFAULT 'context'
+    CHECK (role IN ('wakes', 'context', 'command'));
+  UPDATE messages SET role = 'wakes' WHERE wakes = 1;
+  DROP INDEX messages_open;
+  ALTER TABLE messages DROP COLUMN wakes;
+  CREATE INDEX messages_open ON messages (chat_id, role, seq) WHERE handled_at IS NULL;
+
+  ALTER TABLE turns DROP COLUMN kind;
+
+  -- What the owner was told unasked; topic: what is counted together
+  CREATE TABLE notices (
+    key TEXT PRIMARY KEY,
+    topic TEXT NOT NULL,
+    told_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX notices_topic ON notices (topic, told_at);
+
+  -- Of the core, PRAGMA user_version is the version
+  CREATE TABLE feature_versions (
+    feature TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

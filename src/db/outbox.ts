@@ -1,36 +1,76 @@
 /** Messages on their way out, in order per chat. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { ChatId, Delivery, OutboundMessage } from '../types.ts';
+import { fromJson } from './json.ts';
 
-export function saveOutbound(
-  store: Store,
-  { id, chatId, text, file, about, isReaction }: OutboundMessage,
-  turnId: number | null,
-): void {
+const fileSchema = z
+  .object({ path: z.string(), name: z.string(), mime: z.string(), sizeBytes: z.number() })
+  .transform(({ path, ...file }) => ({ ...file, hostPath: path }))
+  .nullable();
+const aboutSchema = z
+  .object({ messageId: z.string(), senderId: z.string(), text: z.string() })
+  .nullable();
+
+interface OutboxRow {
+  id: string;
+  chatId: ChatId;
+  text: string;
+  file: string | null;
+  about: string | null;
+  isReaction: number;
+}
+
+function toOutbound({ id, chatId, text, isReaction, ...row }: OutboxRow): OutboundMessage {
+  const about = fromJson(aboutSchema, row.about);
+  const file = fromJson(fileSchema, row.file);
+  if (isReaction && about) return { kind: 'reaction', id, chatId, emoji: text, about };
+  if (file) return { kind: 'file', id, chatId, caption: text, file, about };
+  return { kind: 'text', id, chatId, text, about };
+}
+
+/** What stands in the column `text`: a caption, an emoji or the text. */
+export function wordsOf(message: OutboundMessage): string {
+  switch (message.kind) {
+    case 'text':
+      return message.text;
+    case 'file':
+      return message.caption;
+    case 'reaction':
+      return message.emoji;
+  }
+}
+
+export function saveOutbound(store: Store, message: OutboundMessage, turnId: number | null): void {
+  const { id, chatId, kind, about } = message;
+  const { hostPath: path, ...rest } = kind === 'file' ? message.file : { hostPath: undefined };
   store.run(
     `INSERT INTO outbox (id, chat_id, turn_id, text, file, about, is_reaction)
-     VALUES (?, ?, ?, ?, ?, ?, ?)`,
-    ...[id, chatId, turnId, text, JSON.stringify(file), JSON.stringify(about), Number(isReaction)],
+     VALUES (:id, :chatId, :turnId, :text, :file, :about, :isReaction)`,
+    {
+      id,
+      chatId,
+      turnId,
+      text: wordsOf(message),
+      file: path === undefined ? 'null' : JSON.stringify({ path, ...rest }),
+      about: JSON.stringify(about),
+      isReaction: kind === 'reaction',
+    },
   );
 }
 
-const selectPending = `SELECT json_object('id', id, 'chatId', chat_id, 'text', text,
-    'file', json(file), 'about', json(about), 'isReaction',
-    json(iif(is_reaction, 'true', 'false'))) AS message
-  FROM outbox WHERE chat_id = ? AND state = 'pending'`;
+const selectPending = `SELECT id, chat_id AS chatId, text, file, about, is_reaction AS isReaction
+  FROM outbox WHERE chat_id = :chatId AND state = 'pending'`;
 
 /** The newest, oldest first. */
 export function listPending(store: Store, chatId: ChatId, most: number): OutboundMessage[] {
-  const rows = store.all<{ message: string }>(
-    `${selectPending} ORDER BY seq DESC LIMIT ?`,
-    ...[chatId, most],
-  );
-  return rows.map(({ message }) => JSON.parse(message)).reverse();
+  const sql = `${selectPending} ORDER BY seq DESC LIMIT :most`;
+  return store.all<OutboxRow>(sql, { chatId, most }).map(toOutbound).reverse();
 }
 
 export function findNextPending(store: Store, chatId: ChatId): OutboundMessage | undefined {
-  const row = store.get<{ message: string }>(`${selectPending} ORDER BY seq LIMIT 1`, chatId);
-  return row && JSON.parse(row.message);
+  const row = store.get<OutboxRow>(`${selectPending} ORDER BY seq LIMIT 1`, { chatId });
+  return row && toOutbound(row);
 }
 
 export function listPendingChats(store: Store): ChatId[] {
@@ -44,7 +84,8 @@ export function endOutbound(
   state: Delivery['kind'],
   nowMs: number,
 ): void {
-  store.run('UPDATE outbox SET state = ?, ended_at = ? WHERE id = ?', state, nowMs, id);
+  const sql = 'UPDATE outbox SET state = :state, ended_at = :nowMs WHERE id = :id';
+  store.run(sql, { id, state, nowMs });
 }
 
 const textsOfTurnMax = 20;
@@ -53,26 +94,27 @@ const textOfTurnMax = 2000;
 /** The end of what a turn has already said, oldest first, long texts cut. */
 export function listTextsOfTurn(store: Store, turnId: number): string[] {
   const rows = store.all<{ text: string }>(
-    'SELECT substr(text, 1, ?) AS text FROM outbox WHERE turn_id = ? ORDER BY seq DESC LIMIT ?',
-    ...[textOfTurnMax, turnId, textsOfTurnMax],
+    `SELECT substr(text, 1, :textOfTurnMax) AS text FROM outbox WHERE turn_id = :turnId
+     ORDER BY seq DESC LIMIT :textsOfTurnMax`,
+    { turnId, textOfTurnMax, textsOfTurnMax },
   );
   return rows.map(({ text }) => text).reverse();
 }
 
 export function countOfTurn(store: Store, turnId: number): number {
-  const sql = 'SELECT count(*) AS count FROM outbox WHERE turn_id = ?';
-  return store.get<{ count: number }>(sql, turnId)?.count ?? 0;
+  const sql = 'SELECT count(*) AS count FROM outbox WHERE turn_id = :turnId';
+  return store.get<{ count: number }>(sql, { turnId })?.count ?? 0;
 }
 
 /** Of a chat's files that are still to be sent, or were sent since. */
 export function sumFileBytes(store: Store, chatId: ChatId, sinceMs: number): number {
   const sql = `SELECT total(file ->> '$.sizeBytes') AS bytes FROM outbox
-    WHERE chat_id = ? AND file <> 'null' AND (state = 'pending' OR ended_at > ?)`;
-  return store.get<{ bytes: number }>(sql, chatId, sinceMs)?.bytes ?? 0;
+    WHERE chat_id = :chatId AND file <> 'null' AND (state = 'pending' OR ended_at > :sinceMs)`;
+  return store.get<{ bytes: number }>(sql, { chatId, sinceMs })?.bytes ?? 0;
 }
 
 /** Whether the host's copy of a file is still to be sent. */
 export function isFilePending(store: Store, path: string): boolean {
-  const sql = `SELECT 1 FROM outbox WHERE state = 'pending' AND file ->> '$.path' = ?`;
-  return Boolean(store.get(sql, path));
+  const sql = `SELECT 1 FROM outbox WHERE state = 'pending' AND file ->> '$.path' = :path`;
+  return Boolean(store.get(sql, { path }));
 }

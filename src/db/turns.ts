@@ -16,38 +16,40 @@ const columns = 'id, agent_id AS agentId, state, attempt, failures, reason';
 const open = `state IN ('queued', 'running')`;
 
 export function findOpenTurn(store: Store, agentId: string): Turn | undefined {
-  return store.get(`SELECT ${columns} FROM turns WHERE agent_id = ? AND ${open}`, agentId);
+  const sql = `SELECT ${columns} FROM turns WHERE agent_id = :agentId AND ${open}`;
+  return store.get(sql, { agentId });
 }
 
 /** The agent's open turn, or else the one before. */
 export function findLastTurnId(store: Store, agentId: string): number | undefined {
-  const sql = 'SELECT id FROM turns WHERE agent_id = ? ORDER BY id DESC LIMIT 1';
-  return store.get<{ id: number }>(sql, agentId)?.id;
+  const sql = 'SELECT id FROM turns WHERE agent_id = :agentId ORDER BY id DESC LIMIT 1';
+  return store.get<{ id: number }>(sql, { agentId })?.id;
 }
 
 export function listOpenTurns(store: Store): Turn[] {
   return store.all(`SELECT ${columns} FROM turns WHERE ${open} ORDER BY id`);
 }
 
-export function saveTurn(store: Store, agentId: string, kind: 'message', nowMs: number): number {
-  const sql = `INSERT INTO turns (agent_id, kind, state, created_at) VALUES (?, ?, 'queued', ?)`;
-  return store.run(sql, agentId, kind, nowMs).id;
+export function saveTurn(store: Store, agentId: string, nowMs: number): number {
+  const sql = `INSERT INTO turns (agent_id, state, created_at) VALUES (:agentId, 'queued', :nowMs)`;
+  return store.run(sql, { agentId, nowMs }).id;
 }
 
 /** Starts the next attempt of an agent's open turn. */
 export function startTurn(store: Store, agentId: string): Turn | undefined {
   return store.get(
-    `UPDATE turns SET state = 'running', attempt = attempt + 1 WHERE agent_id = ? AND ${open}
-     RETURNING ${columns}`,
-    agentId,
+    `UPDATE turns SET state = 'running', attempt = attempt + 1
+     WHERE agent_id = :agentId AND ${open} RETURNING ${columns}`,
+    { agentId },
   );
 }
 
 /** For another attempt; `failed`: the turn itself is to blame. */
 export function requeueTurn(store: Store, turnId: number, reason: string, failed: boolean): void {
   store.run(
-    `UPDATE turns SET state = 'queued', reason = ?, failures = failures + ? WHERE id = ?`,
-    ...[reason, Number(failed), turnId],
+    `UPDATE turns SET state = 'queued', reason = :reason, failures = failures + :failed
+     WHERE id = :turnId`,
+    { turnId, reason, failed },
   );
 }
 
@@ -59,24 +61,25 @@ export function endTurn(
   nowMs: number,
 ): void {
   store.run(
-    'UPDATE turns SET state = ?, reason = ?, ended_at = ? WHERE id = ?',
-    ...[state, reason, nowMs, turnId],
+    'UPDATE turns SET state = :state, reason = :reason, ended_at = :nowMs WHERE id = :turnId',
+    { turnId, state, reason, nowMs },
   );
 }
 
 /** Tokens of one answer, but the cost of the session so far. */
 type Usage = Record<'totalCostUsd' | 'inputTokens' | 'outputTokens', number>;
 
-export function saveUsage(store: Store, turn: Turn, usage: Usage): void {
+export function saveUsage(store: Store, { id, agentId }: Turn, usage: Usage): void {
   const { totalCostUsd, inputTokens, outputTokens } = usage;
   store.run(
-    `UPDATE turns SET cost_usd = cost_usd + max(0, ? - total_cost_usd),
-       input_tokens = input_tokens + ?, output_tokens = output_tokens + ?
-     FROM sessions WHERE turns.id = ? AND sessions.agent_id = turns.agent_id`,
-    ...[totalCostUsd, inputTokens, outputTokens, turn.id],
+    `UPDATE turns SET cost_usd = cost_usd + max(0, :totalCostUsd - total_cost_usd),
+       input_tokens = input_tokens + :inputTokens, output_tokens = output_tokens + :outputTokens
+     FROM sessions WHERE turns.id = :id AND sessions.agent_id = turns.agent_id`,
+    { id, totalCostUsd, inputTokens, outputTokens },
   );
   store.run(
-    'UPDATE sessions SET total_cost_usd = ?, turns = turns + 1 WHERE agent_id = ?',
-    ...[totalCostUsd, turn.agentId],
+    `UPDATE sessions SET total_cost_usd = :totalCostUsd, turns = turns + 1
+     WHERE agent_id = :agentId`,
+    { agentId, totalCostUsd },
   );
 }

@@ -1,32 +1,5 @@
-/** Queries for the web policies of groups and the ledger of the hosts that their agents reached. */
-import { z } from 'zod';
+/** Queries for the ledger of the hosts that agents reached. */
 import type { Store } from '../db.ts';
-
-export type WebMode = 'open' | 'listed' | 'none';
-
-export interface WebPolicy {
-  mode: WebMode;
-  /** Only for `listed`: a name, or `*.` and a name for all names below it. */
-  hosts: string[];
-}
-
-const hostsSchema = z.array(z.string());
-
-/** Undefined if the group has the default policy. */
-export function findWebPolicy(store: Store, folder: string): WebPolicy | undefined {
-  const row = store.get<{ mode: WebMode; hosts: string }>(
-    'SELECT mode, hosts FROM web_policies WHERE folder = :folder',
-    { folder },
-  );
-  return row && { mode: row.mode, hosts: hostsSchema.parse(JSON.parse(row.hosts)) };
-}
-
-export function saveWebPolicy(store: Store, folder: string, { mode, hosts }: WebPolicy): void {
-  store.run(
-    'INSERT OR REPLACE INTO web_policies (folder, mode, hosts) VALUES (:folder, :mode, :hosts)',
-    { folder, mode, hosts: JSON.stringify(hosts) },
-  );
-}
 
 /** Traffic is counted by day (in the host's time zone), group, turn (0 outside of any) and host. */
 export interface LedgerKey {
@@ -54,7 +27,7 @@ export function addToLedger(store: Store, key: LedgerKey, traffic: Traffic, nowM
      ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
        bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down,
        last_at = excluded.last_at`,
-    { day, folder, turnId, host, allowed: Number(allowed), requests, bytesUp, bytesDown, nowMs },
+    { day, folder, turnId, host, allowed, requests, bytesUp, bytesDown, nowMs },
   );
 }
 

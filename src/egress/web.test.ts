@@ -4,11 +4,11 @@ import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../../test/internet/internet.ts';
 import { page } from '../../test/internet/pages.ts';
 import { openWayOut } from '../../test/support/way-out.ts';
+import type { GroupPolicy } from '../features/web/store.ts';
 import { localDay } from './ledger.ts';
-import type { WebPolicy } from './store.ts';
 
-const listed = (...hosts: string[]): WebPolicy => ({ mode: 'listed', hosts });
-const none: WebPolicy = { mode: 'none', hosts: [] };
+const listed = (...hosts: string[]): GroupPolicy => ({ mode: 'listed', hosts });
+const none: GroupPolicy = { mode: 'none', hosts: [] };
 
 describe('a group with a list', needsInternet, () => {
   /** One server for every name. `reach` resolves to `open` or to the text of the refusal. */
@@ -32,8 +32,8 @@ describe('a group with a list', needsInternet, () => {
   }
 
   test('reaches its hosts, and below a `*.` only what is below', async () => {
-    const { web, group, reach } = await openGroup();
-    web.setPolicy(group, listed('example.org', '*.example.net'));
+    const { group, reach, policies } = await openGroup();
+    policies.set(group, listed('example.org', '*.example.net'));
     expect(await reach('example.org')).toBe('open');
     expect(await reach('a.example.net')).toBe('open');
     expect(await reach('b.a.example.net')).toBe('open');
@@ -49,42 +49,42 @@ describe('a group with a list', needsInternet, () => {
   });
 
   test('is refused in words that tell the remedy', async () => {
-    const { web, group, reach } = await openGroup();
+    const { group, reach, policies } = await openGroup();
     expect(await reach('shop.example')).toBe(
       'shop.example is not among the hosts that this group may reach. The owner can allow it in the main chat: /allow shop.example family',
     );
-    web.setPolicy(group, none);
+    policies.set(group, none);
     expect(await reach('pypi.org')).toBe(
       'This group has no access to the web. The owner can give it in the main chat: /web family listed',
     );
   });
 
   test('asks for no name that is not on it', async () => {
-    const { internet, reach, web, group } = await openGroup();
+    const { internet, reach, group, policies } = await openGroup();
     await reach('a-secret.shop.example');
     await reach('shop.example', 22);
-    web.setPolicy(group, none);
+    policies.set(group, none);
     await reach('pypi.org');
     expect(internet.names.queries).toEqual([]);
   });
 
   test('loses what is open when it may not be any more', async () => {
-    const { connect, web, group } = await openGroup();
-    web.setPolicy(group, listed('example.org', 'example.net'));
+    const { connect, group, policies } = await openGroup();
+    policies.set(group, listed('example.org', 'example.net'));
     const [kept, lost] = await Promise.all([connect('example.org'), connect('example.net')]);
     const closed = once(lost, 'close');
-    web.setPolicy(group, listed('example.org'));
+    policies.set(group, listed('example.org'));
     await closed;
     expect(kept.destroyed).toBe(false);
-    web.setPolicy(group, none);
+    policies.set(group, none);
     expect(kept.destroyed).toBe(true);
   });
 
   test('does not get what is forbidden while its name is looked up', async () => {
-    const { reach, web, group, host } = await openGroup();
-    web.setPolicy(group, listed('example.org'));
+    const { reach, group, host, policies } = await openGroup();
+    policies.set(group, listed('example.org'));
     const answer = reach('example.org');
-    web.setPolicy(group, none);
+    policies.set(group, none);
     expect(await answer).toMatch(/no access to the web/);
     expect(host.traffic.connections).toBe(0);
   });
@@ -102,16 +102,16 @@ describe('a group with a list', needsInternet, () => {
   });
 
   test('does not have its owner told of what no reply could allow', async () => {
-    const { reach, told, web, group } = await openGroup();
+    const { reach, told, group, policies } = await openGroup();
     await reach('shop.example', 22);
-    web.setPolicy(group, none);
+    policies.set(group, none);
     await reach('shop.example');
     expect(told).toEqual([]);
   });
 
   test('reaches no more than a thousand hosts in a turn', async () => {
-    const { web, group, caller, reach, internet, entries } = await openGroup();
-    web.setPolicy(group, { mode: 'open', hosts: [] });
+    const { web, group, caller, reach, internet, entries, policies } = await openGroup();
+    policies.set(group, { mode: 'open', hosts: [] });
     const unknown = Array.from({ length: 1000 }, (_, index) => `${index}.example`);
     for (const host of unknown)
       await expect(web.connect(caller, { host, port: 443 })).rejects.toThrow('was not found');
@@ -129,8 +129,8 @@ describe('a group with a list', needsInternet, () => {
   });
 
   test('has sixty-four connections at once, with those that are being made', async () => {
-    const { web, group, caller, internet } = await openGroup();
-    web.setPolicy(group, { mode: 'open', hosts: [] });
+    const { web, group, caller, internet, policies } = await openGroup();
+    policies.set(group, { mode: 'open', hosts: [] });
     internet.names.declare('slow.example', 'silence');
     const target = { host: 'slow.example', port: 443 };
     const all = Array.from({ length: 65 }, () => web.connect(caller, target));

@@ -1,15 +1,14 @@
 /**
- * The public web, as far as a group may have it. Judges each connection by the group's policy,
- * looks its host up itself, and connects to the very address that it has judged.
+ * The public web, as far as a group may have it. Asks a policy about each connection, looks its host
+ * up itself, and connects to the very address that it has judged. What a group may reach is not
+ * decided here.
  */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
-import type { Base } from '../base.ts';
 import { type Group, UserError } from '../types.ts';
 import { isPublic } from './addresses.ts';
-import { type Account, localDay } from './ledger.ts';
-import { findWebPolicy, saveWebPolicy, type WebPolicy } from './store.ts';
+import type { Account } from './ledger.ts';
 
 const bounds = {
   lookupTimeoutMs: 3000,
@@ -21,22 +20,9 @@ const bounds = {
   silenceMaxMs: 5 * 60 * 1000,
   /** Connections of a group at once, with those that are still being made. */
   connectionsMax: 64,
-  /** Refused hosts of a group that the owner is told of in a day. */
-  noticesPerDayMax: 5,
 };
 
 const ports = [80, 443];
-/** UTF-16 units; of an assistant's name 30 are allowed. */
-const nameRoom = 40;
-
-/** Where groups other than main begin: places to read, and the registries of packages. */
-const usefulHosts = [
-  ...['*.wikipedia.org', '*.wikimedia.org', '*.wiktionary.org', 'www.wikidata.org'],
-  ...['developer.mozilla.org', 'docs.python.org', 'nodejs.org', 'www.openstreetmap.org'],
-  ...['registry.npmjs.org', 'pypi.org', 'files.pythonhosted.org', 'deb.debian.org'],
-  ...['github.com', 'raw.githubusercontent.com', 'objects.githubusercontent.com'],
-];
-
 export interface Target {
   host: string;
   port: number;
@@ -67,30 +53,33 @@ export function parseTarget(authority: string): Target | undefined {
   return host && host.length <= 253 ? { host, port: Number(port || 80) } : undefined;
 }
 
-export interface WebDependencies extends Pick<Base, 'store' | 'clock'> {
-  tellOwner(text: string): void;
+/** What a group may reach: asked before each connection, and again once its name is looked up. */
+export interface WebPolicy {
+  /** Why the group may not have the host, in words for its agent; undefined when it may. */
+  objection(group: Group, host: string): string | undefined;
+  /** Called when a connection was refused for the policy's reason. */
+  refused(group: Group, host: string): void;
 }
 
+/** Without a feature that decides it, nobody reaches anything. */
+export const noWeb: WebPolicy = {
+  objection: () => 'Agents have no access to the web here.',
+  refused: () => {},
+};
+
 export class Web {
-  readonly #deps: WebDependencies;
+  readonly #policy: WebPolicy;
   readonly #attempts = new Map<string, number>();
   readonly #live = new Map<Socket, { group: Group; target: Target }>();
-  #told = { day: '', hosts: new Map<string, Set<string>>() };
 
-  constructor(deps: WebDependencies) {
-    this.#deps = deps;
+  constructor(policy: WebPolicy) {
+    this.#policy = policy;
   }
 
-  policyOf({ folder, isMain }: Group): WebPolicy {
-    const known = findWebPolicy(this.#deps.store, folder);
-    return known ?? { mode: isMain ? 'open' : 'listed', hosts: usefulHosts };
-  }
-
-  /** From now on; connections that it no longer allows are cut. */
-  setPolicy(group: Group, policy: WebPolicy): void {
-    saveWebPolicy(this.#deps.store, group.folder, policy);
-    for (const [socket, { group: other, target }] of this.#live)
-      if (other.folder === group.folder && objection(group, policy, target)) socket.destroy();
+  /** Cuts the group's connections that its policy no longer allows. */
+  recheck(folder: string): void {
+    for (const [socket, { group, target }] of this.#live)
+      if (group.folder === folder && this.#policy.objection(group, target.host)) socket.destroy();
   }
 
   /** Resolves to an open connection. Throws Refusal, with words that an agent can pass on. */
@@ -114,10 +103,11 @@ export class Web {
       account.refused(host);
       return new Refusal(403, reason);
     };
-    const policy = this.policyOf(group);
-    const reason = objection(group, policy, target);
+    if (!ports.includes(port))
+      throw refuse('Of the web, only the ports 80 and 443 can be reached.');
+    const reason = this.#policy.objection(group, host);
     if (reason !== undefined) {
-      if (policy.mode === 'listed' && ports.includes(port)) this.#tell(group, host);
+      this.#policy.refused(group, host);
       throw refuse(reason);
     }
     const offTheWeb = `${host} is not on the public web.`;
@@ -130,7 +120,7 @@ export class Web {
     const allowed = addresses.filter(isPublic);
     if (allowed.length === 0) throw refuse(offTheWeb);
     // The policy may have changed meanwhile.
-    const late = objection(group, this.policyOf(group), target);
+    const late = this.#policy.objection(group, host);
     if (late !== undefined) throw refuse(late);
     account.add(entry, { requests: 1 });
     const found = allowed.map((address) => ({ address, family: isIP(address) }));
@@ -167,56 +157,4 @@ export class Web {
       throw new Refusal(502, `The name servers give no answer about ${host}.`);
     return addresses;
   }
-
-  /**
-   * What a notice of today is about, for who answers it. Any other text, which an agent may have
-   * written, is about nothing.
-   */
-  noticed(text: string): { host: string; folder: string } | undefined {
-    for (const [folder, hosts] of this.#told.hosts)
-      for (const host of hosts) {
-        const notice = noticeOf(folder, host);
-        // Channels put a name before it.
-        if (text.endsWith(notice) && text.length < notice.length + nameRoom)
-          return { host, folder };
-      }
-    return undefined;
-  }
-
-  /** The owner, once a day for each host, and not of all that a wild agent thinks up. */
-  #tell({ folder }: Group, host: string): void {
-    const day = localDay(this.#deps.clock.now());
-    if (this.#told.day !== day) this.#told = { day, hosts: new Map() };
-    const hosts = this.#told.hosts.get(folder) ?? new Set();
-    this.#told.hosts.set(folder, hosts);
-    if (hosts.has(host) || hosts.size > bounds.noticesPerDayMax) return;
-    hosts.add(host);
-    this.#deps.tellOwner(
-      hosts.size > bounds.noticesPerDayMax
-        ? `The agent of "${folder}" was refused further hosts today. /egress lists them.`
-        : noticeOf(folder, host),
-    );
-  }
-}
-
-/** Without the group's name, which an agent may have chosen. */
-function noticeOf(folder: string, host: string): string {
-  return `The agent of "${folder}" wanted to reach ${host} and was refused. To allow it, reply /allow to this message, or write: /allow ${host} ${folder}`;
-}
-
-/** Why the group may not have the target; undefined when it may. */
-function objection(
-  { folder }: Group,
-  { mode, hosts }: WebPolicy,
-  { host, port }: Target,
-): string | undefined {
-  if (mode === 'none')
-    return `This group has no access to the web. The owner can give it in the main chat: /web ${folder} listed`;
-  if (!ports.includes(port)) return 'Of the web, only the ports 80 and 443 can be reached.';
-  if (mode === 'open' || hosts.some((known) => covers(known, host))) return undefined;
-  return `${host} is not among the hosts that this group may reach. The owner can allow it in the main chat: /allow ${host} ${folder}`;
-}
-
-function covers(known: string, host: string): boolean {
-  return known.startsWith('*.') ? host.endsWith(known.slice(1)) : host === known;
 }

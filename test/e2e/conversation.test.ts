@@ -129,7 +129,7 @@ describe('a person and their assistant', () => {
       text: 'the report',
       file: { name: 'report.csv', mime: 'text/csv', sizeBytes: 6 },
     });
-    expect(readFileSync(sent.file?.path ?? '', 'utf8')).toBe('1,2,3\n');
+    expect(readFileSync(sent.file?.hostPath ?? '', 'utf8')).toBe('1,2,3\n');
     expect(await person.nextText()).toBe('tool said: Sent report.csv (6 bytes).');
   });
 

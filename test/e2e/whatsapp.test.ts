@@ -355,7 +355,8 @@ describe('in a group', () => {
       .thenReply((result) => result);
     await host.server.sayInGroup(alice.number, family, '@Andy take over');
     const refusal = await host.server.hears(alice.number, { group: family });
-    expect(refusal.text).toMatch(/Only the main chat may register groups/);
+    // It is not even shown the tool; what a forged request is told, features/groups/groups.test.ts shows.
+    expect(refusal.text).toMatch(/No such tool available/);
   });
 
   test('only those on the list may call it, whatever name they take', async () => {

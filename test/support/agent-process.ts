@@ -23,6 +23,11 @@ import { type ScriptedModel, startScriptedModel } from '../scripted-model/script
 
 export type OutFileOf<K extends OutFile['kind']> = Extract<OutFile, { kind: K }>;
 
+/** As the host tells them; their arguments are the host's to check. */
+const hostTools = ['send_message', 'send_file', 'react', 'list_groups', 'register_group'].map(
+  (name) => ({ name, description: `It does ${name}.`, inputSchema: { type: 'object' as const } }),
+);
+
 const projectDir = dirname(dirname(import.meta.dirname));
 const require = createRequire(import.meta.url);
 export const claudePath = require.resolve(
@@ -95,6 +100,8 @@ export class AgentProcess {
       kind: 'start',
       sessionId: options.sessionId ?? null,
       instructions: options.instructions ?? 'You are Andy.',
+      tools: hostTools,
+      model: null,
     });
     const watcher = watch(this.#outboxDir, () => this.#collect());
     this.child = spawn(

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { NewMessage } from '../../src/db/messages.ts';
+import { migrations } from '../../src/db/migrations.ts';
 import { Store } from '../../src/db.ts';
+import { features } from '../../src/features.ts';
+import { mainGroup } from '../../src/groups.ts';
+import type { Agent, Group } from '../../src/types.ts';
 
 export function temporaryFolder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-test-'));
@@ -12,8 +16,9 @@ export function temporaryFolder(): string {
   return dir;
 }
 
+/** With the tables of every feature. */
 export function openTemporaryStore(): Store {
-  const store = new Store(join(temporaryFolder(), 'nanoclaw.db'));
+  const store = new Store(join(temporaryFolder(), 'nanoclaw.db'), migrations, features);
   onTestFinished(() => store.close());
   return store;
 }
@@ -22,14 +27,21 @@ export function newMessage(changes: Partial<NewMessage>): NewMessage {
   return {
     chatId: 'terminal:main',
     id: 'm1',
-    senderId: 'terminal:you',
-    senderName: 'you',
+    sender: { kind: 'person', id: 'terminal:you', name: 'you' },
     text: 'hello',
     sentAtMs: 1000,
     attachments: [],
-    wakes: true,
-    isHandled: false,
+    role: 'wakes',
     quote: null,
     ...changes,
   };
+}
+
+/** The own agent of a group, with the folder as its id. */
+export function agentOf(group: Partial<Group>): Agent {
+  const folder = group.folder ?? 'main';
+  const chatId = `terminal:${folder}`;
+  const known = { ...mainGroup, folder, chatId, name: folder, uid: 0, ...group };
+  const voice = { kind: 'chat', chatId } as const;
+  return { id: folder, group: known, inbox: chatId, voice, tools: null, model: null };
 }

@@ -13,6 +13,7 @@ import {
   type ChatId,
   type Delivery,
   type IncomingAttachment,
+  type OutboundFile,
   type OutboundMessage,
   type Settled,
   UserError,
@@ -27,6 +28,8 @@ import {
 
 /** A terminal with more unread output than this is disconnected. */
 const unreadBytesMax = 8 * 1024 * 1024;
+/** A terminal that has sent more than the host has stored is read no further for now. */
+const unstoredMax = 100;
 
 interface Terminal {
   socket: Socket;
@@ -101,8 +104,9 @@ export class TerminalChannel implements Channel {
     return [...this.#terminals].filter((terminal) => terminal.chatId === chatId);
   }
 
-  #show({ chatId, id, text, file, isReaction }: OutboundMessage): void {
-    this.#tell(chatId, { kind: 'deliver', id, text: isReaction ? `(${text})` : text, file });
+  #show(message: OutboundMessage): void {
+    const { chatId, id } = message;
+    this.#tell(chatId, { kind: 'deliver', id, ...shown(message) });
   }
 
   #tell(chatId: ChatId, message: ToTerminal, except?: Terminal): void {
@@ -115,6 +119,13 @@ export class TerminalChannel implements Channel {
   async #serve(socket: Socket): Promise<void> {
     const { log } = this.#context;
     let terminal: Terminal | undefined;
+    let unstored = 0;
+    const refuse = (error: unknown) => {
+      log.debug({ err: error }, 'a terminal was refused');
+      const reason = error instanceof UserError ? error.message : 'not understood';
+      sendLine(socket, { kind: 'refused', reason });
+      socket.end();
+    };
     this.#sockets.add(socket);
     socket.on('error', (error) => log.debug({ err: error }, 'a terminal broke off'));
     try {
@@ -123,12 +134,18 @@ export class TerminalChannel implements Channel {
         if (line.kind === 'hello') terminal ??= this.#greet(socket, line);
         else if (!terminal) throw new UserError('say hello first');
         else if (line.kind === 'ack') this.#unacknowledged.get(line.id)?.done.resolve(true);
-        else await this.#hear(terminal, line);
+        else {
+          // The next line is not kept waiting: a command overtakes a file that is being read.
+          const heard = this.#hear(terminal, line).catch(refuse);
+          unstored += 1;
+          void heard.then(() => {
+            unstored -= 1;
+          });
+          if (unstored >= unstoredMax) await heard;
+        }
       }
     } catch (error) {
-      log.debug({ err: error }, 'a terminal was refused');
-      const reason = error instanceof UserError ? error.message : 'not understood';
-      sendLine(socket, { kind: 'refused', reason });
+      refuse(error);
     }
     socket.end();
     this.#sockets.delete(socket);
@@ -167,6 +184,17 @@ export class TerminalChannel implements Channel {
     if (this.#terminalsOf(chatId).length > 0) return;
     for (const waiting of this.#unacknowledged.values())
       if (waiting.chatId === chatId) waiting.done.resolve(false);
+  }
+}
+
+function shown(message: OutboundMessage): { text: string; file: OutboundFile | null } {
+  switch (message.kind) {
+    case 'text':
+      return { text: message.text, file: null };
+    case 'file':
+      return { text: message.caption, file: message.file };
+    case 'reaction':
+      return { text: `(${message.emoji})`, file: null };
   }
 }
 

@@ -12,7 +12,14 @@ import {
 } from 'baileys';
 import type { ChannelContext } from '../../base.ts';
 import { clip } from '../../text.ts';
-import type { Channel, ChatId, Delivery, OutboundMessage, StoredMessage } from '../../types.ts';
+import type {
+  Channel,
+  ChatId,
+  Delivery,
+  OutboundMessage,
+  Reference,
+  StoredMessage,
+} from '../../types.ts';
 import { Addresses, chatIdOf, isGroupJid } from './addresses.ts';
 import { Connection, type ConnectionState } from './connection.ts';
 import { toWhatsApp } from './format.ts';
@@ -31,6 +38,8 @@ const onlineNoteMs = 60_000;
 /** How long WhatsApp keeps messages for a device that is offline. */
 const keptByServerMs = 14 * 24 * 60 * 60_000;
 const quoteTextMax = 500;
+/** Told once, until the connection is back. */
+const endedNotice = 'whatsapp ended';
 const groupsMax = 1000;
 
 export class WhatsAppChannel implements Channel {
@@ -96,7 +105,7 @@ export class WhatsAppChannel implements Channel {
     await pace;
     const jid = this.#addresses.jidOf(message.chatId);
     const about = message.about && this.#messageAbout(jid, message.about);
-    const quoted = message.isReaction ? undefined : (about ?? undefined);
+    const quoted = message.kind === 'reaction' ? undefined : (about ?? undefined);
     // Every attempt has the same id, so that the server and the phones drop duplicates.
     const id = `3EB0${createHash('sha256').update(message.id).digest('hex').slice(0, 18)}`;
     const content = this.#content(message, about);
@@ -113,7 +122,8 @@ export class WhatsAppChannel implements Channel {
   }
 
   showTaken(messages: StoredMessage[]): void {
-    const keys = messages.map(({ chatId, id, senderId }) => {
+    const people = messages.filter(({ sender }) => sender.kind === 'person');
+    const keys = people.map(({ chatId, id, sender: { id: senderId } }) => {
       const remoteJid = this.#addresses.jidOf(chatId);
       const sender = isGroupJid(remoteJid) && this.#addresses.jidOf(senderId);
       return { remoteJid, id, fromMe: false, ...(sender && { participant: sender }) };
@@ -135,13 +145,15 @@ export class WhatsAppChannel implements Channel {
   }
 
   #content(message: OutboundMessage, about: WAMessage | null): AnyMessageContent {
-    if (message.isReaction && about) return { react: { text: message.text, key: about.key } };
-    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, this.#signature));
-    return outgoingContent(message, text, jids);
+    if (message.kind === 'reaction')
+      return { react: { text: message.emoji, ...(about && { key: about.key }) } };
+    const words = message.kind === 'text' ? message.text : message.caption;
+    const { text, jids } = this.#addresses.mentions(toWhatsApp(words, this.#signature));
+    return outgoingContent(message.kind === 'file' ? message.file : null, text, jids);
   }
 
   /** The parts of a message that WhatsApp needs to show it as a quote. */
-  #messageAbout(jid: string, about: NonNullable<OutboundMessage['about']>): WAMessage {
+  #messageAbout(jid: string, about: Reference): WAMessage {
     const { messageId: id, senderId, text } = about;
     const fromMe = this.#store.isOwn(id) || senderId === chatIdOf(this.#store.own() ?? '');
     const participant = isGroupJid(jid) && !fromMe && this.#addresses.jidOf(senderId);
@@ -231,15 +243,14 @@ export class WhatsAppChannel implements Channel {
     const text = `WhatsApp is not connected (${state.reason}). ${state.remedy} Nothing is lost: messages wait.`;
     log.error({ state }, text);
     process.stderr.write(`${text}\n`);
-    if (this.#store.get('told') === state.reason) return;
-    this.#store.set('told', state.reason);
     // A terminal attached to the main chat shows it at once, WhatsApp when it is connected again.
-    host.tellOwner(`${new Date(clock.now()).toLocaleString()}: ${text}`);
+    const notice = `${new Date(clock.now()).toLocaleString()}: ${text}`;
+    host.owner.tell(notice, { key: endedNotice });
   }
 
   #opened(): void {
     const { host } = this.#context;
-    this.#store.set('told', null);
+    host.owner.forget(endedNotice);
     if (this.#watched.size === 0) process.stderr.write('WhatsApp is connected.\n');
     this.#reportGap();
     this.#noteOnline();
@@ -264,7 +275,8 @@ export class WhatsAppChannel implements Channel {
     this.#store.set('new-link', null);
     if (lastMs === 0 || (!isNewLink && clock.now() - lastMs < keptByServerMs)) return;
     const [from, to] = [lastMs, clock.now()].map((ms) => new Date(ms).toLocaleString());
-    host.tellOwner(`WhatsApp was not connected from ${from} to ${to}: I may have missed messages.`);
+    const text = `WhatsApp was not connected from ${from} to ${to}: I may have missed messages.`;
+    host.owner.tell(text, { key: `whatsapp gap ${lastMs}` });
   }
 
   #noteOnline(): void {

@@ -85,9 +85,14 @@ export class Inbox {
   pump(arrived?: WAMessage): void {
     if (this.#hold === 'ending') this.#releaseAfter(quietMs);
     if (this.#closed || this.#hold !== 'no') return;
-    const { store, addresses } = this.#deps;
-    // The next hand-over of its chat includes it.
-    if (arrived && this.#busy.has(addresses.chatOf(arrived))) return;
+    const { store, addresses, clock } = this.#deps;
+    const busyChat = arrived && addresses.chatOf(arrived);
+    if (busyChat && this.#busy.has(busyChat)) {
+      // The next hand-over of its chat includes it; only a command does not wait for that.
+      const row = { seq: 0, message: arrived, wasOffline: false, receivedAtMs: clock.now() };
+      void this.#overtake(busyChat, [row]);
+      return;
+    }
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
       const message = this.#decode(bytes, row.seq);
@@ -99,6 +104,22 @@ export class Inbox {
     }
     for (const [chat, rows] of chats)
       if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
+  }
+
+  /** Hands over the commands of these rows, ahead of all else; the host knows them when they come again. */
+  async #overtake(chat: string, rows: InboxRow[]): Promise<void> {
+    const { addresses, host, log } = this.#deps;
+    try {
+      const commands = rows.flatMap((row) => {
+        const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
+        if (incoming.kind !== 'message' || incoming.media) return [];
+        const message = this.#inbound(chat, row, incoming);
+        return host.isCommand(message) ? [message] : [];
+      });
+      await host.receive(commands);
+    } catch (error) {
+      log.warn({ err: error }, 'a command waits for its turn');
+    }
   }
 
   /** Drops a message that is nested so deeply that decoding it again overflows the stack. */
@@ -140,6 +161,7 @@ export class Inbox {
     const { store, addresses, host, findSocket, heard } = this.#deps;
     const done: number[] = [];
     let batch: InboundMessage[] = [];
+    await this.#overtake(chat, rows);
     for (const row of rows) {
       const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
       // Needs a connection: to request an expired file, and to look up who is an admin.

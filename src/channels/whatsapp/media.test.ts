@@ -263,8 +263,8 @@ describe('a file that the agent sends', () => {
       ['a', 'application/octet-stream', 'document', { name: 'a' }],
     ];
     for (const [index, [name, mime, kind, seen]] of sent.entries()) {
-      const file = { path, name, mime, sizeBytes: bytes.length };
-      const content = outgoingContent({ ...outbound, file }, '', []);
+      const file = { hostPath: path, name, mime, sizeBytes: bytes.length };
+      const content = outgoingContent(file, '', []);
       await linked.connection.send(`${alice.lid}@lid`, content, `ID${index}`);
       const heard = await linked.server.hears(alice.number, { skip: index });
       expect(heard).toMatchObject({ kind, file: { mime, isVoice: false, ...seen } });
@@ -275,8 +275,8 @@ describe('a file that the agent sends', () => {
 
   test('keeps its words: as a caption, or sound as a document', () => {
     const contentOf = (mime: string) => {
-      const file = { path: '/x/a', name: 'a', mime, sizeBytes: 1 };
-      return outgoingContent({ ...outbound, file }, 'see @49', ['49@lid']);
+      const file = { hostPath: '/x/a', name: 'a', mime, sizeBytes: 1 };
+      return outgoingContent(file, 'see @49', ['49@lid']);
     };
     for (const mime of ['image/png', 'video/mp4', 'application/pdf', 'audio/ogg', 'audio/mpeg'])
       expect(contentOf(mime)).toMatchObject({ caption: 'see @49', mentions: ['49@lid'] });
@@ -285,8 +285,8 @@ describe('a file that the agent sends', () => {
 
   test('is a document when it is too big to be shown', () => {
     for (const mime of ['image/png', 'video/mp4', 'audio/mpeg']) {
-      const file = { path: '/x/a', name: 'a', mime, sizeBytes: 17 * 1024 * 1024 };
-      expect(outgoingContent({ ...outbound, file }, '', [])).toMatchObject({
+      const file = { hostPath: '/x/a', name: 'a', mime, sizeBytes: 17 * 1024 * 1024 };
+      expect(outgoingContent(file, '', [])).toMatchObject({
         document: { url: '/x/a' },
         mimetype: mime,
         fileName: 'a',
@@ -295,15 +295,13 @@ describe('a file that the agent sends', () => {
   });
 
   test('is not needed: text goes alone, and no address in it is opened', () => {
-    expect(outgoingContent({ ...outbound, file: null }, 'https://x.y', [])).toEqual({
+    expect(outgoingContent(null, 'https://x.y', [])).toEqual({
       text: 'https://x.y',
       mentions: [],
       linkPreview: null,
     });
   });
 });
-
-const outbound = { id: '1', chatId: 'whatsapp:x', text: '', about: null, isReaction: false };
 
 /** Sends a message with this file and returns the opener of what arrived. */
 async function received(linked: LinkedConnection, content: Content): Promise<Opener> {

@@ -6,7 +6,7 @@
 import { createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { type AnyMessageContent, getMediaKeys, type WAMessage, type WASocket } from 'baileys';
-import { type IncomingAttachment, type OutboundMessage, UserError } from '../../types.ts';
+import { type IncomingAttachment, type OutboundFile, UserError } from '../../types.ts';
 import { type MediaPart, mediaSource } from './content.ts';
 
 /** Returns null without a connection. */
@@ -122,13 +122,13 @@ async function* decrypt(body: AsyncIterable<Uint8Array>, { iv, cipherKey, macKey
  * make them: parse the agent's file on the host with sharp or music-metadata, or start ffmpeg.
  */
 export function outgoingContent(
-  { file }: OutboundMessage,
+  file: OutboundFile | null,
   text: string,
   mentions: string[],
 ): AnyMessageContent {
   // Null: no preview, for which the host would have to open the address.
   if (!file) return { text, mentions, linkPreview: null };
-  const media = { url: file.path };
+  const media = { url: file.hostPath };
   const caption = text ? { caption: text, mentions } : {};
   const unparsed = { jpegThumbnail: '' };
   switch (file.sizeBytes > shownBytesMax ? '' : file.mime) {

@@ -1,45 +1,65 @@
 /** What the owner decides about folders of theirs, in the main chat: /mount and /unmount. */
-import type { Base } from '../../base.ts';
 import type { Command } from '../../commands.ts';
-import type { Turns } from '../../turn.ts';
+import { listAgents } from '../../db/agents.ts';
+import type { FeatureHost } from '../../feature.ts';
 import { UserError } from '../../types.ts';
 import { grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
 
-interface Dependencies extends Pick<Base, 'config' | 'store'> {
-  turns: Pick<Turns, 'isActive' | 'evict'>;
+type Host = Pick<FeatureHost, 'config' | 'store' | 'work'>;
+
+interface Grant {
+  folder: string;
+  path: string;
+  readOnly: boolean;
 }
 
-export function mountCommands(deps: Dependencies): Command[] {
-  const { turns } = deps;
-  return [
-    {
-      name: '/mount',
-      takes: '[GROUP FOLDER [rw]]',
-      help: 'which folders of yours the groups see; lets one see another',
-      mainOnly: true,
-      run: ({ words: [folder, ...path] }) => {
-        if (folder === undefined) return listGrants(deps).join('\n') || 'No group sees any.';
-        if (path.length === 0)
-          throw new UserError('Name a group and a folder, such as: /mount family ~/Documents');
-        const readOnly = path.at(-1) !== 'rw';
-        if (!readOnly) path.pop();
-        const done = grantFolder(deps, { folder, path: path.join(' '), readOnly });
-        // At the latest with its next container.
-        if (!turns.isActive(folder)) turns.evict(folder, 'evicted');
-        return done;
-      },
+/** Null: list what is lent. */
+export function mountCommand(host: Host): Command<Grant | null> {
+  return {
+    name: '/mount',
+    takes: '[GROUP FOLDER [rw]]',
+    help: 'which folders of yours the groups see; lets one see another',
+    who: 'main',
+    parse: ([folder, ...path]) => {
+      if (folder === undefined) return null;
+      if (path.length === 0)
+        throw new UserError('Name a group and a folder, such as: /mount family ~/Documents');
+      const readOnly = path.at(-1) !== 'rw';
+      if (!readOnly) path.pop();
+      return { folder, path: path.join(' '), readOnly };
     },
-    {
-      name: '/unmount',
-      takes: 'GROUP NAME',
-      help: 'lets a group no longer see a folder',
-      mainOnly: true,
-      run: ({ words: [folder = '', name = ''] }) => {
-        const done = revokeFolder(deps, folder, name);
-        // Even in the middle of a turn, which goes on without it.
-        turns.evict(folder, 'evicted');
-        return done;
+    describe: (grant) =>
+      grant
+        ? `let ${grant.folder} ${grant.readOnly ? 'read' : 'read and write'} ${grant.path}`
+        : 'list the folders that are lent',
+    apply: (grant) => ({
+      commit: () => {
+        if (!grant) return listGrants(host).join('\n') || 'No group sees any.';
+        // Who is at work sees it with the next container at the latest.
+        restart(host, grant.folder, false);
+        return grantFolder(host, grant);
       },
-    },
-  ];
+    }),
+  };
+}
+
+export function unmountCommand(host: Host): Command<{ folder: string; name: string }> {
+  return {
+    name: '/unmount',
+    takes: 'GROUP NAME',
+    help: 'lets a group no longer see a folder',
+    who: 'main',
+    parse: ([folder = '', name = '']) => ({ folder, name }),
+    describe: ({ folder, name }) => `take the folder ${name} from ${folder}`,
+    apply: ({ folder, name }) => ({
+      commit: () => {
+        restart(host, folder, true);
+        return revokeFolder(host, folder, name);
+      },
+    }),
+  };
+}
+
+function restart({ store, work }: Host, folder: string, interrupt: boolean): void {
+  for (const { id } of listAgents(store, folder)) work.restart(id, { interrupt });
 }

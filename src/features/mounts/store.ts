@@ -17,13 +17,14 @@ export function listExtraMounts(store: Store): ExtraMount[] {
 export function saveExtraMount(store: Store, mount: ExtraMount): void {
   const { folder, name, source, readOnly } = mount;
   store.run(
-    'INSERT INTO extra_mounts (folder, name, source, read_only) VALUES (?, ?, ?, ?)',
-    ...[folder, name, source, Number(readOnly)],
+    `INSERT INTO extra_mounts (folder, name, source, read_only)
+     VALUES (:folder, :name, :source, :readOnly)`,
+    { folder, name, source, readOnly },
   );
 }
 
 /** False when there was none. */
 export function deleteExtraMount(store: Store, folder: string, name: string): boolean {
-  const sql = 'DELETE FROM extra_mounts WHERE folder = ? AND name = ?';
-  return store.run(sql, folder, name).changes > 0;
+  const sql = 'DELETE FROM extra_mounts WHERE folder = :folder AND name = :name';
+  return store.run(sql, { folder, name }).changes > 0;
 }

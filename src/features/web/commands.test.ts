@@ -1,40 +1,44 @@
 /** The owner's words about the web, as `createCommands` hands them on. */
+
+import { pino } from 'pino';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { temporaryFolder } from '../../../test/support/store.ts';
 import { openWayOut } from '../../../test/support/way-out.ts';
 import { systemClock } from '../../clock.ts';
 import { createCommands } from '../../commands.ts';
-import type { Config } from '../../config.ts';
+import { loadConfig } from '../../config.ts';
 import { saveGroup } from '../../db/groups.ts';
 import { localDay } from '../../egress/ledger.ts';
 import { addToLedger, type Traffic } from '../../egress/store.ts';
+import { settle } from '../../outcome.ts';
 import type { Group } from '../../types.ts';
-import { webCommands } from './commands.ts';
+import { allowCommand, denyCommand, egressCommand, webCommand } from './commands.ts';
 
 let way: ReturnType<typeof openWayOut>;
 let family: Group;
 
 beforeEach(() => {
   way = openWayOut();
-  family = {
-    ...way.group,
-    ...{ folder: 'family', chatId: 'terminal:family', name: 'Family', isMain: false },
-  };
-  saveGroup(way.store, family);
+  const changes = { folder: 'family', chatId: 'terminal:family', name: 'Family', isMain: false };
+  family = saveGroup(way.store, { ...way.group, ...changes });
 });
 
 /** The answer in the main chat, or in another group's; undefined when it goes to the assistant. */
 function says(text: string, { group = way.group, quote }: { group?: Group; quote?: string } = {}) {
-  const find = createCommands({
-    config: { ...({} as Config), assistantName: 'Andy' },
-    describeHost: () => [],
-    more: webCommands({ ...way, clock: systemClock }),
-    // What only the other commands use.
-    ...({} as Pick<Parameters<typeof createCommands>[0], 'turns' | 'queue'>),
-  });
-  return find({ text, ...(quote !== undefined && { quote: { text: quote } }) })?.(group);
+  const config = loadConfig({}, temporaryFolder());
+  const { policies } = way;
+  const host = { ...way, clock: systemClock };
+  const find = createCommands({ config, log: pino({ level: 'silent' }) }, [
+    egressCommand(host),
+    webCommand(host, policies),
+    allowCommand(host, policies),
+    denyCommand(host, policies),
+  ]);
+  const carryOut = find({ text, ...(quote !== undefined && { quote: { text: quote } }) });
+  return carryOut && settle(way.store, () => carryOut(group)).text;
 }
 
-const policy = () => way.web.policyOf(family);
+const policy = () => way.policies.of(family);
 
 describe('/web', () => {
   test('tells what each group may reach', () => {

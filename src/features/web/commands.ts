@@ -1,97 +1,152 @@
-/** What the owner asks and decides about the way out: /egress everywhere, the rest in the main chat. */
+/** What the owner asks and decides about the web: /egress everywhere, the rest in the main chat. */
 import { isIP } from 'node:net';
 import type { Command } from '../../commands.ts';
 import { findGroup, listGroups } from '../../db/groups.ts';
+import type { Store } from '../../db.ts';
 import { isPublic } from '../../egress/addresses.ts';
-import { type Ledger, localDay } from '../../egress/ledger.ts';
-import { type LedgerLine, listLedger, type WebMode } from '../../egress/store.ts';
-import { parseTarget, type Web, type WebDependencies } from '../../egress/web.ts';
+import { localDay } from '../../egress/ledger.ts';
+import { type LedgerLine, listLedger } from '../../egress/store.ts';
+import { parseTarget } from '../../egress/web.ts';
+import type { FeatureHost } from '../../feature.ts';
 import { type Group, UserError } from '../../types.ts';
+import type { Policies } from './policy.ts';
+import { type WebMode, webModes } from './store.ts';
 
 const linesMax = 60;
 
-interface Dependencies extends Omit<WebDependencies, 'tellOwner'> {
-  web: Web;
-  ledger: Ledger;
-}
+type Host = Pick<FeatureHost, 'store' | 'clock' | 'ledger'>;
 
-export function webCommands({ web, ledger, store, clock }: Dependencies): Command[] {
-  const groupOf = (folder: string | undefined, main: Group): Group => {
-    const group = folder === undefined ? main : findGroup(store, folder);
-    if (!group) throw new UserError(`There is no group ${folder}. There are: ${folders()}.`);
-    return group;
-  };
-  const folders = () =>
-    listGroups(store)
-      .map(({ folder }) => folder)
-      .join(', ');
-  const describe = (group: Group) => {
-    const { mode, hosts } = web.policyOf(group);
-    return `${group.folder}: ${mode}${mode === 'listed' ? `, ${hosts.join(' ')}` : ''}`;
-  };
-  return [
-    {
-      name: '/egress',
-      help: 'what left this machine today',
-      run: ({ group }) => {
+export function egressCommand({ store, clock, ledger }: Host): Command<Group> {
+  return {
+    name: '/egress',
+    help: 'what left this machine today',
+    who: 'callers',
+    parse: (_, { group }) => group,
+    describe: ({ folder }) => `tell ${folder} what left this machine`,
+    apply: (group) => ({
+      commit: () => {
         ledger.flush();
         const lines = listLedger(store, localDay(clock.now()));
         return report(group.isMain ? lines : lines.filter(({ folder }) => folder === group.folder));
       },
-    },
-    {
-      name: '/web',
-      takes: '[GROUP [open|listed|none]]',
-      help: 'what each group may reach of the web',
-      mainOnly: true,
-      run: ({ group: main, words: [folder, mode] }) => {
-        if (folder === undefined) return listGroups(store).map(describe).join('\n');
-        const group = groupOf(folder, main);
-        if (mode === undefined) return describe(group);
-        if (!isMode(mode)) throw new UserError(`${mode} is none of open, listed, none.`);
-        web.setPolicy(group, { ...web.policyOf(group), mode });
-        return `From now on ${describe(group)}`;
-      },
-    },
-    {
-      name: '/allow',
-      takes: 'HOST [GROUP]',
-      help: 'let a group reach a host, or with *.HOST all below it',
-      mainOnly: true,
-      run: ({ group: main, words, quoted }) => {
-        const notice = words.length === 0 ? web.noticed(quoted ?? '') : undefined;
-        const [name, folder] = notice ? [notice.host, notice.folder] : words;
-        const group = groupOf(folder, main);
-        const host = checkedHost(name);
-        const { mode, hosts } = web.policyOf(group);
-        if (mode === 'open') return `${group.folder} may reach every host already.`;
-        web.setPolicy(group, { mode, hosts: [...new Set([...hosts, host])] });
-        return mode === 'listed'
-          ? `${group.folder} may reach ${host} from now on.`
-          : `${host} is on the list, but ${group.folder} has no access to the web. To change that: /web ${group.folder} listed`;
-      },
-    },
-    {
-      name: '/deny',
-      takes: 'HOST [GROUP]',
-      help: 'take a host off the list of a group',
-      mainOnly: true,
-      run: ({ group: main, words: [name, folder] }) => {
-        const group = groupOf(folder, main);
-        const host = checkedHost(name);
-        const { mode, hosts } = web.policyOf(group);
-        if (mode === 'open')
-          return `${group.folder} may reach every host. To change that: /web ${group.folder} listed`;
-        if (!hosts.includes(host)) return `${host} is not on the list. ${describe(group)}`;
-        web.setPolicy(group, { mode, hosts: hosts.filter((other) => other !== host) });
-        return `${group.folder} may not reach ${host} any more.`;
-      },
-    },
-  ];
+    }),
+  };
 }
 
-function isMode(word: string): word is WebMode {
-  return ['open', 'listed', 'none'].includes(word);
+interface WebArgs {
+  folder?: string;
+  mode?: WebMode;
+}
+
+export function webCommand({ store }: Pick<Host, 'store'>, policies: Policies): Command<WebArgs> {
+  return {
+    name: '/web',
+    takes: '[GROUP [open|listed|none]]',
+    help: 'what each group may reach of the web',
+    who: 'main',
+    parse: ([name, mode]) => {
+      if (name === undefined) return {};
+      const { folder } = loadGroup(store, name);
+      if (mode === undefined) return { folder };
+      if (!isMode(mode)) throw new UserError(`${mode} is none of open, listed, none.`);
+      return { folder, mode };
+    },
+    describe: ({ folder, mode }) =>
+      folder && mode
+        ? `set the web of ${folder} to ${mode}`
+        : 'tell what may be reached of the web',
+    apply: ({ folder, mode }) => ({
+      commit: () => {
+        if (folder === undefined)
+          return listGroups(store)
+            .map((group) => describePolicy(policies, group))
+            .join('\n');
+        const group = loadGroup(store, folder);
+        if (mode === undefined) return describePolicy(policies, group);
+        policies.set(group, { ...policies.of(group), mode });
+        return `From now on ${describePolicy(policies, group)}`;
+      },
+    }),
+  };
+}
+
+interface HostArgs {
+  folder: string;
+  host: string;
+}
+
+export function allowCommand(
+  { store }: Pick<Host, 'store'>,
+  policies: Policies,
+): Command<HostArgs> {
+  return {
+    name: '/allow',
+    takes: 'HOST [GROUP]',
+    help: 'let a group reach a host, or with *.HOST all below it',
+    who: 'main',
+    parse: (words, { group, quoted }) => {
+      const notice = words.length === 0 ? policies.noticed(quoted ?? '') : undefined;
+      const [name, folder] = notice ? [notice.host, notice.folder] : words;
+      return hostArgs(store, [name, folder], group);
+    },
+    describe: ({ host, folder }) => `let ${folder} reach ${host}`,
+    apply: ({ host, folder }) => ({
+      commit: () => {
+        const group = loadGroup(store, folder);
+        const { mode, hosts } = policies.of(group);
+        if (mode === 'open') return `${folder} may reach every host already.`;
+        policies.set(group, { mode, hosts: [...new Set([...hosts, host])] });
+        return mode === 'listed'
+          ? `${folder} may reach ${host} from now on.`
+          : `${host} is on the list, but ${folder} has no access to the web. To change that: /web ${folder} listed`;
+      },
+    }),
+  };
+}
+
+export function denyCommand({ store }: Pick<Host, 'store'>, policies: Policies): Command<HostArgs> {
+  return {
+    name: '/deny',
+    takes: 'HOST [GROUP]',
+    help: 'take a host off the list of a group',
+    who: 'main',
+    parse: (words, { group }) => hostArgs(store, words, group),
+    describe: ({ host, folder }) => `let ${folder} no longer reach ${host}`,
+    apply: ({ host, folder }) => ({
+      commit: () => {
+        const group = loadGroup(store, folder);
+        const { mode, hosts } = policies.of(group);
+        if (mode === 'open')
+          return `${folder} may reach every host. To change that: /web ${folder} listed`;
+        if (!hosts.includes(host))
+          return `${host} is not on the list. ${describePolicy(policies, group)}`;
+        policies.set(group, { mode, hosts: hosts.filter((other) => other !== host) });
+        return `${folder} may not reach ${host} any more.`;
+      },
+    }),
+  };
+}
+
+/** `[HOST, GROUP]`; the group is main unless it is named. */
+function hostArgs(store: Store, [name, folder]: (string | undefined)[], main: Group): HostArgs {
+  const group = folder === undefined ? main : loadGroup(store, folder);
+  return { folder: group.folder, host: checkedHost(name) };
+}
+
+function loadGroup(store: Store, folder: string): Group {
+  const group = findGroup(store, folder);
+  const known = () => listGroups(store).map((each) => each.folder);
+  if (!group) throw new UserError(`There is no group ${folder}. There are: ${known().join(', ')}.`);
+  return group;
+}
+
+function describePolicy(policies: Policies, group: Group): string {
+  const { mode, hosts } = policies.of(group);
+  return `${group.folder}: ${mode}${mode === 'listed' ? `, ${hosts.join(' ')}` : ''}`;
+}
+
+function isMode(word: string | undefined): word is WebMode {
+  return webModes.some((mode) => mode === word);
 }
 
 function checkedHost(name = ''): string {

@@ -1,0 +1,118 @@
+/**
+ * Agents as the rest of the host sees them: what is put into their inboxes, and where their words
+ * go. Whoever asks an agent for work posts a message; whatever an agent says goes by its voice.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Base } from './base.ts';
+import { loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
+import { saveMessage } from './db/messages.ts';
+import type { Outbox } from './outbox.ts';
+import {
+  type Agent,
+  type Channel,
+  type ChatId,
+  type OutboundContent,
+  type Owner,
+  type Sender,
+  UserError,
+} from './types.ts';
+
+export interface AgentDependencies extends Base {
+  outbox: Outbox;
+  owner: Owner;
+  channelOf(chatId: ChatId): Channel | undefined;
+  /** There is work for the agent. */
+  wake(agentId: string): void;
+}
+
+/** Not from a person: it is never read for commands, triggers or lateness. */
+export interface Post {
+  /** A second post with the same id in the same inbox changes nothing. */
+  id: string;
+  sender: Exclude<Sender, { kind: 'person' }>;
+  text: string;
+}
+
+export class Agents {
+  readonly #deps: AgentDependencies;
+  /** What each agent is doing, by the chat in which it shows. */
+  readonly #activities = new Map<ChatId, Map<string, string>>();
+
+  constructor(deps: AgentDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Joins the caller's transaction. Its inbox is `agent:<id>`. Throws when the id is taken. */
+  create(agent: Omit<NewAgent, 'inbox'>): Agent {
+    const { store } = this.#deps;
+    saveAgent(store, { ...agent, inbox: `agent:${agent.id}` });
+    return loadAgent(store, agent.id);
+  }
+
+  /**
+   * Puts a message into the agent's inbox, joins the caller's transaction, and wakes the agent after
+   * it. False when it was there already. Throws UserError when the text is too long.
+   */
+  post(agentId: string, { id, sender, text }: Post): boolean {
+    const { store, clock, limits, wake } = this.#deps;
+    const { inbox } = loadAgent(store, agentId);
+    if (text.length > limits.messageTextMax)
+      throw new UserError(`A message may have ${limits.messageTextMax} characters at most.`);
+    const nowMs = clock.now();
+    const rest = { quote: null, attachments: [], sentAtMs: nowMs };
+    const message = { chatId: inbox, id, sender, text, role: 'wakes' as const, ...rest };
+    const isNew = saveMessage(store, message, nowMs);
+    if (isNew) store.afterCommit(() => wake(agentId));
+    return isNew;
+  }
+
+  /**
+   * Commits words of the agent, as a part of the caller's transaction, to where its voice goes. A
+   * file or a reaction needs a chat: throws UserError where there is none.
+   */
+  say(agent: Agent, content: OutboundContent, turnId: number | null): void {
+    const { outbox, owner } = this.#deps;
+    const { id, voice, group } = agent;
+    if (voice?.kind === 'chat') outbox.add(voice.chatId, under(voice.as, content), turnId);
+    else if (content.kind !== 'text') throw new UserError('You have no chat to send that to.');
+    else if (voice) this.#tell(voice.agentId, { kind: 'agent', id }, content.text);
+    else
+      owner.tell(
+        `The group ${group.folder} has no chat any more: what its agent said was not sent.`,
+        { key: `no chat ${id}` },
+      );
+  }
+
+  /** Commits words of the host about the agent, to where the agent's own would go. */
+  report(agent: Agent, text: string): void {
+    const { voice } = agent;
+    if (voice?.kind === 'agent') this.#tell(voice.agentId, { kind: 'host', id: 'host' }, text);
+    else if (voice) this.#deps.outbox.add(voice.chatId, { kind: 'text', text, about: null });
+  }
+
+  /** Shows in its chat what the agent is doing, beside others that work there; null: nothing. */
+  showActivity({ id, voice }: Agent, text: string | null): void {
+    if (voice?.kind !== 'chat') return;
+    const { chatId } = voice;
+    const activities = this.#activities.get(chatId) ?? new Map<string, string>();
+    if (text === null) activities.delete(id);
+    else activities.set(id, text);
+    if (activities.size === 0) this.#activities.delete(chatId);
+    else this.#activities.set(chatId, activities);
+    const all = [...activities.values()].join(' | ') || null;
+    this.#deps.channelOf(chatId)?.showActivity(chatId, all);
+  }
+
+  #tell(agentId: string, sender: Post['sender'], text: string): void {
+    if (text) this.post(agentId, { id: randomUUID(), sender, text });
+  }
+}
+
+/** In a chat in which several agents speak, each but the group's own says who it is. */
+function under(name: string | undefined, content: OutboundContent): OutboundContent {
+  if (name === undefined || content.kind === 'reaction') return content;
+  const signed = (text: string) => (text ? `*${name}* ${text}` : '');
+  return content.kind === 'text'
+    ? { ...content, text: signed(content.text) }
+    : { ...content, caption: signed(content.caption) };
+}

@@ -1,0 +1,30 @@
+/** What the owner was told unasked, so that it is not said twice where once is enough. */
+import type { Store } from '../db.ts';
+
+/** False when it was told since `sinceMs` already: then nothing changes. */
+export function saveNotice(
+  store: Store,
+  { key, topic, nowMs, sinceMs }: { key: string; topic: string; nowMs: number; sinceMs: number },
+): boolean {
+  const { changes } = store.run(
+    `INSERT INTO notices (key, topic, told_at) VALUES (:key, :topic, :nowMs)
+     ON CONFLICT (key) DO UPDATE SET topic = excluded.topic, told_at = excluded.told_at
+     WHERE told_at <= :sinceMs`,
+    { key, topic, nowMs, sinceMs },
+  );
+  return changes > 0;
+}
+
+export function countNotices(store: Store, topic: string, sinceMs: number): number {
+  const sql = 'SELECT count(*) AS count FROM notices WHERE topic = :topic AND told_at > :sinceMs';
+  return store.get<{ count: number }>(sql, { topic, sinceMs })?.count ?? 0;
+}
+
+export function hasNotice(store: Store, key: string, sinceMs: number): boolean {
+  const sql = 'SELECT 1 FROM notices WHERE key = :key AND told_at > :sinceMs';
+  return Boolean(store.get(sql, { key, sinceMs }));
+}
+
+export function deleteNotice(store: Store, key: string): void {
+  store.run('DELETE FROM notices WHERE key = :key', { key });
+}

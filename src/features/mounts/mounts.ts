@@ -1,0 +1,29 @@
+/** Folders of the owner that groups may see: lent by /mount, taken back by /unmount. */
+import type { Feature } from '../../feature.ts';
+import { mountCommand, unmountCommand } from './commands.ts';
+import { extraMountsFor } from './extra-mounts.ts';
+
+export const mounts: Feature = {
+  name: 'mounts',
+  migrations: [
+    `
+    -- Folders of the host that the owner has lent; name: below /workspace/extra. A store that was
+    -- made before features had numbers has it already.
+    CREATE TABLE IF NOT EXISTS extra_mounts (
+      folder TEXT NOT NULL,
+      name TEXT NOT NULL,
+      source TEXT NOT NULL,
+      read_only INTEGER NOT NULL,
+      PRIMARY KEY (folder, name)
+    ) STRICT;
+    `,
+  ],
+  create: (host) => ({
+    commands: [mountCommand(host), unmountCommand(host)],
+    mounts: ({ group }) =>
+      extraMountsFor(host, group.folder, (source, reason) => {
+        host.log.warn({ source, reason }, 'a folder is not lent');
+        host.owner.tell(reason, { key: `mount ${source}` });
+      }),
+  }),
+};
