@@ -179,10 +179,7 @@ export class WhatsAppChannel implements Channel {
     this.#quietly((socket) => socket.presenceSubscribe(jid));
   }
 
-  /**
-   * Whether to store the message. For an unregistered chat, notes only that somebody wrote, and
-   * who.
-   */
+  /** Whether to store the message. For an unregistered chat, only notes that somebody wrote. */
   #isKept(message: WAMessage): boolean {
     const { host, clock } = this.#context;
     const chat = this.#addresses.chatOf(message);
@@ -264,10 +261,7 @@ export class WhatsAppChannel implements Channel {
     this.#inbox.pump();
   }
 
-  /**
-   * Tells the owner when messages may be lost: the server keeps them for two weeks, and none from
-   * before a new link.
-   */
+  /** The server keeps messages for two weeks, and none from before a new link. */
   #reportGap(): void {
     const { clock, host } = this.#context;
     const lastMs = Number(this.#store.get('last-online') ?? 0);
