@@ -1,5 +1,5 @@
 /** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
-import type { Agent, StoredMessage } from './types.ts';
+import type { Agent, Group, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
 export function mentions(text: string, assistantName: string): boolean {
@@ -14,17 +14,26 @@ interface Interruption {
   alreadySent: string[];
 }
 
-/** Messages as XML, everything escaped; `omitted` counts older context that was left out. */
+interface PromptContext {
+  group: Pick<Group, 'name' | 'isMain'>;
+  /** Older context messages that were left out. */
+  omitted: number;
+  interrupted: Interruption | '' | null;
+}
+
+/** Messages as XML, everything escaped, with the chat that they come from. */
 export function formatPrompt(
   messages: StoredMessage[],
-  { omitted, interrupted }: { omitted: number; interrupted: Interruption | '' | null },
+  { group, omitted, interrupted }: PromptContext,
 ): string {
-  return [
-    ...(interrupted ? [interruptionNote(interrupted)] : []),
-    omitted > 0 ? `<messages omitted="${omitted}">` : '<messages>',
-    ...messages.map(formatMessage),
-    '</messages>',
-  ].join('\n');
+  const attributes = {
+    chat: group.name,
+    ...(group.isMain && { main: 'yes' }),
+    ...(omitted > 0 && { omitted }),
+  };
+  const content = ['', ...messages.map(formatMessage), ''].join('\n');
+  const prompt = element('messages', attributes, content);
+  return interrupted ? `${interruptionNote(interrupted)}\n${prompt}` : prompt;
 }
 
 function interruptionNote({ reason, alreadySent }: Interruption): string {
@@ -81,10 +90,14 @@ export function escapeXml(text: string): string {
     .replace(/[^\P{Cc}\n\t]/gu, '\uFFFD');
 }
 
-/** `2026-03-01 09:05 Europe/Paris`. */
+/** `2026-03-01 09:05 +01:00 Europe/Paris`: the offset lets an agent compute "in ten minutes". */
 function localTime(atMs: number): string {
   const date = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
-  return `${date.format(atMs)} ${date.resolvedOptions().timeZone}`;
+  const eastMinutes = -new Date(atMs).getTimezoneOffset();
+  const twoDigits = (count: number) => String(Math.floor(count)).padStart(2, '0');
+  const distance = Math.abs(eastMinutes);
+  const offset = `${eastMinutes < 0 ? '-' : '+'}${twoDigits(distance / 60)}:${twoDigits(distance % 60)}`;
+  return `${date.format(atMs)} ${offset} ${date.resolvedOptions().timeZone}`;
 }
 
 /** Removes `<internal>` parts, also an unclosed one. */

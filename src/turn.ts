@@ -194,6 +194,7 @@ export class Turns {
       if (messages.length === 0) return prompts;
       store.afterCommit(() => showTaken(messages));
       const text = formatPrompt(messages, {
+        group: agent.group,
         omitted: takeOmittedCount(store, agent.inbox),
         interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },
       });
