@@ -22,10 +22,11 @@ const options = {
   cwd,
   permissionMode: 'bypassPermissions',
   allowDangerouslySkipPermissions: true,
-  tools: ['Agent', 'Bash', 'Edit', 'Glob', 'Grep', 'Read', 'Skill', 'WebSearch', 'Write'],
+  tools: ['Bash', 'Edit', 'Read', 'WebSearch', 'Write'],
+  skills: [],
   settingSources: ['project'],
   strictMcpConfig: true,
-  systemPrompt: { type: 'preset', preset: 'claude_code', append: 'You are Andy.', snapshot: false },
+  systemPrompt: { type: 'custom', prompt: 'You are Andy.', snapshot: false },
   verbatimPrompts: true,
   env: {
     PATH: process.env.PATH,

@@ -1,5 +1,5 @@
 /** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
-import type { Agent, Group, StoredMessage } from './types.ts';
+import type { Group, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
 export function mentions(text: string, assistantName: string): boolean {

@@ -26,17 +26,19 @@ import { features } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
 import { mainGroup, openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
+import { instructionsFor, loadInstructions } from './instructions.ts';
 import { openLog } from './log.ts';
+import { prepareMemory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { createOwner } from './owner.ts';
 import { recover } from './recovery.ts';
 import { Router } from './router.ts';
 import { detectRuntime, selfTest } from './runtimes/container-runtime.ts';
-import { claimSocket, placeTemplates, prepareState } from './state-folders.ts';
+import { claimSocket, prepareState } from './state-folders.ts';
 import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
 import type { TurnEnd } from './turn-end.ts';
-import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
+import type { Agent, Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
 
 /**
  * Starts everything. Throws UserError with the remedy where it cannot: another host runs,
@@ -63,7 +65,8 @@ type Foundation = Awaited<ReturnType<typeof layFoundation>>;
 async function layFoundation(config: Config, access: ModelAccess, limits: Limits) {
   prepareState(config);
   const log = await openLog(config);
-  placeTemplates(config, log);
+  prepareMemory(config, log);
+  const instructions = loadInstructions(config);
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
   // Tells the containers of this state folder from those of another.
   const instance = createHash('sha256').update(config.homeDir).digest('hex').slice(0, 8);
@@ -85,7 +88,7 @@ async function layFoundation(config: Config, access: ModelAccess, limits: Limits
   const socket = await claimSocket(config.socketPath, store);
   const clock = systemClock;
   const parts = { config, limits, clock, log, store, socket, runtime, instance, model };
-  return { ...parts, createChannels };
+  return { ...parts, instructions, createChannels };
 }
 
 export class Host {
@@ -140,6 +143,7 @@ export class Host {
       ...base,
       agents,
       tools,
+      instructionsFor: (agent) => this.#instructionsFor(agent, tools),
       startRun: (agent, start) => new Run(this.#runner, agent, start),
       showTaken: (messages) => channelFor(messages[0]?.chatId ?? '')?.showTaken?.(messages),
       released: (agentId) => this.#queue.release(agentId),
@@ -238,6 +242,16 @@ export class Host {
       objection: (group, host) => policy().objection(group, host),
       refused: (group, host) => policy().refused(group, host),
     };
+  }
+
+  #instructionsFor(agent: Agent, tools: Tools): string {
+    const { instructions } = this.#base;
+    const own = new Set(tools.describe(agent).map(({ name }) => name));
+    const further = this.#parts.filter((part) => part.tools?.some(({ name }) => own.has(name)));
+    return instructionsFor(instructions, [
+      ...(agent.group.isMain ? [instructions.main] : []),
+      ...further.flatMap((part) => part.instructions ?? []),
+    ]);
   }
 
   #work(): Work {

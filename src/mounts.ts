@@ -7,6 +7,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Config } from './config.ts';
 import type { Mount } from './container-spec.ts';
+import { beginMemory } from './memory.ts';
 import { inside } from './protocol.ts';
 import type { Agent } from './types.ts';
 
@@ -64,6 +65,7 @@ export function prepareFolders(agent: Agent, { config, runDir }: Folders): void 
   // Main writes it, every group reads it.
   if (isMain) giveTo(uid, globalDir, 0o755);
   giveTo(uid, join(config.groupsDir, folder), 0o700);
+  beginMemory(config.groupsDir, folder);
   mkdirSync(join(config.dataDir, 'agents', agent.id), { recursive: true, mode: 0o700 });
   giveTo(uid, homeOf(agent, config), 0o700);
   mkdirSync(join(runDir, 'in'), { recursive: true, mode: 0o755 });

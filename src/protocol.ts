@@ -31,7 +31,7 @@ export const inFileSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('start'),
     sessionId: z.string().nullable(),
-    /** Appended to the system prompt. */
+    /** The system prompt. */
     instructions: z.string(),
     /** Those that the host carries out for this agent. */
     tools: z.array(toolSchema),

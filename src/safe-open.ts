@@ -10,12 +10,15 @@ import {
   fchownSync,
   fstatSync,
   fsync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readSync,
   realpathSync,
+  renameSync,
   unlinkSync,
   writeFile,
+  writeFileSync,
 } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -124,6 +127,23 @@ async function pour(source: Readable, fd: number, bytesMax: number): Promise<num
   }
   await promisify(fsync)(fd);
   return sizeBytes;
+}
+
+/**
+ * Writes a short new file, which is then on disk and belongs to the owner of its folder. With
+ * `replaces` it takes the place of the file of that name. Throws Refused.
+ */
+export function writeInside(root: string, path: string, bytes: Buffer, replaces?: string): void {
+  const { fd, folder, target } = openBelow(root, path, O_WRONLY | O_CREAT | O_EXCL);
+  try {
+    own(fd, fstatSync(folder.fd).uid);
+    writeFileSync(fd, bytes);
+    fsyncSync(fd);
+    if (replaces !== undefined) renameSync(target, `${folder.path}/${replaces}`);
+  } finally {
+    closeSync(fd);
+    closeSync(folder.fd);
+  }
 }
 
 /** Removes a file; one that is not there, or not safely reached, is left alone. */

@@ -3,12 +3,10 @@
  * local socket is the lock.
  */
 import { once } from 'node:events';
-import { chmodSync, constants, copyFileSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
-import { dirname, join } from 'node:path';
 import type { Config } from './config.ts';
 import type { Store } from './db.ts';
-import type { Log } from './log.ts';
 import { UserError } from './types.ts';
 
 /** Longest path of a Unix socket (sun_path) on Linux and macOS, less the final zero. */
@@ -25,23 +23,6 @@ export function prepareState(config: Config): void {
     }
   } catch (error) {
     throw new UserError(`The state folder ${config.homeDir} cannot be used: ${error}`);
-  }
-}
-
-/** Fills groups/ from the templates where nothing lies, not even a link. Never throws. */
-export function placeTemplates(config: Config, log: Log): void {
-  const find = (path: string) => lstatSync(path, { throwIfNoEntry: false });
-  for (const memory of ['main/CLAUDE.md', 'global/CLAUDE.md']) {
-    const source = join(config.projectDir, 'groups', memory);
-    const target = join(config.groupsDir, memory);
-    try {
-      // Of a state in the project, it is the agent's as well.
-      if (find(target) || !find(source)?.isFile()) continue;
-      mkdirSync(dirname(target), { recursive: true });
-      copyFileSync(source, target, constants.COPYFILE_EXCL);
-    } catch (error) {
-      log.warn({ err: error }, 'a template was not put in place');
-    }
   }
 }
 

@@ -18,7 +18,7 @@ import { listTextsOfTurn } from './db/outbox.ts';
 import { deleteSession, findSession } from './db/runs.ts';
 import { endTurn, findOpenTurn, requeueTurn, saveTurn, startTurn, type Turn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
-import { formatPrompt, instructionsFor } from './format.ts';
+import { formatPrompt } from './format.ts';
 import type { NextRun } from './group-queue.ts';
 import { step } from './log.ts';
 import type { InFile } from './protocol.ts';
@@ -29,6 +29,8 @@ import type { Agent, Attachment, InboxId, StoredMessage } from './types.ts';
 export interface TurnDependencies extends Base {
   agents: Agents;
   tools: Tools;
+  /** The agent's system prompt. */
+  instructionsFor(agent: Agent): string;
   startRun(agent: Agent, start: InFile): Run;
   /** The agent's container has ended. */
   released(agentId: string): void;
@@ -226,11 +228,11 @@ export class Turns {
   }
 
   #start(agent: Agent): Run {
-    const { config, store, tools, startRun, released } = this.#deps;
+    const { store, tools, instructionsFor, startRun, released } = this.#deps;
     const run = startRun(agent, {
       kind: 'start',
       sessionId: findSession(store, agent.id),
-      instructions: instructionsFor(agent, config.assistantName),
+      instructions: instructionsFor(agent),
       tools: tools.describe(agent),
       model: agent.model,
     });

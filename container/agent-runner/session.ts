@@ -5,9 +5,18 @@
 import type { Options } from '@anthropic-ai/claude-agent-sdk/core';
 import { archiveConversation } from './archive.ts';
 
-/** None that plans, asks or schedules: nobody sits at a terminal, and the host keeps what is due. */
+/**
+ * The built-in tools. Every request pays for their descriptions, so each has a reason. Left out:
+ * Glob and Grep (Bash has `rg`), Agent and Skill (no request here needs them), and all that plan,
+ * ask or schedule (nobody sits at a terminal, and the host keeps what is due).
+ */
 const tools = [
-  ...['Agent', 'Bash', 'Edit', 'Glob', 'Grep', 'Read', 'Skill', 'WebFetch', 'WebSearch', 'Write'],
+  'Bash', // Runs programs, searches files, and reaches the web as programs do.
+  'Edit', // Changes a part of a file exactly, where `sed` would be fragile.
+  'Read', // Shows pictures and PDF files, which Bash cannot.
+  'WebFetch', // A small model reads the page: its full text stays out of the conversation.
+  'WebSearch', // Runs at the model API: there is no other search engine.
+  'Write', // Writes a file whole, without the quoting of a shell.
 ];
 
 export interface Settings {
@@ -37,20 +46,22 @@ export function sessionOptions(
     permissionMode: 'bypassPermissions',
     allowDangerouslySkipPermissions: true,
     tools,
+    skills: [],
+    // The memory files.
     settingSources: ['project'],
     strictMcpConfig: true,
-    // Which pages may be read is the host's to say.
     settings: {
+      // The host decides which pages may be read.
       skipWebFetchPreflight: true,
+      // Otherwise `claude` has the agent sign commits and pull requests.
+      attribution: { commit: '', pr: '' },
+      includeCoAuthoredBy: false,
+      includeGitInstructions: false,
       env: settings.nodeOptions ? { NODE_OPTIONS: settings.nodeOptions } : {},
     },
-    // With a snapshot, a resumed session keeps the instructions that it began with.
-    systemPrompt: {
-      type: 'preset',
-      preset: 'claude_code',
-      append: instructions,
-      snapshot: false,
-    },
+    // The preset of Claude Code speaks of a terminal. With a snapshot, a resumed session would keep
+    // the instructions that it began with.
+    systemPrompt: { type: 'custom', prompt: instructions, snapshot: false },
     // What people write is no command and names no files.
     verbatimPrompts: true,
     hooks: { PreCompact: [{ hooks: [archiveConversation(settings.dirs.group)] }] },
@@ -75,6 +86,7 @@ function environmentFor(settings: Settings): Record<string, string | undefined> 
     // CLAUDE.md is the one memory.
     CLAUDE_CODE_DISABLE_AUTO_MEMORY: '1',
     CLAUDE_CODE_DISABLE_BUNDLED_SKILLS: '1',
+    CLAUDE_CODE_ATTRIBUTION_HEADER: '0',
     ENABLE_TOOL_SEARCH: 'false',
   };
 }

@@ -41,13 +41,9 @@ test('the agent sees the tools at once, and none that plan, schedule or ask', as
   const { body } = await bench.model.call('hello');
   const names = (body as { tools?: { name: string }[] }).tools?.map(({ name }) => name).sort();
   expect(names).toEqual([
-    'Agent',
     'Bash',
     'Edit',
-    'Glob',
-    'Grep',
     'Read',
-    'Skill',
     'WebFetch',
     'WebSearch',
     'Write',
