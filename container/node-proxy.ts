@@ -1,6 +1,6 @@
 /**
- * Loaded by every Node program of the agent: sends `fetch`, `http` and `https` through the proxy
- * of the environment, as other programs do by themselves and Node only from version 24 on.
+ * Loaded by every Node program of the agent. Sends `fetch`, `http` and `https` through the proxy
+ * that the environment names. Other programs do so by default, Node only from version 24 on.
  */
 import http from 'node:http';
 import https from 'node:https';
@@ -9,7 +9,7 @@ import { ProxyAgent } from 'proxy-agent';
 http.globalAgent = new ProxyAgent();
 https.globalAgent = new ProxyAgent();
 
-/** Where `fetch` looks for its connections. Node makes them at the first call, and so do we. */
+/** Where `fetch` looks for its dispatcher. Like Node, we create it at the first call. */
 const place = Symbol.for('undici.globalDispatcher.1');
 Object.defineProperty(globalThis, place, {
   configurable: true,
@@ -17,7 +17,7 @@ Object.defineProperty(globalThis, place, {
     Reflect.deleteProperty(globalThis, place);
     const { EnvHttpProxyAgent, setGlobalDispatcher } = require('undici') as typeof import('undici');
     const { emitWarning } = process;
-    process.emitWarning = () => {}; // That it is experimental, in each program's output.
+    process.emitWarning = () => {}; // Or every program would print that it is experimental.
     const dispatcher = new EnvHttpProxyAgent();
     process.emitWarning = emitWarning;
     setGlobalDispatcher(dispatcher);

@@ -111,9 +111,18 @@ describe('a memory file of version 0.1', () => {
     write(group, lines.join('\r\n'));
     start();
     expect(read(group).split('\r\n')).toEqual([
-      ...['My name is Maria.', ''],
-      ...['- Ask before you write to Ben.', '', '  1. never on Sundays'],
-      ...['## People', '', 'Ben: my brother', '', '', 'Jo:\tmy aunt', ''],
+      'My name is Maria.',
+      '',
+      '- Ask before you write to Ben.',
+      '',
+      '  1. never on Sundays',
+      '## People',
+      '',
+      'Ben: my brother',
+      '',
+      '',
+      'Jo:\tmy aunt',
+      '',
     ]);
     expect(readdirSync(dirname(memory(group)))).toEqual(['CLAUDE.md']);
   });

@@ -1,6 +1,6 @@
 /**
- * What the session says, as files for the host. Each prompt ends in one `turn_done`; none is
- * dropped in silence.
+ * Turns the messages of the session into files for the host. Each prompt ends in exactly one
+ * `turn_done`; none is dropped without a word.
  */
 import type { SDKMessage, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
@@ -10,17 +10,17 @@ import { cut, type Write } from './files.ts';
 const errorMax = 2000;
 const progressMax = 80;
 
-/** A prompt's way through `claude`; the SDK's types do not name it. */
+/** What `claude` reports about a queued prompt; the SDK's types do not name it. */
 const stepSchema = z.object({
   type: z.literal('command_lifecycle'),
   command_uuid: z.string(),
   state: z.string(),
 });
 
-/** What takes the session's messages; it throws when `claude` puts a prompt aside. */
+/** Returns the handler of the session's messages. It throws when `claude` discards a prompt. */
 export function createReporter(write: Write): (message: SDKMessage) => void {
   const waiting = new Set<string>();
-  // The running turn's prompts: its result names 64 of them at most.
+  // The prompts of the running turn. Its result would name at most 64 of them.
   let uuids: string[] = [];
   let sessionId = '';
 
@@ -32,7 +32,7 @@ export function createReporter(write: Write): (message: SDKMessage) => void {
       uuids.push(step.command_uuid);
     }
 
-    // Not at `init`: nothing is on disk then that could be resumed.
+    // Not at `init`: the transcript, without which nothing can be resumed, is not on disk yet.
     if (message.type === 'assistant' && message.session_id !== sessionId) {
       sessionId = message.session_id;
       write({ kind: 'session', sessionId });
@@ -63,7 +63,7 @@ function describeToolUse(tool: string, input: unknown): string {
   return `${tool.replace('mcp__nanoclaw__', '')}: ${subject ?? ''}`.replace(/\s+/g, ' ');
 }
 
-/** API errors come as `success` with `is_error`; other failures name themselves. */
+/** The SDK reports API errors as `success` with `is_error`; other failures have their own subtype. */
 function answerOf(result: SDKResultMessage) {
   const isSuccess = result.subtype === 'success';
   if (isSuccess && !result.is_error) return { text: cut(result.result, textMax), error: null };

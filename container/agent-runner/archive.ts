@@ -1,13 +1,13 @@
 /**
- * Keeps what compaction takes from the session: before each one, all that was said so far is
- * written as Markdown into the group's `conversations/`. Never stops the compaction.
+ * Keeps conversations in full: before each compaction, writes what was said so far as Markdown into
+ * the group's `conversations/`. A failure never stops the compaction.
  */
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HookCallback } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
 
-/** A line of the transcript in which somebody may speak; the format is not ours. */
+/** A line of the transcript that may hold words of somebody. `claude` defines the format. */
 const lineSchema = z.object({
   type: z.enum(['user', 'assistant', 'attachment']),
   timestamp: z.string(),
@@ -19,7 +19,7 @@ const lineSchema = z.object({
 });
 const textBlockSchema = z.object({ type: z.literal('text'), text: z.string() });
 
-/** The PreCompact hook for the group whose folder is `groupDir`: one file for each session. */
+/** Returns the PreCompact hook, which writes one file for each session below `groupDir`. */
 export function archiveConversation(groupDir: string): HookCallback {
   return async ({ transcript_path, session_id }) => {
     try {
@@ -48,7 +48,7 @@ function parseLine(line: string): z.infer<typeof lineSchema> | undefined {
   try {
     return lineSchema.safeParse(JSON.parse(line)).data;
   } catch {
-    return undefined; // SyntaxError: a line that was cut short by a crash.
+    return undefined; // SyntaxError: a crash cut the line short.
   }
 }
 

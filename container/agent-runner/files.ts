@@ -1,17 +1,17 @@
 /**
- * Both folders of numbered files: `in` is the host's voice, `out` the agent's. Each file is
- * whole and in order; what it means is not known here.
+ * Reads and writes the two folders of numbered files: the host writes `in`, the agent writes `out`.
+ * Each file is whole and in order. What a file means is decided elsewhere.
  */
 import { existsSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type InFile, inFileSchema, numberedFileName, type OutFile } from '../../src/protocol.ts';
 
-/** Backs up the file system's events, which may be lost or absent. */
+/** Time between sweeps, which find files whose file system event was lost or never sent. */
 const sweepEveryMs = 2000;
 
 /**
- * Takes what lies in `dir`, then what comes, once each. Throws, later from an event, when a
- * file cannot be used: a host that is not understood is no host.
+ * Calls `take` once for each file in `dir`, those that are there and those that arrive. Throws,
+ * also from an event, when a file cannot be parsed: without its host, the agent cannot go on.
  */
 export function readInbox(dir: string, take: (file: InFile) => void): void {
   let next = 1;
@@ -30,24 +30,24 @@ export function readInbox(dir: string, take: (file: InFile) => void): void {
 
 export type Write = (file: OutFile) => void;
 
-/** Files are on disk when the write returns; it throws when the disk is full. */
+/** Returns a function that writes the next file to disk. It throws when the disk is full. */
 export function openOutbox(dir: string): Write {
   let written = 0;
   return (file) => {
     const path = join(dir, numberedFileName(written + 1));
-    const flush = file.kind !== 'progress'; // Which may be lost.
+    const flush = file.kind !== 'progress'; // Progress may be lost.
     writeFileSync(`${path}.tmp`, JSON.stringify(file, wellFormed), { flush });
     renameSync(`${path}.tmp`, path);
     written += 1;
   };
 }
 
-/** Control characters and lone surrogates take six bytes each in JSON: too many for the limit. */
+/** In JSON, control characters and lone surrogates take six bytes each: a file could grow too large. */
 function wellFormed(_key: string, value: unknown): unknown {
   return typeof value === 'string' ? value.replace(/[^\P{Cc}\n\t]|\p{Cs}/gu, '\uFFFD') : value;
 }
 
-/** At most `max` UTF-16 units; says so when something was cut off. */
+/** Shortens `text` to at most `max` UTF-16 units, and marks the cut. */
 export function cut(text: string, max: number): string {
   const mark = ' [cut]';
   return text.length <= max ? text : text.slice(0, max - mark.length) + mark;

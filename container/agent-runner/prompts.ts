@@ -1,4 +1,4 @@
-/** Prompts as user messages of the SDK, with the uuids that the host gave them. */
+/** Turns prompts into user messages of the SDK. They keep the uuids that the host gave them. */
 import type { UUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -6,10 +6,10 @@ import type { SDKUserMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
 import type { Prompt } from '../../src/protocol.ts';
 
-/** Checked by the protocol; the SDK wants a narrower type. */
+/** The protocol has checked it; the SDK's type is narrower. */
 const uuidSchema = z.custom<UUID>();
 
-/** How images that the model sees begin. What a sender calls an image may be none, or move. */
+/** First bytes of the images that the model accepts. A file's type is only what its sender claims. */
 const signatures = [
   [/^\x89PNG/, 'image/png'],
   [/^\xFF\xD8\xFF/, 'image/jpeg'],
@@ -19,7 +19,7 @@ const signatures = [
 
 type Block = Exclude<SDKUserMessage['message']['content'], string>[number];
 
-/** Paths of images are relative to `groupDir`; one that cannot be shown becomes a note. */
+/** Image paths are relative to `groupDir`. An image that cannot be shown becomes a note. */
 export async function* userMessages(
   prompts: AsyncIterable<Prompt>,
   groupDir: string,
@@ -40,7 +40,7 @@ async function imageBlock(path: string, dir: string): Promise<Block> {
     const bytes = await readFile(join(dir, path));
     const start = bytes.toString('latin1', 0, 64);
     const media_type = signatures.find(([signature]) => signature.test(start))?.[1];
-    // The API would refuse it, and with it the conversation for good.
+    // The API would refuse it, and then every later request of this conversation.
     if (!media_type) throw new Error('it is no PNG, JPEG, GIF or still WebP');
     const data = bytes.toString('base64');
     return { type: 'image', source: { type: 'base64', media_type, data } };

@@ -1,6 +1,6 @@
 /**
- * One agent from `start` to exit: the host's files go into the session, what the session
- * says goes out as files. Opens no connection; that is the wire's.
+ * Runs one agent from `start` to exit: files of the host go into the session, messages of the
+ * session go out as files. Opens no connections; the wire does.
  */
 import { PassThrough } from 'node:stream';
 import { type Options, query } from '@anthropic-ai/claude-agent-sdk/core';
@@ -10,12 +10,12 @@ import { userMessages } from './prompts.ts';
 import { type Settings, sessionOptions } from './session.ts';
 import { HostTools } from './tools.ts';
 
-/** Exits the process when idle after `close`, with 0, or after a `failed`, with 1. */
+/** Exits the process: with 0 once it is idle after `close`, with 1 after it has written `failed`. */
 export function runAgent(settings: Settings): void {
   const write = openOutbox(settings.dirs.outbox);
   const tools = new HostTools(write);
   const report = createReporter(write);
-  // Stays open, so that prompts can join a running turn.
+  // Stays open so that prompts can join a running turn.
   const prompts = new PassThrough({ objectMode: true });
 
   const converse = async (options: Options): Promise<void> => {
@@ -25,9 +25,9 @@ export function runAgent(settings: Settings): void {
     process.exit(0);
   };
 
-  // Rejections that nobody handles come here too.
+  // Unhandled rejections arrive here too.
   process.on('uncaughtException', (error) => {
-    console.error(error); // The disk may be full.
+    console.error(error); // First, because writing the file fails when the disk is full.
     const isLost = error.message.includes('No conversation found');
     const reason = isLost ? 'session-lost' : 'crashed';
     write({ kind: 'failed', reason, detail: cut(error.message, 2000) });

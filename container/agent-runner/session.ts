@@ -1,6 +1,6 @@
 /**
- * How the session with `claude` is opened. Everything that decides what the agent may use is
- * here; what it may reach is decided outside, by the container.
+ * The options of the session with `claude`. They decide what the agent may use. What it may reach is
+ * decided outside, by the container and the host.
  */
 import type { Options } from '@anthropic-ai/claude-agent-sdk/core';
 import { archiveConversation } from './archive.ts';
@@ -20,18 +20,18 @@ const tools = [
 ];
 
 export interface Settings {
-  /** As in `inside`. */
+  /** Absolute paths, named as in `inside`. */
   dirs: Record<'group' | 'global' | 'inbox' | 'outbox', string>;
   claudePath: string;
-  /** Where the model API answers, without a path. */
+  /** Base URL of the model API, without a path. */
   modelUrl: string;
-  /** A call on which nothing moves is cut after this; `claude` takes no less than 10 s. */
+  /** A call without any byte for this long is cut. `claude` accepts 10 s or more. */
   modelSilenceMaxMs: number;
-  /** NODE_OPTIONS of what the agent runs; `claude` would take it out of its environment. */
+  /** NODE_OPTIONS for the agent's programs. `claude` removes it from its own environment. */
   nodeOptions?: string;
 }
 
-/** Options of the query that goes on with `sessionId`, or begins a session. */
+/** The options of a query that resumes `sessionId`, or starts a session when it is null. */
 export function sessionOptions(
   settings: Settings,
   { sessionId, instructions }: { sessionId: string | null; instructions: string },
@@ -42,7 +42,7 @@ export function sessionOptions(
     pathToClaudeCodeExecutable: settings.claudePath,
     env: environmentFor(settings),
     ...(sessionId !== null && { resume: sessionId }),
-    // The container is the boundary; there is nobody who could be asked.
+    // The container is the boundary, and there is nobody to ask for permission.
     permissionMode: 'bypassPermissions',
     allowDangerouslySkipPermissions: true,
     tools,
@@ -62,30 +62,31 @@ export function sessionOptions(
     // The preset of Claude Code speaks of a terminal. With a snapshot, a resumed session would keep
     // the instructions that it began with.
     systemPrompt: { type: 'custom', prompt: instructions, snapshot: false },
-    // What people write is no command and names no files.
+    // What people write is not a command of Claude Code, and includes no files.
     verbatimPrompts: true,
     hooks: { PreCompact: [{ hooks: [archiveConversation(settings.dirs.group)] }] },
   };
 }
 
-/** The environment of `claude`; its tools see it too. The credential in it is a placeholder. */
+/** The environment of `claude` and its tools. The credential in it is a placeholder. */
 function environmentFor(settings: Settings): Record<string, string | undefined> {
   const silenceMaxMs = String(settings.modelSilenceMaxMs);
   return {
     ...process.env,
     ANTHROPIC_BASE_URL: settings.modelUrl,
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-    // The host tries again later: a model silent for good costs a turn four calls.
+    // Four calls in all; after that the host retries the turn later.
     CLAUDE_CODE_MAX_RETRIES: '3',
     API_TIMEOUT_MS: silenceMaxMs,
     CLAUDE_ENABLE_BYTE_WATCHDOG: '1',
     CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: silenceMaxMs,
     CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD: '1',
-    // Work in the background would die unseen with an idle container.
+    // Background work would be lost when the host stops an idle container.
     CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',
-    // CLAUDE.md is the one memory.
+    // CLAUDE.md is the only memory.
     CLAUDE_CODE_DISABLE_AUTO_MEMORY: '1',
     CLAUDE_CODE_DISABLE_BUNDLED_SKILLS: '1',
+    // Otherwise a hash of the first message starts the system prompt: chats could not share its cache.
     CLAUDE_CODE_ATTRIBUTION_HEADER: '0',
     ENABLE_TOOL_SEARCH: 'false',
   };

@@ -1,7 +1,7 @@
 /**
- * The container's side of its only wire: each connection to a port on the container's own
- * loopback travels, byte for byte, as one stream of an HTTP/2 session over stdin and stdout.
- * It understands nothing and decides nothing: what may pass is the host's policy.
+ * The container's end of its only connection. Each connection to a port on the container's loopback
+ * becomes one stream of an HTTP/2 session over stdin and stdout, byte for byte. It parses nothing
+ * and decides nothing: the host's policy decides what may pass.
  */
 import { connect } from 'node:http2';
 import { createServer } from 'node:net';
@@ -9,19 +9,19 @@ import { pipeline } from 'node:stream';
 import { deferred } from '../../src/deferred.ts';
 import { type Stdio, stdioDuplex } from '../../src/stdio-duplex.ts';
 
-/** Bytes of all answers that wait here for their readers; node's own 64 kB slow downloads. */
+/** Bytes of all responses that may wait for their readers. Node's default of 64 kB slows downloads. */
 const windowBytes = 1024 * 1024;
-/** Bytes of one connection that may wait for its reader: enough to write much at a time. */
+/** Bytes of one connection that may wait for its reader: large enough for large writes. */
 const highWaterMark = 256 * 1024;
 
 export interface Wire {
-  /** Resolves when the session is over; there is no other. */
+  /** Resolves when the session has ended. It is not reopened. */
   closed: Promise<void>;
-  /** Serves on 127.0.0.1:`port`. Rejects when the port is taken. */
+  /** Listens on 127.0.0.1:`port`. Rejects when the port is in use. */
   listen(port: number): Promise<void>;
 }
 
-/** Opens the session; the host holds the other ends of `io`. */
+/** Opens the session. The host holds the other ends of `io`. */
 export function openWire(io: Stdio): Wire {
   const closed = deferred<void>();
   const duplex = stdioDuplex(io, () => {
@@ -41,12 +41,12 @@ export function openWire(io: Stdio): Wire {
       return;
     }
     const stream = session.request({ ':method': 'POST' });
-    // Frames hold 16 kB: those that come together leave together.
+    // A frame holds 16 kB: frames that arrive together are written together.
     stream.on('data', () => {
       socket.cork();
       process.nextTick(() => socket.uncork());
     });
-    // What is cut at one end is cut at the other, whatever the error was.
+    // Whatever the error at one end, the other end is closed as well.
     pipeline(socket, stream, socket, () => {});
   });
   return {
