@@ -46,13 +46,6 @@ function interruptionNote({ reason, alreadySent }: Interruption): string {
   ].join('\n');
 }
 
-export function instructionsFor({ group }: Agent, assistantName: string): string {
-  const where = group.isMain
-    ? "the owner's main chat: they set you up there and may ask for anything"
-    : `the group chat "${escapeXml(group.name)}": several people may write`;
-  return `You are ${assistantName}, a personal assistant in ${where}. Messages come as XML; your final text is sent to the chat.`;
-}
-
 /** What a person wrote is a `message`; what the clock, an agent or the host put there, a `post`. */
 function formatMessage({ id, sender, text, quote, attachments, sentAtMs }: StoredMessage): string {
   const time = localTime(sentAtMs);
