@@ -88,7 +88,7 @@ function readingOrder() {
   const linesOf = (file) => readFileSync(join(projectDir, file), 'utf8').split('\n').length - 1;
   const counted = said.replace(
     /^(\| `([^`]+\.ts)` +\|) +\d+ \|/gm,
-    (_row, start, file) => `${start} ${String(linesOf(file)).padStart(5)} |`,
+    (_row, start, file) => `${start} ${String(linesOf(file)).padStart(8)} |`,
   );
   if (process.argv.includes('--write')) writeFileSync(path, counted);
   else if (counted !== said)
