@@ -74,11 +74,11 @@ function nameOf({ runtime }: Candidate): string {
 
 /** An engine may be there and still start nothing; its first container does not count. */
 async function findUsable(name: (typeof engines)[number]): Promise<Runtime | string> {
-  const found = await findEngine(name, projectDir, process.env);
-  if (typeof found === 'string') return found;
+  const { runtime } = await findEngine(name, projectDir, process.env);
+  if (typeof runtime === 'string') return runtime;
   try {
-    await runOne(found, 0);
-    return found;
+    await runOne(runtime, 0);
+    return runtime;
   } catch (error) {
     return String(error);
   }
@@ -112,7 +112,8 @@ function startHost(homeDir: string, model: ScriptedModel, runtimeName: string) {
   const environment: Record<string, string> = { NANOCLAW_RUNTIME: runtimeName };
   // What leads to the engines.
   for (const [key, value] of Object.entries(process.env))
-    if (value && /^(HOME|XDG_|DOCKER_|CONTAINER)/.test(key)) environment[key] = value;
+    if (value && /^(HOME|XDG_|DOCKER_|CONTAINER|NANOCLAW_IMAGE_BASE$)/.test(key))
+      environment[key] = value;
   return MeasuredHost.start(homeDir, model.url, environment);
 }
 

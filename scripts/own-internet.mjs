@@ -4,8 +4,8 @@
  * told. Never touches the machine's own network.
  */
 import { join } from 'node:path';
+import { findProgram } from '../src/runtimes/table.mjs';
 import { run, say } from './run.mjs';
-import { findProgram } from './runtime.mjs';
 
 /** Starts node, that of NANOCLAW_TEST_NODE, in a network namespace. */
 export const launcher = join(import.meta.dirname, 'own-internet.sh');

@@ -1,9 +1,8 @@
 /**
  * What every step of the set-up uses: run a child, say a line, give up with a reason.
- * No child ever gets stdin: it belongs to the program that is started afterwards.
+ * No child is given stdin: it belongs to the program that is started afterwards.
  */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 
 const outputTailMax = 4000;
 
@@ -26,7 +25,7 @@ export function run(file, args, { cwd, env, timeoutMs, onSpawn } = {}) {
       cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // Not spawn's own timeout: its timer outlives a child that could not be started.
+      // The timer of spawn's own `timeout` would outlive a child that could not be started.
       signal: timeoutMs && AbortSignal.timeout(timeoutMs),
       killSignal: 'SIGKILL',
     });
@@ -43,18 +42,4 @@ export function run(file, args, { cwd, env, timeoutMs, onSpawn } = {}) {
     });
     child.on('close', (code) => resolve({ code: code ?? 1, output: output.trim() }));
   });
-}
-
-/** As `run`, but the person at the terminal sees what it prints as it comes; none of it is kept. */
-export async function runAloud(file, args) {
-  const child = spawn(file, args, { stdio: ['ignore', process.stderr, process.stderr] });
-  const [code] = await once(child, 'close');
-  return { code: code ?? 1, output: 'the reason stands above' };
-}
-
-/** Why a child failed: of what was kept, the last line that begins with an error, or the last. */
-export function reasonIn(output) {
-  const lines = output.split('\n').filter((line) => line.trim());
-  const reason = lines.findLast((line) => /^\W*(error\b|e:)/i.test(line)) ?? lines.at(-1);
-  return reason?.trim() ?? 'it gave no reason';
 }

@@ -1,19 +1,17 @@
 /**
- * Makes sure that a container runtime is there: an engine that answers, or bubblewrap.
- * Installs bubblewrap through apt where it may, saying so; otherwise it tells the command.
- * Whether the runtime really isolates is the program's self-test, not decided here.
+ * Makes sure that a container runtime is there: an engine that answers, or bubblewrap, which it
+ * installs by apt where it may. Otherwise it tells the command. Whether the runtime seals is for
+ * the program's own proof to say.
  */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-// Whole, because an old Node, which is to be told so, has no parseEnv in it.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+// The whole module, because the named import would stop an old Node before it is told that it is old.
 import util from 'node:util';
+import { bubblewrapPrograms, findProgram, runtimes } from '../src/runtimes/table.mjs';
 import { run, SetupError, say } from './run.mjs';
 
-const engines = ['docker', 'podman'];
 const engineTimeoutMs = 15_000;
 const aptTimeoutMs = 10 * 60_000;
-/** prlimit and setpriv come with util-linux, which only the smallest images lack. */
-const bubblewrapPrograms = ['bwrap', 'prlimit', 'setpriv'];
 const packages = ['bubblewrap', 'util-linux'];
 
 const installers = [
@@ -24,39 +22,24 @@ const installers = [
   { program: 'apk', command: 'apk add' },
 ];
 
-/** The full path of `program`, or undefined. Spawns nothing. */
-export function findProgram(program, searchPath = process.env.PATH ?? '') {
-  return searchPath
-    .split(delimiter)
-    .filter(Boolean)
-    .map((dir) => join(dir, program))
-    .find(isExecutable);
-}
-
-function isExecutable(path) {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false; // ENOENT, EACCES, ENOTDIR: not a program that we can run
-  }
-}
-
-/** Whether nothing is to be done, as far as that can be known without spawning anything. */
-export function hasRuntime(platform = process.platform, searchPath = process.env.PATH) {
+/**
+ * Whether nothing is to be done, as far as can be known without starting a process.
+ * @throws {SetupError} when there is an `.env` that cannot be read
+ */
+export function hasRuntime(projectDir) {
+  const forced = forcedRuntime(projectDir);
+  if (forced && forced !== 'bubblewrap') return true;
   // Elsewhere the engine is an application that only its owner can install.
-  if (platform !== 'linux') return true;
-  return bubblewrapPrograms.every((program) => findProgram(program, searchPath));
+  if (process.platform !== 'linux') return true;
+  return bubblewrapPrograms.every((program) => findProgram(program));
 }
 
 /**
- * Finds an answering engine or installs bubblewrap.
+ * Finds an engine that answers, or installs bubblewrap.
  * @throws {SetupError} with the one command to run, when it may not install
  */
 export async function ensureRuntime(projectDir) {
-  const forced = forcedRuntime(projectDir);
-  if (forced && forced !== 'bubblewrap') return;
-  if (!forced && (await engineAnswers())) return;
+  if (!forcedRuntime(projectDir) && (await engineAnswers())) return;
 
   const asRoot = await rootPrefix();
   if (!findProgram('apt-get') || !asRoot) throw new SetupError(runtimeAdvice());
@@ -66,7 +49,7 @@ export async function ensureRuntime(projectDir) {
     throw new SetupError(`${runtimeAdvice()}\nTried just now, and failed:\n${output}`);
 }
 
-/** What to tell somebody for whom nothing can be installed. */
+/** What to tell a person for whom nothing can be installed. */
 export function runtimeAdvice({
   isRoot = process.getuid() === 0,
   searchPath = process.env.PATH,
@@ -78,16 +61,9 @@ export function runtimeAdvice({
   return `${reason} Run this once, then start again:\n  ${sudo}${installer.command} ${packages.join(' ')}`;
 }
 
-/** The environment or `.env` may name a runtime; then bubblewrap is not ours to install. */
-export function forcedRuntime(projectDir) {
-  return setting(projectDir, 'NANOCLAW_RUNTIME');
-}
-
-/**
- * A setting as the program reads it: the environment wins over `.env`, and empty is not set.
- * @throws {SetupError} when there is an `.env` that cannot be read
- */
-export function setting(projectDir, name) {
+/** What the environment or `.env` names, as the program reads them: empty counts as not set. */
+function forcedRuntime(projectDir) {
+  const name = 'NANOCLAW_RUNTIME';
   const given = process.env[name] ?? readDotEnv(join(projectDir, '.env'))[name];
   return given?.trim() || undefined;
 }
@@ -103,16 +79,17 @@ function readDotEnv(path) {
   }
 }
 
-/** A client without its engine is common; only an answer of the engine counts. */
+/** A client without its engine is common, so that the engine itself has to answer. */
 async function engineAnswers() {
-  for (const engine of engines.filter((name) => findProgram(name))) {
-    const { code } = await run(engine, ['info'], { timeoutMs: engineTimeoutMs });
+  for (const { program, question, hasImages, systems } of Object.values(runtimes)) {
+    if (!hasImages || !systems.includes(process.platform) || !findProgram(program)) continue;
+    const { code } = await run(program, question, { timeoutMs: engineTimeoutMs });
     if (code === 0) return true;
   }
   return false;
 }
 
-/** What to put before a command to run it as root, without asking anybody; or undefined. */
+/** What runs a command as root without a password; undefined when nothing does. */
 async function rootPrefix() {
   if (process.getuid() === 0) return [];
   if (!findProgram('sudo')) return undefined;
@@ -120,7 +97,7 @@ async function rootPrefix() {
   return code === 0 ? ['sudo', '-n'] : undefined;
 }
 
-/** Tries with the lists at hand first; they are refreshed only when that fails. */
+/** Refreshes the package lists only when the installation fails with those at hand. */
 async function aptInstall(asRoot) {
   const [file, ...before] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get'];
   const apt = (...args) => run(file, [...before, ...args], { timeoutMs: aptTimeoutMs });

@@ -265,7 +265,9 @@ function makeProject() {
   cpSync(join(realProject, 'scripts'), join(dir, 'scripts'), { recursive: true });
   writeLocks({}, {});
   symlinkSync(join(realProject, 'node_modules/esbuild'), join(dir, 'node_modules/esbuild'));
-  for (const folder of ['src', 'src/cli']) mkdirSync(join(dir, folder));
+  mkdirSync(join(dir, 'src/cli'), { recursive: true });
+  const table = 'src/runtimes/table.mjs';
+  cpSync(join(realProject, table), join(dir, table));
   mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
   writeFileSync(join(dir, 'container/node-proxy.ts'), 'export {};\n');

@@ -1,12 +1,11 @@
 /**
- * Makes a fresh clone able to run: dependencies, bundles, a container runtime and its image.
- * When all are there it only reads files: no child process, no network.
- * It never touches stdin, and where it may not install something it tells the command.
+ * Makes a fresh clone able to run: dependencies, bundles, a container runtime. When all are there
+ * it only reads files: no child process, no network. It never touches stdin, and where it may not
+ * install something it tells the command.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureImage, isImageSettled, remindOfOldImage } from './agent-image.mjs';
 import { build, isBuilt } from './bundle.mjs';
 import { withLock } from './lock.mjs';
 import { run, SetupError, say } from './run.mjs';
@@ -19,23 +18,20 @@ const installTimeoutMs = 15 * 60_000;
 
 /**
  * Brings the project into a state in which it can run.
- * @param {{ bundles?: boolean, runtime?: boolean, image?: boolean }} needs what the caller needs besides dependencies
+ * @param {{ bundles?: boolean, runtime?: boolean }} needs what the caller needs besides dependencies
  * @throws {SetupError} with the command to run or the tail of what failed
  */
-export async function prepare({ bundles = true, runtime = true, image = false } = {}) {
+export async function prepare({ bundles = true, runtime = true } = {}) {
   const complaint = machineComplaint(process.versions.node, process.platform);
   if (complaint) throw new SetupError(complaint);
 
   try {
-    const ready = isInstalled(projectDir) && (!bundles || isBuilt(projectDir));
-    const settled = !image || isImageSettled(projectDir);
-    if (image && settled) remindOfOldImage(projectDir);
-    if (ready && settled && (!runtime || hasRuntime())) return;
+    const lacksRuntime = runtime && !hasRuntime(projectDir);
+    if (!lacksRuntime && isInstalled(projectDir) && (!bundles || isBuilt(projectDir))) return;
     await withLock(projectDir, async (addHolder) => {
       if (!isInstalled(projectDir)) await install(projectDir, addHolder);
       if (bundles && !isBuilt(projectDir)) await buildAloud();
-      if (runtime && !hasRuntime()) await ensureRuntime(projectDir);
-      if (image && !isImageSettled(projectDir)) await ensureImage(projectDir);
+      if (runtime && !hasRuntime(projectDir)) await ensureRuntime(projectDir);
     });
   } catch (error) {
     // A full disk, a folder of somebody else: the message says which file, a stack adds nothing.

@@ -5,12 +5,11 @@
 import { command, prepare } from './setup.mjs';
 
 await command(async () => {
-  // The doctor is to find out what the machine lacks, not to mend it.
-  const mends = process.argv[2] !== 'doctor';
-  await prepare({ runtime: mends, image: mends });
+  // The doctor finds out what the machine lacks and does not mend it; an image needs an engine.
+  await prepare({ runtime: !['doctor', 'image'].includes(process.argv[2]) });
   const { main } = await import('../dist/nanoclaw.js');
   const code = await main(process.argv.slice(2));
-  // Once all is written: a library's timer that nobody needs any more must not keep us.
+  // After all output is written. A library's timer must not keep the process alive.
   process.stdout.write('', () => process.exit(code));
   return code;
 });

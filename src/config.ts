@@ -141,6 +141,7 @@ const environmentSchema = z.object({
   ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.anthropic.com'),
   ASSISTANT_NAME: assistantName.default('Andy'),
   NANOCLAW_HOME: optional,
+  NANOCLAW_IMAGE_BASE: optional,
   NANOCLAW_RUNTIME: optional,
   XDG_CONFIG_HOME: optional,
   LOG_LEVEL: logLevel.default('silent'),
@@ -178,6 +179,8 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     socketPath: join(dataDir, 'nanoclaw.sock'),
     /** The name of the one that is to be used, or null to detect one. */
     runtime: settings.NANOCLAW_RUNTIME ?? null,
+    /** What the image of the engines is built from, or null for the Dockerfile's own base. */
+    imageBase: settings.NANOCLAW_IMAGE_BASE ?? null,
     /** Which folders of the host may be lent; apart from the state, so that no agent sees it. */
     allowlistPath: resolve(
       settings.XDG_CONFIG_HOME ?? join(homedir(), '.config'),

@@ -33,7 +33,7 @@ import { Outbox } from './outbox.ts';
 import { createOwner } from './owner.ts';
 import { recover } from './recovery.ts';
 import { Router } from './router.ts';
-import { detectRuntime, selfTest } from './runtimes/container-runtime.ts';
+import { detectRuntime, hiddenPaths, proveSealed } from './runtimes/container-runtime.ts';
 import { claimSocket, prepareState } from './state-folders.ts';
 import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
@@ -70,17 +70,8 @@ async function layFoundation(config: Config, access: ModelAccess, limits: Limits
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
   // Tells the containers of this state folder from those of another.
   const instance = createHash('sha256').update(config.homeDir).digest('hex').slice(0, 8);
-  const probe = {
-    name: `nanoclaw-${instance}-probe`,
-    // Below those of the groups.
-    uid: 199_999,
-    mounts: [],
-    env: {},
-    workDir: '/',
-    limits: limits.container,
-  };
-  const secrets = [config.storeDir, config.dataDir, join(config.projectDir, '.env')];
-  await selfTest(runtime, probe, secrets);
+  const name = `nanoclaw-${instance}-probe`;
+  await proveSealed(runtime, { name, limits: limits.container, hidden: hiddenPaths(config) });
   const model = openModelApi(access);
   const store = new Store(join(config.storeDir, 'nanoclaw.db'), migrations, features);
   const createChannels = await loadChannels(config);

@@ -1,7 +1,8 @@
 /**
- * The entry: `main([])` starts the host and, where there is a terminal or piped input, a
+ * The command line: `main([])` starts the host and, where there is a terminal or piped input, a
  * chat with the main group; `main(['chat', ...])` attaches to a host that runs; `link` and
- * `unlink` join and leave a WhatsApp account; `doctor` says what is missing.
+ * `unlink` join and leave a WhatsApp account; `image` builds the containers' image; `doctor` says
+ * what is missing.
  */
 import { once } from 'node:events';
 import { fstatSync } from 'node:fs';
@@ -12,6 +13,7 @@ import { startHost } from '../index.ts';
 import { UserError } from '../types.ts';
 import { chat } from './chat.ts';
 import { startDemoModel } from './demo/demo-model.ts';
+import { image, imageUsage, prepareImage } from './image.ts';
 
 interface Person {
   group: string;
@@ -34,7 +36,10 @@ export async function main(argv: string[]): Promise<number> {
         return await (await import('./link.ts')).unlink(config);
       case 'chat':
         return await chatHere(config, options);
+      case 'image':
+        return await image(config);
       default:
+        await prepareImage(config);
         return await run(config, options);
     }
   } catch (error) {
@@ -57,7 +62,7 @@ function readArguments([command, ...args]: string[]) {
       all: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     } as const;
-    if (command === undefined || ['chat', 'link', 'unlink', 'doctor'].includes(command))
+    if (command === undefined || ['chat', 'link', 'unlink', 'image', 'doctor'].includes(command))
       return { command, ...parseArgs({ args, options }).values };
     throw new Error('unknown command');
   } catch (error) {
@@ -65,6 +70,7 @@ function readArguments([command, ...args]: string[]) {
        npm run chat -- [--group NAME] [--as NAME]
        npm run link -- [--code +NUMBER] [--mode own --owner +NUMBER | --mode shared]
        npm run unlink
+       npm run image, which takes no arguments; to name the engine: ${imageUsage}
        npm run doctor -- [--all] [--json]`;
     throw new UserError(usage, { cause: error });
   }

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
 import type { Mount, Runtime } from '../container-spec.ts';
 import { UserError } from '../types.ts';
-import { detectRuntime, selfTest } from './container-runtime.ts';
+import { detectRuntime, proveSealed } from './container-runtime.ts';
 
 const projectDir = resolve(import.meta.dirname, '../..');
 let dir: string;
@@ -23,18 +23,7 @@ const detect = (wanted: string | null, path = `${dir}:${process.env.PATH}`): Pro
   detectRuntime(wanted, projectDir, { PATH: path });
 
 const prove = (runtime: Runtime, hidden: string[] = [], mounts: Mount[] = []): Promise<void> =>
-  selfTest(
-    runtime,
-    {
-      name: `nanoclaw-eeeeeeee-${process.pid}`,
-      uid: 70_123,
-      mounts,
-      env: {},
-      workDir: '/tmp',
-      limits: defaultLimits.container,
-    },
-    hidden,
-  );
+  proveSealed(runtime, { limits: defaultLimits.container, mounts, hidden });
 
 describe('detecting', () => {
   const podman = `test "$1" != info ||

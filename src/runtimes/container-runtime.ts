@@ -1,20 +1,22 @@
 /**
- * Which container runtime is used, and the proof that it seals. A container that fails the
- * proof is never given an agent.
+ * Which container runtime is used, and the proof that it seals. A runtime that fails the proof is
+ * never given an agent.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import type { ContainerSpec, Launch, Runtime } from '../container-spec.ts';
+import type { Config } from '../config.ts';
+import type { ContainerLimits, Launch, Mount, Runtime } from '../container-spec.ts';
 import { UserError } from '../types.ts';
 import { openBubblewrap } from './bubblewrap.ts';
-import { type EngineName, findEngine } from './engines.ts';
+import { engineNames, findEngine, usualEngines } from './engines.ts';
 
-/** In the order in which they are tried; gVisor only when it is asked for. */
-const engines: readonly EngineName[] = ['docker', 'podman', 'apple-container'];
-const byName: readonly EngineName[] = [...engines, 'docker+runsc', 'podman+runsc'];
-const selfTestTimeoutMs = 20_000;
+const proofTimeoutMs = 20_000;
+/** Below those of the groups. */
+export const probeUid = 199_999;
 
 /**
  * The runtime named `wanted`, or else the first of: an engine that has our image, bubblewrap.
@@ -23,76 +25,89 @@ const selfTestTimeoutMs = 20_000;
 export async function detectRuntime(
   wanted: string | null,
   projectDir: string,
-  environment: Record<string, string | undefined>,
+  environment: NodeJS.Dict<string>,
 ): Promise<Runtime> {
   if (wanted === 'bubblewrap') return openBubblewrap(projectDir);
-  const names = wanted === null ? engines : byName.filter((name) => name === wanted);
+  const names = wanted === null ? usualEngines : engineNames.filter((name) => name === wanted);
   if (names.length === 0)
     throw new UserError(
-      `NANOCLAW_RUNTIME is "${wanted}"; it can be bubblewrap, ${byName.join(', ')}.`,
+      `NANOCLAW_RUNTIME is "${wanted}"; it can be bubblewrap, ${engineNames.join(', ')}.`,
     );
   const found = await Promise.all(names.map((name) => findEngine(name, projectDir, environment)));
-  const engine = found.find((answer) => typeof answer !== 'string');
+  const engine = found.map(({ runtime }) => runtime).find((runtime) => typeof runtime !== 'string');
   if (engine !== undefined) return engine;
   if (process.platform === 'linux' && wanted === null) return openBubblewrap(projectDir);
-  const reasons = names.map((name, index) => `${name}: ${found[index]}.`);
+  const reasons = names.map((name, index) => `${name}: ${found[index]?.runtime}.`);
   throw new UserError(`No container runtime.\n${reasons.join('\n')}\nnpm run doctor tells more.`);
 }
 
 /**
- * Spawns the container with three pipes and hands over what it reads from further descriptors.
- * `cwd`: podman leaves a file named oom there when memory ended.
+ * Starts the container with three pipes, and writes what it reads from further descriptors.
+ * `cwd`: podman leaves a file named oom there when the memory limit ended it.
  */
 export function spawnLaunch(launch: Launch, cwd = '/'): ChildProcessWithoutNullStreams {
   const child = spawn(launch.file, launch.args, {
     cwd,
     env: launch.env,
     stdio: ['pipe', 'pipe', 'pipe', ...launch.feeds.map(() => 'pipe' as const)],
-    // A group of its own: Ctrl-C in the terminal is for the host to interpret.
+    // A process group of its own, so that Ctrl-C in the terminal reaches only the host.
     detached: true,
   }) as ChildProcessWithoutNullStreams;
   launch.feeds.forEach((bytes, index) => {
     const feed = child.stdio[3 + index] as Writable;
-    // It ended before it read: its exit says why.
+    // EPIPE: the container ended before it read. Its exit says why.
     feed.on('error', () => {});
     feed.end(bytes);
   });
   return child;
 }
 
+export interface Proof {
+  /** The container's; without one, a name that no host takes for its own. */
+  name?: string;
+  limits: ContainerLimits;
+  mounts?: Mount[];
+  /** Paths of the host that must not be there. */
+  hidden: string[];
+}
+
 /**
- * Starts a container as an agent's would be and looks around inside.
- * `hidden` are paths of the host that must not be there.
- * Throws UserError that names every gap.
+ * Starts a container as an agent's would be and looks around inside. Throws UserError that names
+ * every gap.
  */
-export async function selfTest(
+export async function proveSealed(
   runtime: Runtime,
-  spec: Omit<ContainerSpec, 'command'>,
-  hidden: string[],
+  { name = `nanoclaw-probe-${randomUUID()}`, limits, mounts = [], hidden }: Proof,
 ): Promise<void> {
   const kernel = runtime.hasOwnKernel ? 'own' : 'shared';
   const command = ['sh', '-c', lookAround, kernel, ...hidden];
-  const child = spawnLaunch(runtime.launch({ ...spec, command }));
-  const timer = setTimeout(() => child.kill('SIGKILL'), selfTestTimeoutMs);
+  const spec = { name, uid: probeUid, mounts, env: {}, workDir: '/', command, limits };
+  const child = spawnLaunch(runtime.launch(spec));
+  const timer = setTimeout(() => child.kill('SIGKILL'), proofTimeoutMs);
   const ended = Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
-  // Engines print what they think of their own settings.
+  // Engines warn of their own settings.
   const warnings = /^(WARNING:|time=).*\n?/gm;
   const report = await ended.then(
     ([output, errors]) => (output + errors.replace(warnings, '')).trim(),
     String,
   );
   clearTimeout(timer);
-  await runtime.kill(spec.name);
-  await runtime.release(spec.name);
+  await runtime.kill(name);
+  await runtime.release(name);
   if (report !== 'sealed')
     throw new UserError(
-      `A ${runtime.name} container is not sealed here, so no agent is started.\n${report || 'It does not answer.'}\n${remedy(report)}`,
+      `A ${runtime.name} container is not sealed here, so no agent is started.\n${report || 'It does not answer.'}\n${remedyFor(report)}`,
     );
 }
 
+/** What of the host no agent may see. */
+export function hiddenPaths({ storeDir, dataDir, projectDir }: Config): string[] {
+  return [storeDir, dataDir, join(projectDir, '.env')];
+}
+
 /**
- * Prints one line per gap, then `sealed`; mostly shell builtins, as it delays every start. Without
- * our filter, whoever owns a file can give it the set-user-ID bit.
+ * Prints one line per gap, then `sealed`. Mostly shell builtins, because it delays every start.
+ * The set-user-ID bit tells our filter from another: only ours forbids it to a file's owner.
  */
 const lookAround = `
 while read -r key value _; do case $key in
@@ -125,8 +140,8 @@ if grep -qa -e ANTHROPIC -e CLAUDE /proc/1/environ; then echo 'It sees the envir
 if [ "$0" = shared ] && unshare --user true 2>/dev/null; then echo 'It can make user namespaces.'; fi
 echo sealed`;
 
-/** What to do, by what a container said. */
-export function remedy(report: string): string {
+/** What to do about what a container said. */
+export function remedyFor(report: string): string {
   if (/not found|Unknown option/i.test(report))
     return 'Install bubblewrap 0.8 or newer: sudo apt-get install bubblewrap (or dnf, pacman, apk).';
   if (/namespace|uid map|Operation not permitted/i.test(report))

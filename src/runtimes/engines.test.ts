@@ -143,8 +143,8 @@ describe('an engine', () => {
   };
   const find = async (name: EngineName) => {
     const env = { PATH: `${dir}:/usr/bin:/bin`, HOME: '/home/me', TOKEN: 'hunter2' };
-    const found = await findEngine(name, '/project', env);
-    return typeof found === 'string' ? { reason: found } : found;
+    const { runtime } = await findEngine(name, '/project', env);
+    return typeof runtime === 'string' ? { reason: runtime } : runtime;
   };
   const docker = { ServerVersion: '28.1.0', MemoryLimit: true, SecurityOptions: [], Runtimes: {} };
   const podman = { host: { cgroupVersion: 'v2', security: { rootless: false } } };
@@ -164,7 +164,7 @@ describe('an engine', () => {
   });
 
   test('without our image is not found', async () => {
-    install('docker', 'test "$*" != "image inspect nanoclaw-agent"');
+    install('docker', 'test "$1 $2" != "image inspect"');
     expect(await find('docker')).toEqual({
       reason: 'it has no image nanoclaw-agent: run npm run image',
     });

@@ -1,42 +1,47 @@
 /**
  * Containers by an engine with images: docker, podman and Apple's `container`, the first two also
- * with gVisor (`+runsc`). Builds no image; never says of a limit that it holds where it does not.
+ * with gVisor (`+runsc`). Builds no image, and never claims a limit that the engine does not enforce.
  */
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ContainerSpec, Mount, Runtime } from '../container-spec.ts';
+import { type Answer, ask } from './ask.ts';
+import { runtimes } from './table.mjs';
 
-const programs = {
-  docker: 'docker',
-  podman: 'podman',
-  'apple-container': 'container',
-  'docker+runsc': 'docker',
-  'podman+runsc': 'podman',
-};
-export type EngineName = keyof typeof programs;
+export type EngineName = Exclude<keyof typeof runtimes, 'bubblewrap'>;
+
+export const engineNames = Object.keys(runtimes).filter(
+  (name): name is EngineName => name !== 'bubblewrap',
+);
+
+/** The names that are tried on this system when NANOCLAW_RUNTIME names none. */
+export const usualEngines = engineNames.filter((name) =>
+  runtimes[name].systems.includes(process.platform),
+);
 
 /** An engine as it is on this host. */
 export interface Engine {
   name: EngineName;
   isRootless: boolean;
-  /** Whether it can limit memory, processes and CPU; asked in vain, it would only warn. */
+  /** Whether it can limit memory, processes and CPU. Where it cannot, it would only warn. */
   canLimit: boolean;
-  /** Whether it makes a read-only mount read-only all the way down. */
+  /** Whether a read-only mount also makes the mounts below it read-only. */
   sealsBelow: boolean;
-  /** Where the host is not root, agents must be who it is, to write to their folders. */
+  /** The host's user where that is not root: agents need its uid to write to their folders. */
   user: { uid: number; gid: number } | undefined;
   projectDir: string;
 }
 
-const image = 'nanoclaw-agent';
-const answerTimeoutMs = 5000;
+export const imageName = 'nanoclaw-agent';
+/** Holds a hash of what the image was made from. */
+export const imageLabel = 'nanoclaw.inputs';
 const killTimeoutMs = 10_000;
-/** Podman's own is beyond what every machine lets even root ask for. */
+/** Podman's default is more than some systems let even root ask for. */
 const podmanProcessesMax = 4096;
 
-/** The answers of docker and of podman to `info`, as far as they matter. */
+/** What docker and podman answer to `info`, as far as it matters. */
 const infoSchema = z.union([
+  z.object({ ServerErrors: z.tuple([z.string()], z.string()) }),
   z.object({
     ServerVersion: z.string(),
     MemoryLimit: z.boolean(),
@@ -48,164 +53,187 @@ const infoSchema = z.union([
   }),
 ]);
 
-/** The engine as a runtime, or why it cannot be one. `environment` is the host's own. */
+export interface FoundEngine {
+  /** To the question of the table. */
+  answer: Answer;
+  /** What the label of its image says; null without an image. */
+  image: string | null;
+  /** The engine as a runtime, or why it cannot be one. */
+  runtime: Runtime | string;
+}
+
+/** Looks for an engine and its image. `environment` is the host's own. */
 export async function findEngine(
   name: EngineName,
   projectDir: string,
-  environment: Record<string, string | undefined>,
-): Promise<Runtime | string> {
-  const file = programs[name];
+  environment: NodeJS.Dict<string>,
+): Promise<FoundEngine> {
+  const { program, question } = runtimes[name];
   // What leads to the engine's daemon, and no secret.
   const env: Record<string, string> = {};
   for (const [key, value] of Object.entries(environment))
     if (value && /^(PATH|HOME|XDG_|DOCKER_|CONTAINER)/.test(key)) env[key] = value;
-  let silence = 'it is not installed, or not running';
-  const ask: Ask = (args, timeoutMs) =>
-    new Promise((resolve) => {
-      const options = { env, timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
-      execFile(file, args, options, (error, stdout, stderr) => {
-        if (args[0] === 'info' && stderr) silence = `it says "${stderr.trim().split('\n').at(-1)}"`;
-        resolve(error ? undefined : stdout);
-      });
-    });
-
   const isApple = name === 'apple-container';
-  const [found, info] = await Promise.all([
-    ask(['image', 'inspect', image], answerTimeoutMs),
-    ask(isApple ? ['system', 'status'] : ['info', '--format', '{{json .}}'], answerTimeoutMs),
+  const inJson = isApple ? [] : ['--format', '{{json .}}'];
+  const byLabel = isApple ? [] : ['--format', `{{index .Config.Labels "${imageLabel}"}}`];
+  const [info, inspected] = await Promise.all([
+    ask(program, [...question, ...inJson], { env }),
+    ask(program, ['image', 'inspect', ...byLabel, imageName], { env }),
   ]);
-  if (info === undefined) return silence;
-  if (found === undefined) return `it has no image ${image}: run npm run image`;
+  const facts = readInfo(info);
+  // Some versions of docker exit with 0 although their daemon does not answer.
+  const isAway = facts !== undefined && 'ServerErrors' in facts;
+  const answer: Answer = isAway ? { outcome: 'failed', text: facts.ServerErrors[0] } : info;
+  const image = inspected.outcome === 'ok' ? inspected.text : null;
   const [uid = 0, gid = 0] = [process.getuid?.(), process.getgid?.()];
   const user = uid === 0 ? undefined : { uid, gid };
-  const engine = { name, isRootless: false, canLimit: true, sealsBelow: isApple, user, projectDir };
-  if (isApple) return openEngine(engine, env, ask);
+  const plain = { name, isRootless: false, canLimit: true, sealsBelow: isApple, user, projectDir };
+  const engine = lackOf({ answer, image }) ?? (isApple ? plain : withFacts(plain, facts));
+  return { answer, image, runtime: typeof engine === 'string' ? engine : open(engine, env) };
+}
 
-  const facts = infoSchema.parse(JSON.parse(info));
+type Facts = z.infer<typeof infoSchema> | undefined;
+
+function readInfo({ outcome, text }: Answer): Facts {
+  try {
+    return outcome === 'ok' ? infoSchema.parse(JSON.parse(text)) : undefined;
+  } catch {
+    return undefined; // SyntaxError, ZodError: a version that we do not know
+  }
+}
+
+function lackOf({ answer, image }: Omit<FoundEngine, 'runtime'>): string | undefined {
+  if (answer.outcome === 'failed') return `it says "${answer.text}"`;
+  if (answer.outcome !== 'ok') return 'it is not installed, or not running';
+  return image === null ? `it has no image ${imageName}: run npm run image` : undefined;
+}
+
+/** The engine with what its answer says of it, or why it cannot be used. */
+function withFacts(engine: Engine, facts: Facts): Engine | string {
+  if (facts === undefined || 'ServerErrors' in facts) return 'its answer cannot be read';
   if ('host' in facts) {
-    if (file === 'docker') return 'it is podman by the name of docker; ask for podman';
+    if (runtimes[engine.name].program === 'docker')
+      return 'it is podman by the name of docker; ask for podman';
     const isRootless = facts.host.security.rootless;
-    const canLimit = !isRootless || facts.host.cgroupVersion === 'v2';
-    return openEngine({ ...engine, isRootless, canLimit }, env, ask);
+    return { ...engine, isRootless, canLimit: !isRootless || facts.host.cgroupVersion === 'v2' };
   }
   if (facts.SecurityOptions?.includes('name=rootless'))
     return 'run without root, it lets nobody but its root write to the folders; use podman';
-  if (name === 'docker+runsc' && !('runsc' in facts.Runtimes))
+  if (engine.name === 'docker+runsc' && !('runsc' in facts.Runtimes))
     return 'its daemon knows no runtime runsc';
-  // From this version on; later ones refuse the option that leaves out what lies below.
+  // Version 25 seals them, and later ones refuse the option that leaves them out.
   const sealsBelow = Number.parseInt(facts.ServerVersion, 10) >= 25;
-  return openEngine({ ...engine, canLimit: facts.MemoryLimit, sealsBelow }, env, ask);
+  return { ...engine, canLimit: facts.MemoryLimit, sealsBelow };
 }
 
-/** Standard output; undefined when the program fails or does not answer in time. */
-type Ask = (args: string[], timeoutMs: number) => Promise<string | undefined>;
-
-function openEngine(engine: Engine, env: Record<string, string>, ask: Ask): Runtime {
-  const { name } = engine;
+function open(engine: Engine, env: Record<string, string>): Runtime {
+  const { name, canLimit } = engine;
+  const { program, hasGVisor } = runtimes[name];
   const isApple = name === 'apple-container';
   const list = isApple ? ['list', '--all', '--quiet'] : ['ps', '--all', '--format', '{{.Names}}'];
   const remove = [isApple ? 'delete' : 'rm', '--force'];
-  // It would ask the container to stop, and wait ten seconds.
-  if (programs[name] === 'podman') remove.push('--time', '0');
+  // Without it podman asks the container to stop, and waits ten seconds.
+  if (program === 'podman') remove.push('--time', '0');
+  const order = (args: string[]) => ask(program, args, { env, timeoutMs: killTimeoutMs });
   return {
     name,
-    hasOwnKernel: isApple || name.endsWith('+runsc'),
+    hasOwnKernel: isApple || hasGVisor,
     describe: () =>
-      `${name}, image ${image}${engine.canLimit ? '' : ', with no limit on memory: that needs root, or cgroups version 2'}`,
-    launch: (spec) => ({
-      file: programs[name],
-      args: engineArguments(engine, spec),
-      env,
-      feeds: [],
-    }),
+      `${name}, image ${imageName}${canLimit ? '' : ', with no limit on memory: that needs root, or cgroups version 2'}`,
+    launch: (spec) => ({ file: program, args: engineArguments(engine, spec), env, feeds: [] }),
     kill: async (container) => {
-      await ask([...remove, container], killTimeoutMs);
+      await order([...remove, container]);
     },
     release: async () => {},
     reap: async (instance) => {
-      const listed = (await ask(list, killTimeoutMs)) ?? '';
-      const names = listed.split('\n').filter((line) => line.startsWith(`nanoclaw-${instance}-`));
-      if (names.length > 0) await ask([...remove, ...names], killTimeoutMs);
+      const { text } = await order(list);
+      const names = text.split('\n').filter((line) => line.startsWith(`nanoclaw-${instance}-`));
+      if (names.length > 0) await order([...remove, ...names]);
       return names.length;
     },
   };
 }
 
-/** The arguments of `docker run` and its like; pure. */
+/** The arguments of `docker run` and its like; pure. Each row is an option with its value. */
 export function engineArguments(engine: Engine, spec: ContainerSpec): string[] {
   const { limits } = spec;
   const { uid, gid } = engine.user ?? { uid: spec.uid, gid: spec.uid };
   const memory = `${Math.floor(limits.memoryBytes / 1024 ** 2)}M`;
   const common = [
-    ...['run', '--rm', '--interactive', '--name', spec.name, '--network', 'none'],
-    ...['--read-only', '--cap-drop', 'ALL', '--user', `${uid}:${gid}`],
-    ...['--workdir', spec.workDir],
-    ...['--ulimit', `nofile=${limits.openFilesMax}:${limits.openFilesMax}`],
-    ...['--ulimit', `fsize=${limits.fileBytesMax}:${limits.fileBytesMax}`],
-    ...['--ulimit', 'core=0:0'],
-    ...spec.mounts.flatMap((mount) => ['--mount', mountOption(engine, mount)]),
-    ...Object.entries(spec.env).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
+    ['run', '--rm', '--interactive'],
+    ['--name', spec.name],
+    ['--network', 'none'],
+    ['--read-only'],
+    ['--cap-drop', 'ALL'],
+    ['--user', `${uid}:${gid}`],
+    ['--workdir', spec.workDir],
+    ['--ulimit', `nofile=${limits.openFilesMax}:${limits.openFilesMax}`],
+    ['--ulimit', `fsize=${limits.fileBytesMax}:${limits.fileBytesMax}`],
+    ['--ulimit', 'core=0:0'],
+    ...spec.mounts.map((mount) => ['--mount', mountOption(engine, mount)]),
+    ...Object.entries(spec.env).map(([key, value]) => ['--env', `${key}=${value}`]),
   ];
-  const bounds = ['--cpus', String(limits.cpus), '--memory', memory];
-  const command = [image, ...spec.command];
+  const bounds = [
+    ['--cpus', String(limits.cpus)],
+    ['--memory', memory],
+  ];
+  const command = [imageName, ...spec.command];
   if (engine.name === 'apple-container') {
-    // A machine of its own bounds processes; its tmpfs takes no size, and memory bounds it.
-    return [...common, ...bounds, '--tmpfs', '/tmp', ...command];
+    // Each container is a machine, which bounds its processes. Its tmpfs takes no size: memory is the limit.
+    return [...common, ...bounds, ['--tmpfs', '/tmp'], command].flat();
   }
-  bounds.push('--memory-swap', memory, '--pids-limit', String(limits.processesMax));
+  bounds.push(['--memory-swap', memory], ['--pids-limit', String(limits.processesMax)]);
+  const { program, hasGVisor } = runtimes[engine.name];
   const dir = engine.projectDir;
   const source = join(dir, 'container/etc/resolv.conf');
   const resolver = { source, target: '/etc/resolv.conf', readOnly: true };
   return [
     ...common,
     ...(engine.canLimit ? bounds : []),
-    ...['--pull', 'never', '--log-driver', 'none', '--hostname', 'nanoclaw'],
-    ...['--ipc', 'private', '--shm-size', String(limits.shmBytesMax)],
-    ...['--security-opt', 'no-new-privileges'],
-    ...['--security-opt', `seccomp=${join(dir, 'dist/seccomp.json')}`],
-    ...['--tmpfs', `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${limits.tmpBytesMax}`],
-    // Instead of the host's.
-    ...['--mount', mountOption(engine, resolver)],
-    ...(engine.name.endsWith('+runsc') ? ['--runtime', 'runsc'] : []),
-    ...(programs[engine.name] === 'podman' ? podmanOptions(engine, spec) : dockerOptions()),
-    ...command,
-  ];
+    ['--pull', 'never'],
+    ['--log-driver', 'none'],
+    ['--hostname', 'nanoclaw'],
+    ['--ipc', 'private'],
+    ['--shm-size', String(limits.shmBytesMax)],
+    ['--security-opt', 'no-new-privileges'],
+    ['--security-opt', `seccomp=${join(dir, 'dist/seccomp.json')}`],
+    ['--tmpfs', `/tmp:rw,exec,nosuid,nodev,mode=1777,size=${limits.tmpBytesMax}`],
+    // In place of the host's.
+    ['--mount', mountOption(engine, resolver)],
+    hasGVisor ? ['--runtime', 'runsc'] : [],
+    program === 'podman' ? podmanOptions(engine, spec) : dockerOptions(),
+    command,
+  ].flat();
 }
 
 /** Docker's client adds the proxies of its settings, with their passwords, to each container. */
 function dockerOptions(): string[] {
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'ALL_PROXY', 'NO_PROXY'];
-  return [...names, ...names.map((name) => name.toLowerCase())].flatMap((name) => [
-    '--env',
-    `${name}=`,
-  ]);
+  const both = [...names, ...names.map((name) => name.toLowerCase())];
+  return both.flatMap((name) => ['--env', `${name}=`]);
 }
 
-/** Against what podman would add or leave: writable files and folders, the host's names, its limits. */
+/** Against podman's defaults: writable folders, the host's names, limits of its own. */
 function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
-  const processes = engine.canLimit ? podmanProcessesMax : limits.processesMax;
+  // `nproc` counts the uid's processes on the whole host. Where --pids-limit holds, it need not be low.
+  const processesMax = engine.canLimit ? podmanProcessesMax : limits.processesMax;
   return [
-    ...[
-      '--read-only-tmpfs=false',
-      '--no-hosts',
-      '--http-proxy=false',
-      '--security-opt',
-      'mask=/proc/pressure',
-    ],
-    // Of the user on the whole host; where the container itself is bounded, that is enough.
-    ...['--ulimit', `nproc=${processes}:${processes}`],
-    ...(engine.isRootless ? ['--userns', 'keep-id'] : []),
-  ];
+    ['--read-only-tmpfs=false', '--no-hosts', '--http-proxy=false'],
+    ['--security-opt', 'mask=/proc/pressure'],
+    ['--ulimit', `nproc=${processesMax}:${processesMax}`],
+    engine.isRootless ? ['--userns', 'keep-id'] : [],
+  ].flat();
 }
 
 /**
- * `--mount` fails on a source that is missing; `--volume` would make it, owned by root. Where what
- * is mounted below a read-only folder would be writable, it stays out.
+ * `--mount` fails on a source that is missing; `--volume` would create it, owned by root. Where
+ * mounts below a read-only folder would stay writable, they are left out.
  */
 function mountOption({ sealsBelow }: Engine, { source, target, readOnly }: Mount): string {
   const fields = ['type=bind', `source=${source}`, `target=${target}`];
-  if (readOnly) fields.push('readonly', ...(sealsBelow ? [] : ['bind-nonrecursive=true']));
-  // A line of CSV.
+  if (readOnly) fields.push('readonly');
+  if (readOnly && !sealsBelow) fields.push('bind-nonrecursive=true');
+  // The option is one line of CSV.
   return fields
     .map((field) => (/[",]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field))
     .join(',');

@@ -20,7 +20,7 @@ import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
 import type { ContainerSpec, Runtime } from '../container-spec.ts';
-import { detectRuntime, selfTest, spawnLaunch } from './container-runtime.ts';
+import { detectRuntime, proveSealed, spawnLaunch } from './container-runtime.ts';
 
 const wanted = process.env.NANOCLAW_RUNTIME ?? 'bubblewrap';
 const projectDir = resolve(import.meta.dirname, '../..');
@@ -104,8 +104,8 @@ async function isUp(child: ChildProcessWithoutNullStreams): Promise<void> {
 }
 
 test('it passes the proof', async () => {
-  const spec = { ...specOf('', {}), mounts: [], workDir: '/' };
-  await selfTest(runtime, spec, [join(projectDir, 'dist'), dir, '/run/docker.sock']);
+  const hidden = [join(projectDir, 'dist'), dir, '/run/docker.sock'];
+  await proveSealed(runtime, { limits: defaultLimits.container, hidden });
 });
 
 test('the agent is not root, is called agent, and owns what it writes', async () => {

@@ -56,7 +56,8 @@ export class HostProcess {
 
 /** The runtime that the tests are to use, and what leads to it. */
 function runtimeEnvironment(): Record<string, string> {
-  const names = /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_RUNTIME)$/;
+  const names =
+    /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_(RUNTIME|IMAGE_BASE))$/;
   const env: Record<string, string> = { NANOCLAW_RUNTIME: 'bubblewrap' };
   for (const [name, value] of Object.entries(process.env))
     if (value !== undefined && names.test(name)) env[name] = value;

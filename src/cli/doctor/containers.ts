@@ -1,60 +1,50 @@
 /**
- * The container runtimes: what is installed, what the host would choose, and the proof that a
- * container of it is sealed, by the very test that the host makes before it starts an agent.
+ * The container runtimes: what is installed, what the host would choose, and whether a container of
+ * it is sealed, by the same proof that the host demands before it starts an agent.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, defaultLimits } from '../../config.ts';
 import type { Runtime } from '../../container-spec.ts';
-import { detectRuntime, remedy, selfTest } from '../../runtimes/container-runtime.ts';
-import { findEngine } from '../../runtimes/engines.ts';
-import { ask, type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
+import { ask } from '../../runtimes/ask.ts';
+import {
+  detectRuntime,
+  hiddenPaths,
+  probeUid,
+  proveSealed,
+  remedyFor,
+} from '../../runtimes/container-runtime.ts';
+import {
+  type EngineName,
+  engineNames,
+  findEngine,
+  imageName,
+  usualEngines,
+} from '../../runtimes/engines.ts';
+import { imageInputs } from '../../runtimes/image.ts';
+import { bubblewrapPrograms, runtimes } from '../../runtimes/table.mjs';
+import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
 
-const image = 'nanoclaw-agent';
-/** Of the first that can forbid containers inside the container. */
+/** The first that can forbid containers inside the container. */
 const bubblewrapMin = [0, 8];
-
-const engines = {
-  docker: {
-    program: 'docker',
-    question: ['info'],
-    start: 'sudo systemctl start docker; and to use it without sudo: sudo usermod -aG docker $USER',
-  },
-  podman: { program: 'podman', question: ['info'], start: '`podman info` tells what it lacks.' },
-  'apple-container': {
-    program: 'container',
-    question: ['system', 'status'],
-    start: 'container system start',
-  },
-};
-
-/** Below those of the groups, and beside that of a host's own probe. */
-const probeUid = 199_998;
 const smallestContainer = 'bwrap --unshare-all --unshare-user --ro-bind / / true';
-
-/** On each system. The last two are gVisor, an engine's other kernel. */
-const namesOn = {
-  linux: ['docker', 'podman'],
-  darwin: ['docker', 'podman', 'apple-container'],
-} as const;
-const gVisor = ['docker+runsc', 'podman+runsc'];
 
 /** With `all` each runtime that is there has to prove that it seals, not only the chosen one. */
 export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
   const isLinux = process.platform === 'linux';
-  const names = isLinux ? namesOn.linux : namesOn.darwin;
   const found = await detectRuntime(config.runtime, config.projectDir, process.env).catch(
     (error: unknown) => ({ error }),
   );
   const choice = 'error' in found ? (config.runtime ?? 'bubblewrap') : found.name;
-  const installed = names.map((name): Check => [name, () => engine(name, config)]);
+  const installed = usualEngines.map((name): Check => [name, () => engine(name, config)]);
   if (isLinux)
     installed.unshift(
       ['bubblewrap', () => bubblewrap(choice === 'bubblewrap' ? missing : note)],
       ['system calls', () => systemCallFilter(config.projectDir)],
     );
   if ('error' in found) return [...installed, ['runtime', () => Promise.reject(found.error)]];
-  const known = ['bubblewrap', ...names, ...gVisor];
+  const gVisor = engineNames.filter((name) => runtimes[name].hasGVisor);
+  const known = ['bubblewrap', ...usualEngines, ...gVisor];
   const others = known.filter((name) => all && name !== found.name);
   return [
     ...installed,
@@ -65,58 +55,47 @@ export async function containerChecks(config: Config, all: boolean): Promise<Che
   ];
 }
 
-/** Looked for where the host would find it: it starts with an empty environment. */
+/** Looks where the host would: the host starts bubblewrap with an empty environment. */
 async function bubblewrap(lacking: typeof missing): Promise<Finding> {
-  const look = `for program in bwrap prlimit setpriv; do
+  const { program, question, remedy } = runtimes.bubblewrap;
+  const look = `for program in ${bubblewrapPrograms.join(' ')}; do
     command -v $program >/dev/null || { echo "$program: not found"; exit 1; }
-  done; exec bwrap --version`;
-  const { isOk, text } = await ask('/bin/sh', ['-c', look], {});
-  const install = 'sudo apt-get install bubblewrap util-linux   (or dnf, pacman, zypper, apk)';
-  if (!isOk) return lacking(`not installed, or not whole (${text})`, install);
+  done; exec ${program} ${question.join(' ')}`;
+  const { outcome, text } = await ask('/bin/sh', ['-c', look], { env: {} });
+  if (outcome !== 'ok') return lacking(`not installed, or not whole (${text})`, remedy);
   const [major = 0, minor = 0] = (/\d+\.\d+/.exec(text)?.[0] ?? '').split('.').map(Number);
   const [majorMin = 0, minorMin = 0] = bubblewrapMin;
   if (major < majorMin || (major === majorMin && minor < minorMin))
-    return lacking(`${text} is too old; it must be ${bubblewrapMin.join('.')} or newer`, install);
-  const trial = await ask('/bin/sh', ['-c', `exec ${asAgent()} ${smallestContainer}`], {});
-  return trial.isOk
+    return lacking(`${text} is too old; it must be ${bubblewrapMin.join('.')} or newer`, remedy);
+  const start = `exec ${asAgent()} ${smallestContainer}`;
+  const trial = await ask('/bin/sh', ['-c', start], { env: {} });
+  return trial.outcome === 'ok'
     ? ok(text)
-    : lacking(`${text}, which makes no container here (${trial.text})`, remedy(trial.text));
+    : lacking(`${text}, which makes no container here (${trial.text})`, remedyFor(trial.text));
 }
 
-/** The host's root drops to an agent's uid first; any other user is that already. */
+/** A host that is root drops to an agent's uid first; any other host keeps its own. */
 function asAgent(): string {
   return process.getuid?.() === 0
     ? `setpriv --reuid ${probeUid} --regid ${probeUid} --clear-groups --`
     : '';
 }
 
-/** Of scripts/, which is no TypeScript. */
-interface AgentImage {
-  hasImage(engine: string, projectDir: string): Promise<boolean>;
-}
-
-async function engine(
-  name: keyof typeof engines,
-  { runtime, projectDir }: Config,
-): Promise<Finding> {
-  const { program, question, start } = engines[name];
-  const version = await ask(program, ['--version']);
-  const isWanted = runtime?.startsWith(name) ?? false;
-  if (!version.isInstalled)
-    return isWanted
-      ? note('not installed', `Install it, or take NANOCLAW_RUNTIME=${runtime} out again.`)
+async function engine(name: EngineName, config: Config): Promise<Finding> {
+  const wanted = config.runtime;
+  const { answer, image, runtime } = await findEngine(name, config.projectDir, process.env);
+  if (answer.outcome === 'absent')
+    return wanted?.startsWith(name)
+      ? note('not installed', `Install it, or take NANOCLAW_RUNTIME=${wanted} out again.`)
       : ok('not installed, and not needed');
-  const answer = await ask(program, question);
-  if (!answer.isOk) return note(`installed, but not usable: ${answer.text}`, start);
+  if (answer.outcome !== 'ok')
+    return note(`installed, but not usable: ${answer.text}`, runtimes[name].remedy);
   const build = `NANOCLAW_RUNTIME=${name} npm run image`;
-  if (!(await ask(program, ['image', 'inspect', image])).isOk)
-    return note(`runs, without the image ${image}`, build);
-  const { hasImage }: AgentImage = await import(join(projectDir, 'scripts/agent-image.mjs'));
-  if (!(await hasImage(name, projectDir)))
-    return note(`runs, with an image ${image} of other sources than these`, build);
-  const found = await findEngine(name, projectDir, process.env);
-  if (typeof found === 'string') return note('runs, and cannot be used', `${found}.`);
-  return ok(`runs, with the image ${image}`);
+  if (image === null) return note(`runs, without the image ${imageName}`, build);
+  if (!image.includes(imageInputs(config)))
+    return note(`runs, with an image ${imageName} of other sources than these`, build);
+  if (typeof runtime === 'string') return note('runs, and cannot be used', `${runtime}.`);
+  return ok(`runs, with the image ${imageName}`);
 }
 
 function chosen(runtime: Runtime, { runtime: wanted }: Config): Finding {
@@ -127,22 +106,10 @@ function chosen(runtime: Runtime, { runtime: wanted }: Config): Finding {
   );
 }
 
-let probes = 0;
-
 /** Throws UserError, with the remedy, when it is not sealed. */
-async function proof(runtime: Runtime, { projectDir, storeDir, dataDir }: Config) {
-  probes += 1;
-  const probe = {
-    // Named after no host's state, so that none takes it for its own.
-    name: `nanoclaw-doctor-${process.pid}-${probes}`,
-    uid: probeUid,
-    mounts: [],
-    env: {},
-    workDir: '/',
-    limits: defaultLimits.container,
-  };
+async function proof(runtime: Runtime, config: Config) {
   const startedMs = performance.now();
-  await selfTest(runtime, probe, [storeDir, dataDir, join(projectDir, '.env')]);
+  await proveSealed(runtime, { limits: defaultLimits.container, hidden: hiddenPaths(config) });
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
   return ok(
     `a ${runtime.name} container was started, looked around in, and found sealed (${seconds} s)`,
@@ -154,7 +121,8 @@ async function otherProof(name: string, config: Config): Promise<Finding> {
   try {
     runtime = await detectRuntime(name, config.projectDir, process.env);
   } catch (error) {
-    return ok(`not tried: ${linesOf(error).at(-1)}`);
+    const [says, reason = says] = linesOf(error);
+    return ok(`not tried: ${reason}`);
   }
   try {
     return await proof(runtime, config);
@@ -164,7 +132,7 @@ async function otherProof(name: string, config: Config): Promise<Finding> {
   }
 }
 
-/** What a container may use: of memory and processors not every runtime can bound it everywhere. */
+/** What a container may use. Some runtimes cannot limit memory and processors on every system. */
 function limits(runtime: Runtime): Finding {
   const { memoryBytes, processesMax, cpus } = defaultLimits.container;
   const [, lack, need] = /with (no limit .*): (.*)/.exec(runtime.describe()) ?? [];
@@ -172,7 +140,7 @@ function limits(runtime: Runtime): Finding {
   return ok(`${memoryBytes / 1024 ** 2} MB, ${cpus} processors, ${processesMax} processes each`);
 }
 
-/** Ours goes with bubblewrap; an engine has its own, and the proof says whether it is on. */
+/** For bubblewrap. Whether an engine applies its filter is a question for the proof. */
 function systemCallFilter(projectDir: string): Finding {
   return existsSync(join(projectDir, 'dist/seccomp.bpf'))
     ? ok(`for ${process.arch}`)

@@ -1,7 +1,8 @@
 /** Whether the program itself is there: Node, dependencies, build, and the agents' `claude`. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { ask, type Check, type Finding, missing, note, ok } from './finding.ts';
+import { ask } from '../../runtimes/ask.ts';
+import { type Check, type Finding, missing, note, ok } from './finding.ts';
 
 /** Of scripts/, which is no TypeScript. */
 interface SetUp {
@@ -31,7 +32,7 @@ function dependencies({ isInstalled }: SetUp, projectDir: string): Finding {
     : missing('not as package-lock.json asks for them', 'npm ci');
 }
 
-/** It is Linux's also on macOS, where the containers' machines run it; for either C library. */
+/** Linux's also on macOS, because it runs in the containers' virtual machines; for either C library. */
 async function claudeProgram(projectDir: string): Promise<Finding> {
   const name = `@anthropic-ai/claude-agent-sdk-linux-${process.arch}`;
   const path = [name, `${name}-musl`]
@@ -40,9 +41,10 @@ async function claudeProgram(projectDir: string): Promise<Finding> {
   const reinstall = 'rm -rf node_modules && npm ci --include=optional';
   if (!path) return missing(`the package ${name} is not installed`, reinstall);
   if (process.platform !== 'linux') return ok('there; it runs only inside containers');
-  // No settings of the person: what runs in the container has none.
-  const answer = await ask(path, ['--version'], { HOME: '/nonexistent', PATH: '/usr/bin:/bin' });
-  return answer.isOk ? ok(answer.text) : missing(`does not run: ${answer.text}`, reinstall);
+  // Without the person's settings, as in the container.
+  const env = { HOME: '/nonexistent', PATH: '/usr/bin:/bin' };
+  const { outcome, text } = await ask(path, ['--version'], { env });
+  return outcome === 'ok' ? ok(text) : missing(`does not run: ${text}`, reinstall);
 }
 
 function dotEnv(path: string): Finding {

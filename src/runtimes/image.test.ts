@@ -1,4 +1,5 @@
-/** Whether an image is built, with a program in the engine's place that writes down what it is asked. */
+/** Whether an image is built. A script in the engine's place writes down what it is asked. */
+import { execFile } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -12,10 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ensureImage, isImageSettled, remindOfOldImage } from './agent-image.mjs';
-import { run, SetupError } from './run.mjs';
+import { loadConfig } from '../config.ts';
+import { UserError } from '../types.ts';
+import * as image from './image.ts';
 
-const projectDir = resolve(import.meta.dirname, '..');
+const projectDir = resolve(import.meta.dirname, '../..');
 let dir: string;
 
 beforeEach(() => {
@@ -33,6 +35,11 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
+/** By the settings as they are now. */
+const project = () => loadConfig(process.env, dir);
+const isImageSettled = () => image.isImageSettled(project());
+const ensureImage = () => image.ensureImage(project());
+
 function install(name: string, script: string): void {
   writeFileSync(join(dir, name), `#!/bin/sh\necho "$@" >>${dir}/calls\n${script}\n`);
   chmodSync(join(dir, name), 0o755);
@@ -48,8 +55,8 @@ const built = () => calls().findLast((line) => line.startsWith('build'));
 async function start(): Promise<string> {
   const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
-    if (isImageSettled(dir)) remindOfOldImage(dir);
-    else await ensureImage(dir);
+    if (isImageSettled()) image.remindOfOldImage(project());
+    else await ensureImage();
     return written.mock.calls.join('');
   } finally {
     written.mockRestore();
@@ -64,68 +71,72 @@ esac`;
 
 test('where no engine is installed, nothing is to be done and nothing is asked', () => {
   vi.stubEnv('PATH', join(dir, 'dist'));
-  expect(isImageSettled(dir)).toBe(true);
+  expect(isImageSettled()).toBe(true);
   expect(calls()).toEqual([]);
 });
 
 test('an engine that answers gets the image once, and is not asked again', async () => {
   install('podman', engine);
-  expect(isImageSettled(dir)).toBe(false);
-  await ensureImage(dir);
+  expect(isImageSettled()).toBe(false);
+  await ensureImage();
   expect(calls()).toContainEqual(
     expect.stringMatching(/^build --tag nanoclaw-agent --build-arg BASE=node:22-slim .*container$/),
   );
-  expect(isImageSettled(dir)).toBe(true);
+  expect(isImageSettled()).toBe(true);
   expect(calls()).toEqual([]);
 });
 
 test('an image that is there already is not built', async () => {
   install('docker', engine);
-  await ensureImage(dir);
+  await ensureImage();
   rmSync(join(dir, 'dist/image'));
   calls();
-  await ensureImage(dir);
-  expect(calls().map((line) => line.split(' ')[0])).toEqual(['info', 'image']);
-  expect(isImageSettled(dir)).toBe(true);
+  await ensureImage();
+  expect(
+    calls()
+      .map((line) => line.split(' ')[0])
+      .sort(),
+  ).toEqual(['image', 'info']);
+  expect(isImageSettled()).toBe(true);
 });
 
 test.each(['Dockerfile', 'etc/passwd'])('it is built again when %s changes', async (name) => {
   install('docker', engine);
-  await ensureImage(dir);
+  await ensureImage();
   writeFileSync(join(dir, 'container', name), '\n# changed\nARG BASE=docker-base\n', { flag: 'a' });
-  expect(isImageSettled(dir)).toBe(false);
+  expect(isImageSettled()).toBe(false);
   calls();
-  await ensureImage(dir);
+  await ensureImage();
   expect(calls().some((line) => line.startsWith('build'))).toBe(true);
 });
 
 test('it is built again when another base is named, and from that', async () => {
   install('docker', engine);
-  await ensureImage(dir);
+  await ensureImage();
   vi.stubEnv('NANOCLAW_IMAGE_BASE', 'docker-mirror/node');
-  expect(isImageSettled(dir)).toBe(false);
-  await ensureImage(dir);
+  expect(isImageSettled()).toBe(false);
+  await ensureImage();
   expect(built()).toContain('BASE=docker-mirror/node');
 });
 
 test('the base may be named in .env, and an empty one is none', async () => {
   install('docker', engine);
   writeFileSync(join(dir, '.env'), 'NANOCLAW_IMAGE_BASE="docker-mirror/node:22" # ours\n');
-  await ensureImage(dir);
+  await ensureImage();
   expect(built()).toContain('BASE=docker-mirror/node:22 ');
   vi.stubEnv('NANOCLAW_IMAGE_BASE', '');
-  expect(isImageSettled(dir)).toBe(false);
-  await ensureImage(dir);
+  expect(isImageSettled()).toBe(false);
+  await ensureImage();
   expect(built()).toMatch(/BASE=node:22-slim /);
 });
 
 test('a build that fails is not tried at every start, unless the engine is wanted by name', async () => {
   install('docker', `case "$1" in build) exit 1 ;; "image") test "$3" != --format ;; esac`);
-  await ensureImage(dir);
-  expect(isImageSettled(dir)).toBe(true);
+  await ensureImage();
+  expect(isImageSettled()).toBe(true);
   vi.stubEnv('NANOCLAW_RUNTIME', 'docker+runsc');
-  expect(isImageSettled(dir)).toBe(false);
-  await expect(ensureImage(dir)).rejects.toThrow(SetupError);
+  expect(isImageSettled()).toBe(false);
+  await expect(ensureImage()).rejects.toThrow(UserError);
 });
 
 describe('a build that fails says in one line why, and', () => {
@@ -159,26 +170,21 @@ describe('a build that fails says in one line why, and', () => {
 });
 
 test('what a build replaces is removed, and nothing else', async () => {
-  install(
-    'podman',
-    `case "$*" in
-  "image ls"*) printf '%s\n' localhost/nanoclaw-base:0a1 localhost/nanoclaw-base:0a2 \
-    x.example/nanoclaw-base:0a3 nanoclaw-agent:latest '<none>:<none>' ;;
-  "image inspect nanoclaw-agent"*) exit 1 ;;
-esac`,
-  );
-  vi.stubEnv('NANOCLAW_IMAGE_BASE', 'nanoclaw-base:0a2');
-  await ensureImage(dir);
+  install('podman', 'test "$1 $2 $5" != "image inspect nanoclaw-agent"');
+  await ensureImage();
   expect(calls().filter((line) => / (rm|prune)/.test(line))).toEqual([
     'image prune --force --filter label=nanoclaw.inputs',
-    'image rm localhost/nanoclaw-base:0a1',
   ]);
 });
 
 describe('npm run image', () => {
   const runImage = (args: string[], runtime: string) =>
-    run(process.execPath, [join(projectDir, 'scripts/image.mjs'), ...args], {
-      env: { NANOCLAW_RUNTIME: runtime },
+    new Promise<{ code: unknown; output: string }>((resolve) => {
+      const command = [join(projectDir, 'scripts/start.mjs'), 'image', ...args];
+      const env = { ...process.env, NANOCLAW_RUNTIME: runtime };
+      execFile(process.execPath, command, { env }, (error, stdout, stderr) =>
+        resolve({ code: error?.code ?? 0, output: stdout + stderr }),
+      );
     });
 
   test.each([
@@ -203,5 +209,5 @@ describe('npm run image', () => {
 test('no image is made when bubblewrap is wanted', () => {
   install('docker', engine);
   vi.stubEnv('NANOCLAW_RUNTIME', 'bubblewrap');
-  expect(isImageSettled(dir)).toBe(true);
+  expect(isImageSettled()).toBe(true);
 });
