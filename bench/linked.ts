@@ -82,8 +82,12 @@ function openChats(homeDir: string, { talking, asking }: Writers): void {
   const store = new Store(join(homeDir, 'store/nanoclaw.db'));
   const open = (folder: string, address: string, requiresTrigger: boolean) =>
     saveGroup(store, {
-      ...{ folder, chatId: `whatsapp:${address}`, name: folder },
-      ...{ isMain: false, requiresTrigger, triggeredBy: null },
+      folder,
+      chatId: `whatsapp:${address}`,
+      name: folder,
+      isMain: false,
+      requiresTrigger,
+      triggeredBy: null,
     });
   open('all', groupJid, true);
   for (let index = 0; index < talking + asking; index += 1)

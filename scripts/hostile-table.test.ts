@@ -2,7 +2,12 @@ import { expect, test } from 'vitest';
 import { hostileTable, withTable } from './hostile-table.mjs';
 
 const row = (runtime: string, isHeld: boolean, why: string | null = null) => ({
-  ...{ runtime, isHeld, why, id: 'mounts', area: 'kernel', says: 'mount anything' },
+  runtime,
+  isHeld,
+  why,
+  id: 'mounts',
+  area: 'kernel',
+  says: 'mount anything',
 });
 
 test('one row a check, one column a runtime, and the latest run of each counts', () => {

@@ -28,7 +28,7 @@ import { Web } from './web.ts';
 
 const runProgram = promisify(execFile);
 
-/** A container of a group that may reach everything, and an internet for it. */
+/** A container of a group that may reach everything, and the internet it has. */
 async function open(WebClass = Web) {
   const internet = await Internet.start();
   const model = await startScriptedModel();
@@ -42,11 +42,11 @@ async function open(WebClass = Web) {
   return { internet, container, wayOut, lines };
 }
 
-/** A request to the proxy; the caller must `end` it. */
+/** A request to the proxy that still needs its `end`. */
 function ask(container: WireContainer, url: string, options: RequestOptions = {}): ClientRequest {
   const headers = { host: new URL(url).host, ...options.headers };
   const call = request({ ...options, port: container.port, path: url, headers });
-  call.on('error', () => {}); // Waiting for the response reports it.
+  call.on('error', () => {}); // Whoever waits for an answer hears of it.
   return call;
 }
 
@@ -66,7 +66,7 @@ async function read(response: IncomingMessage) {
   return { status: response.statusCode, body: await text(response) };
 }
 
-/** A raw connection to the proxy. */
+/** A connection to the proxy on which anything can be said. */
 async function dial(container: WireContainer): Promise<Socket> {
   const socket = connect({ port: container.port, host: '127.0.0.1', allowHalfOpen: true });
   onTestFinished(() => void socket.destroy());
@@ -74,7 +74,7 @@ async function dial(container: WireContainer): Promise<Socket> {
   return socket;
 }
 
-/** A web server on raw TCP at 13.0.0.1, which says exactly what the test wants. */
+/** A web server of bare TCP: says exactly what the test wants. Its address is 13.0.0.1. */
 async function bareHost(
   internet: Internet,
   name: string,
@@ -92,7 +92,7 @@ async function bareHost(
   internet.names.declare(name, ['13.0.0.1']);
 }
 
-/** Answers with the request: method, path, headers, body. */
+/** Answers with what it was asked: method, path, headers, body. */
 const echo: RequestListener = async (incoming, response) => {
   const body = await text(incoming);
   const { method, url, rawHeaders, trailers } = incoming;
@@ -127,7 +127,7 @@ describe('a body arrives as it was sent', needsInternet, () => {
       const said = pairs(seen.rawHeaders)
         .filter(([name]) => ['content-length', 'transfer-encoding'].includes(name))
         .map(([, value]) => value);
-      // Node sends content-length: 0 for methods that may have a body.
+      // A method that may have a body says that it has none.
       const none = ['POST', 'PUT', 'PATCH'].includes(method) ? ['0'] : [];
       expect(said, framing).toEqual(body === undefined ? none : is);
     }
@@ -260,7 +260,7 @@ describe('an answer comes back as it was given', needsInternet, () => {
     expect(answer.headers['content-length']).toBe(
       status === 204 ? undefined : (length ?? (before ? '0' : undefined)),
     );
-    // The connection can be used again.
+    // The connection is good for another request.
     const next = await get(container, 'http://bare.example/', { method, agent });
     expect(await read(next)).toEqual({ status, body });
     expect(next.socket).toBe(answer.socket);
@@ -272,24 +272,41 @@ describe('of the headers', needsInternet, () => {
     const { internet, container } = await open();
     await internet.host('echo.example', echo);
     const lines = [
-      ['Host', 'elsewhere.example'],
-      ['Connection', 'keep-alive, X-Hop,x-other'],
-      ['Keep-Alive', 'timeout=5'],
-      ['Proxy-Authorization', 'Basic c2VjcmV0'],
-      ['Proxy-Connection', 'keep-alive'],
-      ['TE', 'trailers'],
-      ['Upgrade', 'h2c'],
-      ['HTTP2-Settings', 'AAMAAABk'],
-      ['X-Hop', '1'],
-      ['X-Other', '1'],
-      ['X-Kept', 'a'],
-      ['X-Kept', 'b'],
-      ['Cookie', 'a=1'],
-      ['Authorization', 'Bearer own'],
-      ['Accept-Encoding', 'br'],
-      ['User-Agent', 'me'],
-      ['X-Umlaut', '\xfc'],
-    ].flat();
+      'Host',
+      'elsewhere.example',
+      'Connection',
+      'keep-alive, X-Hop,x-other',
+      'Keep-Alive',
+      'timeout=5',
+      'Proxy-Authorization',
+      'Basic c2VjcmV0',
+      'Proxy-Connection',
+      'keep-alive',
+      'TE',
+      'trailers',
+      'Upgrade',
+      'h2c',
+      'HTTP2-Settings',
+      'AAMAAABk',
+      'X-Hop',
+      '1',
+      'X-Other',
+      '1',
+      'X-Kept',
+      'a',
+      'X-Kept',
+      'b',
+      'Cookie',
+      'a=1',
+      'Authorization',
+      'Bearer own',
+      'Accept-Encoding',
+      'br',
+      'User-Agent',
+      'me',
+      'X-Umlaut',
+      '\xfc',
+    ];
     const path = "http://user:secret@Echo.Example:80/a%2fb/../c?d='|{}#e";
     const call = request({ port: container.port, path, headers: lines, agent: false });
     call.end();
@@ -405,7 +422,7 @@ describe('a host that breaks the protocol is told of, and breaks nothing', needs
           ?.resume()
           .toArray()
           .catch(() => {});
-        const isCut = /length: 0[1-9]/.test(said); // The cut may then arrive before the headers.
+        const isCut = /length: 0[1-9]/.test(said); // Then the cut may overtake the head.
         expect(isCut || Number(answer?.statusCode) > 199, JSON.stringify(said)).toBe(true);
       }
   });
@@ -420,7 +437,7 @@ describe('what comes of an answer', needsInternet, () => {
     });
     await internet.host('slow.example', slow(rest));
     const answer = await get(container, 'http://slow.example/');
-    expect(answer.statusCode).toBe(200); // The headers have arrived, the body has not.
+    expect(answer.statusCode).toBe(200); // The head is here, the rest is not yet.
     finish('the rest');
     expect(await text(answer)).toBe('the rest');
   });
@@ -434,7 +451,7 @@ describe('what comes of an answer', needsInternet, () => {
     await bareHost(internet, 'bare.example', (socket) => {
       socket.once('data', () => socket.end(`HTTP/1.1 200 X\r\n${said}`));
     });
-    // The cut may arrive before the headers.
+    // The cut may overtake the head.
     const answer = get(container, 'http://bare.example/').then(text);
     await expect(answer).rejects.toThrow(/aborted|socket hang up/);
   });
@@ -556,7 +573,7 @@ describe('of what a client asks', needsInternet, () => {
   });
 });
 
-/** The client's end of a tunnel, once the proxy has accepted it. */
+/** The client's end of a tunnel, when the proxy has agreed to it. */
 async function openTunnel(container: WireContainer, authority: string, head = ''): Promise<Socket> {
   const socket = await dial(container);
   socket.write(`CONNECT ${authority} HTTP/1.1\r\nhost: ${authority}\r\n\r\n${head}`);
@@ -570,7 +587,7 @@ async function openTunnel(container: WireContainer, authority: string, head = ''
   return socket;
 }
 
-/** Reads until the other side ends. Leaves our side open; `text` would close it. */
+/** All until the other side's end, which leaves our side open; `text` would close it. */
 async function heard(socket: Socket): Promise<string> {
   let said = '';
   socket.setEncoding('latin1').on('data', (part) => {
@@ -678,7 +695,7 @@ describe('a tunnel', needsInternet, () => {
   });
 });
 
-/** Makes port 80 answer no more connections: nobody accepts, and the backlog is full. */
+/** A port 80 that answers no further call: a process that accepts none, and callers that wait. */
 async function fillQueueOf(address: string): Promise<void> {
   const program = `require('net').createServer().listen({ port: 80, host: '${address}', backlog: 1 }, () => {
     require('fs').writeSync(1, 'listening');
@@ -748,7 +765,7 @@ describe('a host', needsInternet, () => {
 
 describe('much', needsInternet, () => {
   const muchBytes = 200 * 1024 * 1024;
-  /** More than all buffers on the way hold together. */
+  /** More than all buffers of the way hold together. */
   const stallBytes = 64 * 1024 * 1024;
 
   test.each(['http', 'https'])('comes down and goes up by %s, in little memory', async (scheme) => {
@@ -847,10 +864,7 @@ describe('much', needsInternet, () => {
   });
 });
 
-/**
- * Returns a function for the peak of resident memory since this call, in bytes, as counted by the
- * kernel.
- */
+/** The most resident memory that is added from now on, in bytes, by the kernel's own account. */
 function watchMemory({ child }: WireContainer) {
   const peakOf = (pid: number | undefined) => {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');

@@ -32,8 +32,15 @@ async function ask(app: App, questions: string[]): Promise<Record<string, string
 }
 
 const privateAddresses = [
-  ...['127.0.0.1', '10.0.0.1', '192.168.1.1', '172.16.0.1', '100.64.0.1', '169.254.169.254'],
-  ...['12.0.0.1', '::1', 'fd00::1'],
+  '127.0.0.1',
+  '10.0.0.1',
+  '192.168.1.1',
+  '172.16.0.1',
+  '100.64.0.1',
+  '169.254.169.254',
+  '12.0.0.1',
+  '::1',
+  'fd00::1',
 ];
 
 /** A public page, and servers where nobody may go. */
@@ -51,11 +58,37 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
   test('this machine, its networks and what is reserved, in no disguise', async () => {
     const { app, hidden } = await openInternet();
     const names = [
-      ...['127.0.0.1', '10.0.0.1', '192.168.1.1', '172.16.0.1', '100.64.0.1', '169.254.169.254'],
-      ...['12.0.0.1', '[::1]', '[fd00::1]', '[fe80::1]', '[::ffff:127.0.0.1]', '[::ffff:7f00:1]'],
-      ...['[::127.0.0.1]', '[64:ff9b::7f00:1]', '[2002:7f00:1::]', '0.0.0.0', '[::]', '0'],
-      ...['2130706433', '0x7f000001', '0x7f.1', '0177.0.0.1', '127.1', '017700000001', '10.1'],
-      ...['127.0.0.1.', '255.255.255.255', '224.0.0.1', '[ff02::1]', '192.0.2.1', '198.18.0.1'],
+      '127.0.0.1',
+      '10.0.0.1',
+      '192.168.1.1',
+      '172.16.0.1',
+      '100.64.0.1',
+      '169.254.169.254',
+      '12.0.0.1',
+      '[::1]',
+      '[fd00::1]',
+      '[fe80::1]',
+      '[::ffff:127.0.0.1]',
+      '[::ffff:7f00:1]',
+      '[::127.0.0.1]',
+      '[64:ff9b::7f00:1]',
+      '[2002:7f00:1::]',
+      '0.0.0.0',
+      '[::]',
+      '0',
+      '2130706433',
+      '0x7f000001',
+      '0x7f.1',
+      '0177.0.0.1',
+      '127.1',
+      '017700000001',
+      '10.1',
+      '127.0.0.1.',
+      '255.255.255.255',
+      '224.0.0.1',
+      '[ff02::1]',
+      '192.0.2.1',
+      '198.18.0.1',
     ];
     const answers = await ask(app, [
       ...names.map((name) => `GET http://${name}/`),
@@ -74,7 +107,9 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
       ...['hidden.example', 'inside.example', 'alias.example', 'inside.example.'].flatMap(
         (name) => [`GET http://${name}/`, `CONNECT ${name}:443`],
       ),
-      ...['GET http://localhost/', 'CONNECT localhost:80', 'GET http://inside.example../'],
+      'GET http://localhost/',
+      'CONNECT localhost:80',
+      'GET http://inside.example../',
     ]);
     expect(answers).toEqual({
       'GET http://hidden.example/': '403 hidden.example is not on the public web.',

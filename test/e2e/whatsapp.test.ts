@@ -164,7 +164,10 @@ describe('in the direct chat', () => {
       .thenReply('A pixel.');
     const caption = 'what is this?';
     await host.server.say(owner.number, {
-      ...{ kind: 'image', base64: pixel, mime: 'image/png', caption },
+      kind: 'image',
+      base64: pixel,
+      mime: 'image/png',
+      caption,
     });
     const call = await host.model.call('what is this');
     expect(JSON.stringify(call.body)).toContain(pixel);
@@ -185,7 +188,10 @@ describe('in the direct chat', () => {
     await host.server.hears(owner.number, { text: 'I hear OggS la la' });
     host.model.on(/plan\.pdf/).reply((_, call) => call.lastUserText);
     await host.server.say(owner.number, {
-      ...{ kind: 'document', base64: bytes('%PDF'), name: 'plan.pdf', caption: 'see plan.pdf' },
+      kind: 'document',
+      base64: bytes('%PDF'),
+      name: 'plan.pdf',
+      caption: 'see plan.pdf',
     });
     const { text } = await host.server.hears(owner.number, { text: 'see plan' });
     expect(text).toMatch(/kind="document".*name="plan.pdf" mime="application\/pdf" bytes="4"/);
@@ -202,7 +208,9 @@ describe('in the direct chat', () => {
     ];
     for (const content of contents) await host.server.say(owner.number, content);
     await host.server.do('send', {
-      ...{ by: owner.number, content: { kind: 'text', text: 'once only' }, wrap: 'view-once' },
+      by: owner.number,
+      content: { kind: 'text', text: 'once only' },
+      wrap: 'view-once',
     });
     await host.model.call('once only');
     const heard = host.model.calls.map(({ said }) => said).join();
@@ -306,7 +314,9 @@ describe('in a group', () => {
     host.model.on('second').reply('two');
     host.model.on('third').reply('three');
     await host.server.sayInGroup(alice.number, family, {
-      ...{ kind: 'text', text: `@${assistant.lid} first`, mentions: [`${assistant.lid}@lid`] },
+      kind: 'text',
+      text: `@${assistant.lid} first`,
+      mentions: [`${assistant.lid}@lid`],
     });
     const one = await host.server.hears(alice.number, { text: '^one' });
     await host.server.sayInGroup(bob.number, family, {

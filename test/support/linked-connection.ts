@@ -36,7 +36,9 @@ export class LinkedConnection {
   private constructor(server: WhatsAppServer) {
     this.server = server;
     this.connection = new Connection({
-      ...{ store: this.store, clock: this.clock, webSocketUrl: server.webSocketUrl },
+      store: this.store,
+      clock: this.clock,
+      webSocketUrl: server.webSocketUrl,
       log: pino({ level: 'warn' }, { write: (line: string) => void this.logLines.push(line) }),
       isKept: (message) => this.isKept(message),
       kept: (message) => this.kept(message),

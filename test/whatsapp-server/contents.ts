@@ -82,7 +82,9 @@ export function mediaMessage(content: MediaContent, file: UploadedFile): proto.I
     case 'document':
       return {
         documentMessage: {
-          ...{ ...file, mimetype: mime ?? 'application/pdf', fileName: name ?? 'file' },
+          ...file,
+          mimetype: mime ?? 'application/pdf',
+          fileName: name ?? 'file',
           ...captioned,
         },
       };
@@ -233,7 +235,10 @@ function hearChange({ type, key, editedMessage }: proto.Message.IProtocolMessage
     kind: isEdit ? 'edit' : isDeletion ? 'deletion' : 'protocol',
     text: editedMessage?.conversation ?? editedMessage?.extendedTextMessage?.text ?? '',
     changes: key?.id ?? null,
-    ...{ quotedId: null, mentions: [], file: null, reaction: null },
+    quotedId: null,
+    mentions: [],
+    file: null,
+    reaction: null,
   };
 }
 

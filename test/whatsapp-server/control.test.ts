@@ -26,7 +26,9 @@ async function ask(path: string, body: string | null, method = 'POST') {
 
 test('answers a known action with its result, and with null when there is none', async () => {
   expect(await ask('heard', JSON.stringify({ by: alice.number }))).toEqual({
-    ...{ status: 200, error: undefined, result: [] },
+    status: 200,
+    error: undefined,
+    result: [],
   });
   expect(await ask('setFaults', '{}')).toMatchObject({ status: 200, result: null });
 });

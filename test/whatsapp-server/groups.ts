@@ -13,8 +13,12 @@ export interface Group {
 
 export function groupNode({ jid, subject, members }: Group, now: string): BinaryNode {
   const attrs = {
-    ...{ id: jidDecode(jid)?.user ?? '', subject, s_t: now, creation: now },
-    ...{ creator: members[0]?.addresses.lid ?? '', addressing_mode: 'lid' },
+    id: jidDecode(jid)?.user ?? '',
+    subject,
+    s_t: now,
+    creation: now,
+    creator: members[0]?.addresses.lid ?? '',
+    addressing_mode: 'lid',
     size: String(members.length),
   };
   const participants = members.map((member, index) =>

@@ -12,7 +12,9 @@ describe('a direct message', () => {
     const message = await client.message(id);
     expect(message).toMatchObject({
       key: { remoteJid: aliceLid, remoteJidAlt: aliceNumber, fromMe: false },
-      ...{ message: { conversation: 'hello' }, pushName: 'Alice', upsert: 'notify' },
+      message: { conversation: 'hello' },
+      pushName: 'Alice',
+      upsert: 'notify',
     });
   });
 
@@ -62,7 +64,9 @@ describe('a group message', () => {
       const id = await client.server.sayInGroup(alice.number, family, text);
       const { key, message } = await client.message(id);
       expect(key).toMatchObject({
-        ...{ remoteJid: family, participant: aliceLid, participantAlt: aliceNumber },
+        remoteJid: family,
+        participant: aliceLid,
+        participantAlt: aliceNumber,
         fromMe: false,
       });
       expect(message?.conversation).toBe(text);
@@ -96,7 +100,8 @@ describe('a group', () => {
     const { subject, participants } = await client.socket.groupMetadata(family);
     expect(subject).toBe('Family');
     expect(participants.map(({ id, phoneNumber }) => [id, phoneNumber])).toContainEqual([
-      ...[aliceLid, aliceNumber],
+      aliceLid,
+      aliceNumber,
     ]);
     expect(participants).toHaveLength(3);
     const carol = { number: '15551110009', lid: '900000000000019', name: 'Carol' };
@@ -223,7 +228,9 @@ describe('what people see', () => {
     await client.socket.sendPresenceUpdate('paused', aliceLid);
     await client.socket.readMessages([key]);
     const { presences, receipts } = await client.server.do('waitSeen', {
-      ...{ by: alice.number, receipt: { id, type: 'read' }, timeoutMs: 30_000 },
+      by: alice.number,
+      receipt: { id, type: 'read' },
+      timeoutMs: 30_000,
     });
     expect(presences).toMatchObject([
       { state: 'composing', group: null },

@@ -121,11 +121,15 @@ export function certificateChain(root: KeyPair, serverKey: KeyPair): Uint8Array 
   const middle = Curve.generateKeyPair();
   const validity = { notBefore: 1, notAfter: 4_102_444_800 };
   const intermediate = Details.encode({
-    ...{ serial: 1, issuerSerial: 0, key: middle.public },
+    serial: 1,
+    issuerSerial: 0,
+    key: middle.public,
     ...validity,
   }).finish();
   const leaf = Details.encode({
-    ...{ serial: 2, issuerSerial: 1, key: serverKey.public },
+    serial: 2,
+    issuerSerial: 1,
+    key: serverKey.public,
     ...validity,
   }).finish();
   return proto.CertChain.encode({

@@ -98,7 +98,11 @@ export function stateOf(world: WhatsAppWorld) {
     isLinked: companion !== null && !companion.isRemoved,
     isCodeRequested: world.isCodeRequested,
     device: companion?.jid ?? null,
-    ...{ attempts, logins, wrongCodes, retryReceipts, nacks },
+    attempts,
+    logins,
+    wrongCodes,
+    retryReceipts,
+    nacks,
     /** Stanzas that the client has not confirmed. */
     waiting: mailbox.size,
     /** Downloads that stopped in the middle. */

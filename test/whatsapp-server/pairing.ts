@@ -141,12 +141,21 @@ export class Pairing {
     if (!identity.equals(Buffer.from(data.eIdent ?? empty)))
       throw new Refusal('this is not the waiting client');
     const details = proto.ADVDeviceIdentity.encode({
-      ...{ rawId: 1, timestamp: Number(this.#now()), keyIndex: 1, accountType: 0, deviceType: 0 },
+      rawId: 1,
+      timestamp: Number(this.#now()),
+      keyIndex: 1,
+      accountType: 0,
+      deviceType: 0,
     }).finish();
     this.#devices += 1;
     const device = this.#devices;
     const companion: Companion = {
-      ...{ device, noiseKey, identity, preKeys: [], isRemoved: false, hasHistory: false },
+      device,
+      noiseKey,
+      identity,
+      preKeys: [],
+      isRemoved: false,
+      hasHistory: false,
       jid: `${this.#owner.number}:${device}@${numberHost}`,
       lid: `${this.#owner.lid}:${device}@lid`,
       registrationId: Buffer.from(data.eRegid ?? empty).readUInt32BE(),

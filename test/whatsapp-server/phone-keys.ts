@@ -90,7 +90,9 @@ export class PhoneKeys {
     companion: Companion,
   ): Promise<BinaryNode[]> {
     const { ciphertext, senderKeyDistributionMessage } = await this.#signal.encryptGroupMessage({
-      ...{ group, meId: this.#lid, data: encodeWAMessage(message) },
+      group,
+      meId: this.#lid,
+      data: encodeWAMessage(message),
     });
     const parts = [node('enc', { v: '2', type: 'skmsg' }, ciphertext)];
     const keyed = `${group} ${companion.lid}`;
@@ -114,10 +116,14 @@ export class PhoneKeys {
     const plain =
       type === 'skmsg'
         ? await this.#signal.decryptGroupMessage({
-            ...{ group: group ?? '', authorJid: sender, msg: ciphertext },
+            group: group ?? '',
+            authorJid: sender,
+            msg: ciphertext,
           })
         : await this.#signal.decryptMessage({
-            ...{ jid: sender, type: type === 'pkmsg' ? 'pkmsg' : 'msg', ciphertext },
+            jid: sender,
+            type: type === 'pkmsg' ? 'pkmsg' : 'msg',
+            ciphertext,
           });
     const message = proto.Message.decode(unpadRandomMax16(plain));
     const { senderKeyDistributionMessage: key, messageContextInfo: _, ...rest } = message;

@@ -40,7 +40,11 @@ export class Mailbox {
       client.send(
         node('ib', { from: serverJid }, [
           node('offline_preview', {
-            ...{ message: count, count, notification: '0', receipt: '0', call: '0' },
+            message: count,
+            count,
+            notification: '0',
+            receipt: '0',
+            call: '0',
           }),
         ]),
       );
