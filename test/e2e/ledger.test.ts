@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { Store } from '../../src/db.ts';
 import { deferred } from '../../src/deferred.ts';
 import { Internet, needsInternet } from '../internet/internet.ts';
 import { page, sink, zeros } from '../internet/pages.ts';
@@ -12,6 +11,7 @@ import type { WebHost } from '../internet/web-host.ts';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { App } from '../support/app.ts';
 import { runs, trust } from '../support/browsing.ts';
+import { queryRows } from '../support/database.ts';
 import { HostProcess } from '../support/host-process.ts';
 import { TestTerminal } from '../support/terminal.ts';
 
@@ -130,9 +130,10 @@ describe('the ledger', needsInternet, () => {
     await person.say('visit');
     await asked.promise;
     await host.kill();
-    const store = new Store(join(home, 'store', 'nanoclaw.db'));
-    onTestFinished(() => store.close());
-    const rows = store.all('SELECT folder, turn_id, host, allowed FROM ledger ORDER BY host');
+    const rows = queryRows(
+      join(home, 'store', 'nanoclaw.db'),
+      'SELECT folder, turn_id, host, allowed FROM ledger ORDER BY host',
+    );
     const known = { folder: 'main', turn_id: 1, allowed: 1 };
     expect(rows).toEqual([
       { ...known, host: new URL(model.url).host },

@@ -267,14 +267,18 @@ function killIfThere(pid: number): void {
 export function agentBench() {
   let programDir: string;
   let program: string;
+  let model: ScriptedModel | undefined;
+  const agents: AgentProcess[] = [];
   const bench = {
     dir: '',
-    model: undefined as unknown as ScriptedModel,
-    agents: [] as AgentProcess[],
+    get model(): ScriptedModel {
+      if (!model) throw new Error('the model exists only while a test runs');
+      return model;
+    },
     start(options: Partial<AgentOptions> = {}): AgentProcess {
       const { dir, model } = bench;
       const agent = new AgentProcess({ program, dir, modelUrl: model.url, ...options });
-      bench.agents.push(agent);
+      agents.push(agent);
       return agent;
     },
   };
@@ -285,11 +289,11 @@ export function agentBench() {
   afterAll(() => rm(programDir, { recursive: true }));
   beforeEach(async () => {
     bench.dir = await mkdtemp(join(tmpdir(), 'agent-'));
-    bench.model = await startScriptedModel();
+    model = await startScriptedModel();
   });
   afterEach(async () => {
-    for (const agent of bench.agents.splice(0)) await agent.kill();
-    await bench.model.close();
+    for (const agent of agents.splice(0)) await agent.kill();
+    await model?.close();
     await rm(bench.dir, { recursive: true, force: true, maxRetries: 5 });
   });
   return bench;

@@ -12,6 +12,7 @@ import { saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { WhatsAppServer } from '../whatsapp-server/client.ts';
+import { queryRows, runSql } from './database.ts';
 import { HostProcess } from './host-process.ts';
 import { linkByCode } from './pairing-code.ts';
 import { TestTerminal } from './terminal.ts';
@@ -163,16 +164,13 @@ export class LinkedHost {
 
   /** Changes the channel's store under the host. */
   onWhatsAppStore(sql: string): void {
-    const store = new Store(join(this.home, 'store', 'whatsapp.db'), ['']);
-    store.run(sql);
-    store.close();
+    runSql(join(this.home, 'store', 'whatsapp.db'), sql);
   }
 
   /** All that the WhatsApp store holds of the device's private keys. */
   secrets(): Buffer[] {
-    const store = new Store(join(this.home, 'store', 'whatsapp.db'), ['']);
-    const rows = store.all<{ value: string }>('SELECT value FROM keys');
-    store.close();
+    const path = join(this.home, 'store', 'whatsapp.db');
+    const rows = queryRows<{ value: string }>(path, 'SELECT value FROM keys');
     const found: Buffer[] = [];
     for (const { value } of rows)
       JSON.parse(value, (name, part) => {
@@ -185,11 +183,6 @@ export class LinkedHost {
 
   /** Asks the core's store, while the host runs. */
   rows(sql: string): unknown[] {
-    const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
-    try {
-      return store.all(sql);
-    } finally {
-      store.close();
-    }
+    return queryRows(join(this.home, 'store', 'nanoclaw.db'), sql);
   }
 }

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelBlock, ModelCall } from '../../src/cli/demo/messages-server.ts';
-import { Store } from '../../src/db.ts';
 import type { ScriptedModel } from '../scripted-model/scripted-model.ts';
+import { queryRows } from './database.ts';
 
 /** The seed of this run; the same seed gives the same storm. */
 export const seed = Number(process.env.CRASH_SEED ?? 20261125);
@@ -81,13 +81,12 @@ export function remains(home: string): string[] {
         return []; // ENOENT, ESRCH: it ended meanwhile.
       }
     });
-  const store = new Store(join(home, 'store', 'nanoclaw.db'));
-  const rows = store.all(
+  const rows = queryRows(
+    join(home, 'store', 'nanoclaw.db'),
     `SELECT 'run ' || id AS open FROM runs WHERE ended_at IS NULL
      UNION ALL SELECT 'turn ' || id FROM turns WHERE state IN ('queued', 'running')
      UNION ALL SELECT 'outbox ' || id FROM outbox WHERE state = 'pending'
      UNION ALL SELECT 'message ' || id FROM messages WHERE handled_at IS NULL AND wakes = 1`,
   );
-  store.close();
   return [...folders, ...processes, ...rows.map((row) => JSON.stringify(row))];
 }
