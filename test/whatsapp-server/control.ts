@@ -34,7 +34,7 @@ async function answer(world: WhatsAppWorld, request: IncomingMessage): Promise<R
   if (!isAction(name)) return refusal(404, `there is no action "${name}"`);
   const bytes = await readBody(request);
   if (!bytes) return refusal(413, `more than ${bodyBytesMax} bytes`);
-  const action: Action<z.ZodType, unknown> = actions[name] as never;
+  const action: Action<z.ZodType, unknown> = actions[name];
   const parsed = action.schema.safeParse(JSON.parse(bytes.toString() || '{}'));
   if (!parsed.success) return refusal(400, z.prettifyError(parsed.error));
   return { status: 200, body: { result: (await action.run(world, parsed.data)) ?? null } };

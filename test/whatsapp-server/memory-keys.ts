@@ -1,25 +1,22 @@
 /** Signal keys in memory, for people who need none after the process ends. */
-import type { SignalDataSet, SignalKeyStore } from 'baileys';
+import type { SignalDataSet, SignalDataTypeMap, SignalKeyStore } from 'baileys';
 
 export function memoryKeys(): SignalKeyStore {
-  const types = new Map<string, Map<string, never>>();
+  const types = new Map<string, Map<string, unknown>>();
   return {
-    get: async (type, ids) => {
+    get: async <Type extends keyof SignalDataTypeMap>(type: Type, ids: string[]) => {
       const known = types.get(type);
-      return Object.fromEntries(
-        ids.flatMap((id) => {
-          const value = known?.get(id);
-          return value === undefined ? [] : [[id, value]];
-        }),
-      );
+      const found = ids.filter((id) => known?.has(id)).map((id) => [id, known?.get(id)]);
+      // Under each type lies only what `set` was given for this type.
+      return Object.fromEntries(found) as Record<string, SignalDataTypeMap[Type]>;
     },
     set: async (changes: SignalDataSet) => {
       for (const [type, values] of Object.entries(changes)) {
-        const known = types.get(type) ?? new Map<string, never>();
+        const known = types.get(type) ?? new Map<string, unknown>();
         types.set(type, known);
         for (const [id, value] of Object.entries(values))
           if (value == null) known.delete(id);
-          else known.set(id, value as never);
+          else known.set(id, value);
       }
     },
   };

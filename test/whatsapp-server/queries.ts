@@ -116,7 +116,7 @@ function whoIs(world: WhatsAppWorld, operation: BinaryNode): Answer {
   const protocols = Array.isArray(asked) ? asked.map(({ tag }) => tag) : [];
   const list = children(child(operation, 'list'), 'user').map((user) => {
     const contact = child(user, 'contact')?.content;
-    const number = contact === undefined ? '' : Buffer.from(contact as Uint8Array).toString();
+    const number = contact instanceof Uint8Array ? Buffer.from(contact).toString() : '';
     const jid = user.attrs.jid ?? `${number.replace('+', '')}@${numberHost}`;
     return node('user', { jid }, describe(world, world.findPeer(jid), protocols));
   });
