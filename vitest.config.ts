@@ -1,8 +1,13 @@
-/** What is a test, and how many run at once. Real processes and containers need long limits. */
+/** Which files are tests, and how many run at once. Real processes and containers need long limits. */
 import { defineConfig } from 'vitest/config';
 import { testPool } from './scripts/test-pool.mjs';
 
-const shared = { pool: await testPool(), testTimeout: 60_000, hookTimeout: 60_000 };
+const shared = {
+  pool: await testPool(),
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  expect: { poll: { timeout: 20_000 } },
+};
 const hostile = 'test/hostile/**/*.test.ts';
 
 export default defineConfig({
@@ -19,7 +24,7 @@ export default defineConfig({
         },
       },
       {
-        // After the others, one at a time: what an attack takes from its user, no other test misses.
+        // After the others and one at a time: an attack may use up what its user has on the machine.
         test: {
           ...shared,
           name: 'hostile',

@@ -12,7 +12,7 @@ const messageCount = 200;
 const randomKills = Number(process.env.CRASH_KILLS ?? 40);
 const groups = ['main', 'alpha', 'beta'];
 
-/** Each step of a message's path, killed at once or in the middle of things. */
+/** The steps of a message's path; the host is killed at each. */
 const steps = [
   'message-stored',
   'turn-claimed',
@@ -112,25 +112,20 @@ class StormHost {
     this.#terminals = terminals;
   }
 
-  /** Starts it; resolves when everyone is attached again, or when it has died already. */
+  /** Resolves when all terminals are attached, or when the host has died at the step `killAt`. */
   async start(killAt?: string): Promise<void> {
     const host = new HostProcess(this.#environment, killAt ? { killAt } : {});
     this.#process = host;
-    for (const terminal of this.#terminals) {
-      while (host.isAlive) {
-        const attached = await terminal.connect().then(
-          () => true,
-          () => false,
-        );
-        if (attached) break;
-        await delay(20);
-      }
+    try {
+      await host.says(/^state /m);
+      for (const terminal of this.#terminals) await terminal.connect();
+    } catch (cause) {
+      if (killAt === undefined) throw new Error(`no host to attach to: ${host.output}`, { cause });
+      await host.exited; // It has died at its step.
     }
-    if (!host.isAlive && killAt === undefined)
-      throw new Error(`the host did not start: ${host.output}`);
   }
 
-  /** 1 when the host dies at its step; 0 when the step did not come in time. */
+  /** Waits up to 60 s. Resolves to 1 when the host dies at its step, otherwise to 0. */
   async diesBySelf(): Promise<number> {
     const host = this.#process;
     if (!host) return 0;

@@ -34,7 +34,7 @@ test('folders too deep to be named end their run, and go', async () => {
   expect(app.rows(openRuns)).toEqual([]);
   expect(readdirSync(join(app.config.dataDir, 'agents', 'main'))).toEqual(['home']);
   const trash = join(app.config.dataDir, 'trash');
-  await expect.poll(() => readdirSync(trash), { timeout: 20_000 }).toEqual([]);
+  await expect.poll(() => readdirSync(trash)).toEqual([]);
 });
 
 test('nor do they keep the next host from starting', async () => {

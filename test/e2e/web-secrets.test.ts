@@ -81,9 +81,7 @@ describe('an agent that wants to carry something out', needsInternet, () => {
     // What the owner sees of it: where it went, and how much it was.
     const { bytesUp } = await wiki.settledTraffic();
     await expect
-      .poll(() => app.rows("SELECT bytes_up FROM ledger WHERE host = 'en.wikipedia.org'"), {
-        timeout: 10_000,
-      })
+      .poll(() => app.rows("SELECT bytes_up FROM ledger WHERE host = 'en.wikipedia.org'"))
       .toEqual([{ bytes_up: bytesUp }]);
   });
 

@@ -388,7 +388,7 @@ while not over():
 print('swapped')`),
     meanwhile: async (app, mallory) => {
       const group = app.inGroup('mallory');
-      await expect.poll(() => existsSync(join(group, 'ready')), { timeout: 20_000 }).toBe(true);
+      await expect.poll(() => existsSync(join(group, 'ready'))).toBe(true);
       const attached = join(app.config.homeDir, 'attached.txt');
       writeFileSync(attached, 'attached');
       await mallory.say('@Andy look', [attached]);

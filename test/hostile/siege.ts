@@ -220,7 +220,7 @@ class Siege {
       this.#mallory.delivered.slice(said).find(({ text }) => text.startsWith('A fresh'));
     await this.#mallory.until(isNew, 'a fresh conversation');
     const live = "SELECT id FROM runs WHERE agent_id = 'mallory' AND ended_at IS NULL";
-    await expect.poll(() => this.#app.rows(live), { timeout: 20_000 }).toEqual([]);
+    await expect.poll(() => this.#app.rows(live)).toEqual([]);
   }
 
   /** What is left of it on the host: processes, files of its user, what is kept of it. */
