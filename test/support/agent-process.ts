@@ -1,6 +1,6 @@
 /**
- * The agent-runner with the real `claude` as a plain process on a folder of its own: tests
- * play the host, file by file. Every file that comes out must pass the host's schema.
+ * The agent-runner with the real `claude` as a plain process on a folder of its own. The test plays
+ * the host, file by file. Every file that the runner writes must pass the host's schema.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -58,7 +58,7 @@ export async function bundleRunner(dir: string): Promise<string> {
 
 export interface AgentOptions {
   program: string;
-  /** The group's folder and home live on below it, from one process to the next. */
+  /** Holds the group's folder and the agent's home; both outlive the process. */
   dir: string;
   modelUrl: string;
   sessionId?: string;
@@ -75,7 +75,7 @@ export class AgentProcess {
   readonly homeDir: string;
   readonly received: OutFile[] = [];
   readonly child: ChildProcess;
-  /** What it wrote to standard output; nothing but the wire may. */
+  /** Must stay empty in these tests: only the wire may write to standard output. */
   stdout = '';
   stderr = '';
   readonly #inboxDir: string;
@@ -122,7 +122,7 @@ export class AgentProcess {
     });
   }
 
-  /** Hands over a prompt and returns its uuid. */
+  /** Sends a prompt and returns its uuid. */
   prompt(text: string, images: string[] = []): string {
     const uuid = randomUUID();
     this.send({ kind: 'prompt', uuid, text, images });
@@ -136,12 +136,12 @@ export class AgentProcess {
     renameSync(`${path}.tmp`, path);
   }
 
-  /** Where the next file of the host will lie. */
+  /** The path of the next file from the host. */
   nextInboxPath(): string {
     return join(this.#inboxDir, numberedFileName(this.#sent + 1));
   }
 
-  /** The first file of this kind that was not handed out yet; waits for it. */
+  /** Waits up to 40 s for a file of this kind that no earlier call has returned. */
   async next<K extends OutFile['kind']>(kind: K): Promise<OutFileOf<K>> {
     for (;;) {
       const isWanted = (file: OutFile): file is OutFileOf<K> =>
@@ -160,21 +160,21 @@ export class AgentProcess {
     }
   }
 
-  /** Resolves to the exit code, or the name of the signal. */
+  /** Resolves to the exit code or to the name of the signal. */
   async exit(): Promise<number | string | null> {
     if (this.child.exitCode === null && this.child.signalCode === null)
       await once(this.child, 'close');
     return this.child.exitCode ?? this.child.signalCode;
   }
 
-  /** Ends it and every process that it started. */
+  /** Kills it and every process below it. */
   async kill(): Promise<void> {
     for (const pid of this.descendants()) killIfThere(pid);
     this.child.kill('SIGKILL');
     await this.exit();
   }
 
-  /** Process ids of `claude`, and of all that runs below it. */
+  /** The ids of all processes below it, `claude` first. */
   descendants(): number[] {
     const listing = execFileSync('ps', ['-e', '-o', 'pid=,ppid='], { encoding: 'utf8' });
     const pairs = listing
@@ -187,7 +187,7 @@ export class AgentProcess {
     return found.slice(1).filter((pid) => pid !== undefined);
   }
 
-  /** The transcript that `claude` writes, as text; empty before there is one. */
+  /** The transcript that `claude` writes; empty while there is none. */
   transcript(): string {
     const dir = join(
       this.homeDir,
@@ -199,11 +199,11 @@ export class AgentProcess {
       const files = readdirSync(dir).filter((name) => name.endsWith('.jsonl'));
       return files.map((name) => readFileSync(join(dir, name), 'utf8')).join('');
     } catch {
-      return ''; // ENOENT: nothing is written yet.
+      return ''; // ENOENT: no transcript yet.
     }
   }
 
-  /** Asks it to close and waits for its end. */
+  /** Asks it to close and resolves as `exit` does. */
   async close(): Promise<number | string | null> {
     this.send({ kind: 'close' });
     return this.exit();
@@ -230,7 +230,7 @@ export class AgentProcess {
       TZ: 'Europe/Paris',
       LANG: 'C.UTF-8',
       ANTHROPIC_API_KEY: 'placeholder',
-      // The container never runs as root, but a test may.
+      // A test may run as root; then `claude` skips permissions only if told that it is sandboxed.
       ...(process.getuid?.() === 0 && { IS_SANDBOX: '1' }),
     };
   }
@@ -259,11 +259,11 @@ function killIfThere(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // ESRCH: it has left already.
+    // ESRCH: it has already exited.
   }
 }
 
-/** A model and a folder for each test of the file, and agents that are gone after it. */
+/** Gives each test of a file a model and a folder, and kills its agents when it ends. */
 export function agentBench() {
   let programDir: string;
   let program: string;

@@ -1,14 +1,14 @@
-/** Agents with programs that use the web: what they run, and whom they trust. */
+/** Agents that use the web through programs: what they run, and which certificates they trust. */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Internet } from '../internet/internet.ts';
 import { trusting } from '../internet/registries.ts';
 import type { App } from './app.ts';
 
-/** The group's agent runs the command in a turn of its own and answers with all that it prints. */
+/** Has the group's agent run a command in one turn. Resolves to everything that it prints. */
 export async function runs(app: App, command: string, group = 'main'): Promise<string> {
   const word = `run ${crypto.randomUUID()}`;
-  // A command that fails would be reported with its exit code.
+  // Ends with `true`: for a command that fails, the tool would add its exit code.
   const input = { command: `exec 2>&1\n${command}\ntrue` };
   app.model
     .on(word)

@@ -1,4 +1,4 @@
-/** A clock that moves only when a test says so. */
+/** A clock that moves only when the test advances it. */
 import type { Clock } from '../../src/types.ts';
 
 export class HeldClock implements Clock {
@@ -17,12 +17,12 @@ export class HeldClock implements Clock {
     };
   }
 
-  /** How long until each timer that is set, shortest first. */
+  /** Milliseconds until each pending timer, shortest first. */
   waits(): number[] {
     return this.#timers.map(({ atMs }) => atMs - this.#nowMs).sort((a, b) => a - b);
   }
 
-  /** Lets time pass; timers fire in order, also those set meanwhile. */
+  /** Moves the time on and fires due timers in order, including those set meanwhile. */
   advance(byMs: number): void {
     const untilMs = this.#nowMs + byMs;
     for (;;) {
@@ -38,7 +38,7 @@ export class HeldClock implements Clock {
   }
 }
 
-/** Lets everything that is only waiting for promises go on. */
+/** Lets the event loop turn until whatever waits only for promises has gone on. */
 export async function promisesSettled(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }

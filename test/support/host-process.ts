@@ -1,4 +1,4 @@
-/** The host as a process of its own, started as `npm start` starts it, so that it can be killed. */
+/** The host as a process of its own, started as `npm start` starts it, so that a test can kill it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ export class HostProcess {
   output = '';
   readonly #said = new EventEmitter();
 
-  /** A service, or a command: no terminal. `killAt` names a step at which it dies. */
+  /** Has no terminal. `args` makes it a command; `killAt` names the step at which it kills itself. */
   constructor(
     environment: Record<string, string>,
     { killAt, args = [], input }: { killAt?: string; args?: string[]; input?: string } = {},
@@ -34,7 +34,7 @@ export class HostProcess {
       });
   }
 
-  /** Waits until what it printed matches. Rejects when it ends before. */
+  /** Waits until its output matches. Rejects when it exits before that. */
   async says(pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const found = pattern.exec(this.output);
@@ -54,7 +54,7 @@ export class HostProcess {
   }
 }
 
-/** The runtime that the tests are to use, and what leads to it. */
+/** The variables that name the container runtime and say how to reach it. */
 function runtimeEnvironment(): Record<string, string> {
   const names =
     /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_(RUNTIME|IMAGE_BASE))$/;

@@ -1,6 +1,6 @@
 /**
- * A connection alone, without a host, linked to the stand-in WhatsApp server: the real Baileys over
- * a real socket, on a clock that a test holds. Keeps no message but what a test says.
+ * A connection without a host, linked to the stand-in WhatsApp server: the real Baileys over a real
+ * socket, with a held clock. The test decides what happens to each message.
  */
 import { EventEmitter, once } from 'node:events';
 import { join } from 'node:path';
@@ -21,14 +21,14 @@ export class LinkedConnection {
   readonly clock = new HeldClock();
   readonly path = join(temporaryFolder(), 'whatsapp.db');
   readonly store = new WhatsAppStore(this.path);
-  /** All that were entered, in order. */
+  /** Every state that was entered, in order. */
   readonly states: ConnectionState[] = [];
   readonly sockets: WASocket[] = [];
-  /** The most that were connected, or about to be, at the same time. */
+  /** The highest number of sockets that were connected or connecting at the same time. */
   liveMost = 0;
   readonly logLines: string[] = [];
   readonly connection: Connection;
-  /** Of messages that are decrypted: what becomes of them. */
+  /** Given to the connection: which decrypted messages it stores, and what it calls after that. */
   isKept: (message: WAMessage) => boolean = () => true;
   kept: (message: WAMessage) => void = () => {};
   readonly #changes = new EventEmitter();
@@ -61,7 +61,7 @@ export class LinkedConnection {
     });
   }
 
-  /** Linked by a QR code, and open; Alice and Bob are there to talk to. */
+  /** Resolves once it is linked by a QR code and open. Alice and Bob can write to it. */
   static async start(): Promise<LinkedConnection> {
     const linked = new LinkedConnection(await WhatsAppServer.start(assistant));
     for (const person of [alice, bob]) await linked.server.do('addPeer', person);
@@ -71,19 +71,19 @@ export class LinkedConnection {
     return linked;
   }
 
-  /** The ids of the messages that lie in the inbox, in order. */
+  /** The ids of the messages in the inbox, in order. */
   inboxIds(): string[] {
     return this.store
       .listInbox(100_000)
       .map(({ message }) => proto.WebMessageInfo.decode(message).key?.id ?? '');
   }
 
-  /** How often it entered a state of this kind so far. */
+  /** How often it has entered a state of this kind. */
   count(kind: Kind): number {
     return this.states.filter((state) => state.kind === kind).length;
   }
 
-  /** Resolves to the `nth` state of its kind, when it is entered. */
+  /** Resolves to the `nth` state of this kind once it is entered. */
   async entered<Wanted extends Kind>(
     kind: Wanted,
     nth = 1,
@@ -96,7 +96,7 @@ export class LinkedConnection {
     }
   }
 
-  /** Does `cause` and resolves to the next state of this kind. */
+  /** Calls `cause` and resolves to the next state of this kind. */
   async next<Wanted extends Kind>(kind: Wanted, cause: () => unknown) {
     const before = this.count(kind);
     await cause();

@@ -1,6 +1,6 @@
 /**
- * The host as `npm start` starts it, linked as `npm run link` links it to the stand-in WhatsApp
- * server, with the scripted model. Everything between the two is real.
+ * The host as `npm start` starts it, linked to the stand-in WhatsApp server as `npm run link` links
+ * it, with the scripted model. Everything between server and model is real.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ export const family = '120363000000000001@g.us';
 
 export interface LinkedHostOptions {
   mode?: 'own' | 'shared';
-  /** Registered from the main chat; the family group. */
+  /** Registers the family group from the main chat. */
   withGroup?: boolean;
 }
 
@@ -41,7 +41,7 @@ export class LinkedHost {
     this.home = home;
   }
 
-  /** A server with people and a group, and nothing linked yet. */
+  /** A server with people and a group; nothing is linked yet. */
   static async prepare(): Promise<LinkedHost> {
     const server = await WhatsAppServer.start(assistant);
     const model = await startScriptedModel();
@@ -59,7 +59,7 @@ export class LinkedHost {
     return host;
   }
 
-  /** Linked by a code, started, connected. */
+  /** Resolves once the host is linked by a code, started and connected. */
   static async start(options: LinkedHostOptions = {}): Promise<LinkedHost> {
     const host = await LinkedHost.prepare();
     await host.linkByCode(options.mode);
@@ -77,7 +77,7 @@ export class LinkedHost {
     };
   }
 
-  /** A command of the project, such as `link`, as a process. */
+  /** Starts a command of the project, such as `link`, as a process. */
   command(...args: string[]): HostProcess {
     return new HostProcess(this.environment, { args });
   }
@@ -88,7 +88,7 @@ export class LinkedHost {
     await linkByCode(environment, server, assistant.number, ['--mode', mode, ...who]);
   }
 
-  /** Starts the host; resolves when it is connected, unless it is to die at a step. */
+  /** Starts the host. Resolves when it is connected, or at once with `killAt`. */
   async run(killAt?: string): Promise<void> {
     const { logins } = await this.server.do('state', {});
     this.#process = new HostProcess(this.environment, killAt ? { killAt } : {});
@@ -104,7 +104,7 @@ export class LinkedHost {
     if (this.#process?.isAlive) await this.#process.kill(signal);
   }
 
-  /** Before the host runs: gives a chat an agent that answers everybody. */
+  /** Gives a chat an agent that answers everybody. Call it before the host runs. */
   prepareGroup(folder: string, chatId: string): void {
     const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
     const group = { folder, chatId, name: folder, isMain: false, requiresTrigger: false };
@@ -112,7 +112,7 @@ export class LinkedHost {
     store.close();
   }
 
-  /** As the owner does it: in words, to the main agent. */
+  /** Registers the family group as the owner does, by asking the main agent. */
   async register(options: { requires_trigger?: boolean; triggered_by?: string[] } = {}) {
     const chat_id = `whatsapp:${family}`;
     const args = { chat_id, name: 'Family', folder: 'family', ...options };
@@ -124,7 +124,7 @@ export class LinkedHost {
     await this.server.hears(owner.number, { text: '^I did: Registered' });
   }
 
-  /** Nothing is lost: what the owner says now is answered, once. */
+  /** Shows that the host still works: what the owner says now is answered exactly once. */
   async talks(words: string): Promise<void> {
     this.model.on(words).reply(`answer to ${words}`);
     await this.server.say(owner.number, words);
@@ -140,7 +140,7 @@ export class LinkedHost {
     return join(this.home, 'groups', group, ...path);
   }
 
-  /** Waits until the log holds a line of this message that `matches`; returns its facts. */
+  /** Waits up to 30 s for a log line with this message that `matches`. Resolves to the line. */
   async logs(
     message: string,
     matches: (facts: Record<string, unknown>) => boolean = () => true,
@@ -162,12 +162,12 @@ export class LinkedHost {
     throw new Error(`the log has no "${message}"`);
   }
 
-  /** Changes the channel's store under the host. */
+  /** Changes the channel's database while the host runs. */
   onWhatsAppStore(sql: string): void {
     runSql(join(this.home, 'store', 'whatsapp.db'), sql);
   }
 
-  /** All that the WhatsApp store holds of the device's private keys. */
+  /** The private keys and secrets of the linked device, as the channel's database holds them. */
   secrets(): Buffer[] {
     const path = join(this.home, 'store', 'whatsapp.db');
     const rows = queryRows<{ value: string }>(path, 'SELECT value FROM keys');
@@ -181,7 +181,7 @@ export class LinkedHost {
     return found;
   }
 
-  /** Asks the core's store, while the host runs. */
+  /** Queries the core's database, also while the host runs. */
   rows(sql: string): unknown[] {
     return queryRows(join(this.home, 'store', 'nanoclaw.db'), sql);
   }

@@ -1,7 +1,7 @@
-/** The TCP ports on which this process listens; what others on the machine do is not its doing. */
+/** The TCP ports on which this process listens. Ports of other processes do not count. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** As `/proc/net/tcp` writes addresses. */
+/** Addresses in the notation of `/proc/net/tcp`. */
 export function listeningAddresses(): string[] {
   const ours = readdirSync('/proc/self/fd').map((fd) => readlink(`/proc/self/fd/${fd}`));
   return ['/proc/self/net/tcp', '/proc/self/net/tcp6'].flatMap((path) =>
@@ -19,6 +19,6 @@ function readlink(path: string): string {
   try {
     return readlinkSync(path);
   } catch {
-    return ''; // ENOENT: closed since it was listed.
+    return ''; // ENOENT: closed after it was listed.
   }
 }

@@ -1,14 +1,14 @@
-/** Linking by a code, as `npm run link -- --code` does it, with the phone's part. */
+/** Links a device by a pairing code with `npm run link -- --code`, and plays the phone's part. */
 import type { WhatsAppServer } from '../whatsapp-server/client.ts';
 import { HostProcess } from './host-process.ts';
 
-/** Waits for the code that `link` shows, and has it entered. */
+/** Waits for the code that `link` shows and enters it on the phone. */
 export async function enterShownCode(link: HostProcess, server: WhatsAppServer): Promise<void> {
   const [, left = '', right = ''] = await link.says(/\b([0-9A-Z]{4})-([0-9A-Z]{4})\b/);
   await server.do('enterCode', { code: left + right });
 }
 
-/** Links the account with `number`; `who` says which chat is the main one. */
+/** Links the account with this number. `who` is the options that name the main chat. */
 export async function linkByCode(
   environment: Record<string, string>,
   server: WhatsAppServer,

@@ -1,14 +1,14 @@
-/** What the storms have in common: numbers to be answered, chance that repeats, and what is left over. */
+/** What the storms share: numbered messages, reproducible chance, and a look at what is left over. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelBlock, ModelCall } from '../../src/cli/demo/messages-server.ts';
 import type { ScriptedModel } from '../scripted-model/scripted-model.ts';
 import { queryRows } from './database.ts';
 
-/** The seed of this run; the same seed gives the same storm. */
+/** The same seed gives the same storm. */
 export const seed = Number(process.env.CRASH_SEED ?? 20261125);
 
-/** Returns what draws whole numbers from 0 to `below` - 1. */
+/** Returns a generator of whole numbers from 0 to `below` - 1. */
 export function chance(): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -17,13 +17,13 @@ export function chance(): (below: number) => number {
   };
 }
 
-/** Has the model answer `number 7` with `#7`, all that were said since its last answer. */
+/** Has the model answer `number 7` with `#7`. One answer covers all numbers since the last one. */
 export function answerAllNumbers(model: ScriptedModel): void {
   const script = model.on(/number/);
   for (let step = 0; step < 20; step += 1) script.answer(answerNumbers);
 }
 
-/** How often each number was answered. */
+/** Maps each answered number to how often it was answered. */
 export function countAnswers(texts: string[]): Map<number, number> {
   const counts = new Map<number, number>();
   for (const text of texts)
@@ -32,7 +32,7 @@ export function countAnswers(texts: string[]): Map<number, number> {
   return counts;
 }
 
-/** Answers with all numbers that were said since the last answer, sometimes after a tool. */
+/** Calls a tool first when the lowest number is divisible by 3, so that kills also hit running tools. */
 function answerNumbers(call: ModelCall) {
   const texts: string[] = [];
   let usedTool = false;
@@ -60,7 +60,7 @@ function answerNumbers(call: ModelCall) {
   return { kind: 'blocks' as const, blocks: first };
 }
 
-/** Whatever a dead or stopped host left: run folders, files, processes, open rows. */
+/** What a dead or stopped host has left behind: run folders, processes, unfinished rows. */
 export function remains(home: string): string[] {
   const agentsDir = join(home, 'data', 'agents');
   const folders = readdirSync(agentsDir).flatMap((agent) =>

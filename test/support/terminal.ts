@@ -1,8 +1,7 @@
 /**
- * A person at a terminal, as a test drives one: attaches to the host's socket, says things,
- * and sees what comes. Speaks the real protocol; attaches again when the host comes back.
+ * A person at a terminal: attaches to the host's socket, sends messages and records what arrives.
+ * It speaks the real protocol, and a test can attach it again after the host has restarted.
  */
-
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -18,11 +17,11 @@ type Delivered = Extract<ToTerminal, { kind: 'deliver' }>;
 const patienceMs = 45_000;
 
 export class TestTerminal {
-  /** All that was delivered, each id once, in order. */
+  /** The delivered messages, each id once, in order. */
   readonly delivered: Delivered[] = [];
-  /** All that came, in order. */
+  /** Everything that the host sent, in order. */
   readonly heard: ToTerminal[] = [];
-  /** How often a message came again after it had been acknowledged. */
+  /** How many deliveries repeated an id that had already been delivered. */
   repeats = 0;
   readonly #socketPath: string;
   readonly #group: string;
@@ -33,14 +32,14 @@ export class TestTerminal {
   #taken = 0;
   #left = false;
 
-  /** Not attached yet: see `connect`. */
+  /** Does not attach; see `connect`. */
   constructor(socketPath: string, group = 'main', as = 'you') {
     this.#socketPath = socketPath;
     this.#group = group;
     this.#as = as;
   }
 
-  /** Attaches to a group; rejects when the host refuses. */
+  /** Attaches to a group. Rejects with the host's reason when it refuses. */
   static async attach(socketPath: string, group = 'main', as = 'you'): Promise<TestTerminal> {
     const terminal = new TestTerminal(socketPath, group, as);
     await terminal.connect();
@@ -66,31 +65,31 @@ export class TestTerminal {
         'a greeting',
       ),
     ]);
-    closed.catch(() => {}); // It was welcome; whoever waits for something sees the end.
+    closed.catch(() => {}); // After the greeting, whatever waits notices the end by itself.
     if (greeting.kind === 'refused') throw new Error(greeting.reason);
     for (const [id, message] of this.#unstored)
       sendLine(socket, { kind: 'message', id, ...message });
   }
 
-  /** Sends a message; resolves once the host has stored it. */
+  /** Sends a message. Resolves to its id once the host has stored it. */
   async say(text: string, files: string[] = [], id: string = randomUUID()): Promise<string> {
     this.tell(text, files, id);
     await this.until(() => !this.#unstored.has(id) || undefined, `"${text}" to be stored`);
     return id;
   }
 
-  /** Sends a message and does not wait; it is sent again at the next attachment if need be. */
+  /** Sends a message without waiting. `connect` sends it again if it was not stored. */
   tell(text: string, files: string[] = [], id: string = randomUUID()): void {
     this.#unstored.set(id, { text, files });
     if (this.#socket) sendLine(this.#socket, { kind: 'message', id, text, files });
   }
 
-  /** How many messages the host has not said to have stored. */
+  /** The number of messages that the host has not confirmed as stored. */
   get unstored(): number {
     return this.#unstored.size;
   }
 
-  /** The next message that is delivered, in order; rejects after a while without one. */
+  /** The next delivered message, in order. Rejects after 45 s without one. */
   async next(): Promise<Delivered> {
     const index = this.#taken;
     this.#taken += 1;
@@ -101,7 +100,7 @@ export class TestTerminal {
     return (await this.next()).text;
   }
 
-  /** Resolves to what `find` returns, as soon as it is something. */
+  /** Resolves to what `find` returns as soon as that is not undefined. */
   until<Found>(
     find: () => Found | undefined,
     what: string,
@@ -118,14 +117,14 @@ export class TestTerminal {
       const timer = setTimeout(() => {
         this.#listeners.delete(look);
         const tail = JSON.stringify(this.heard.slice(-6), null, 1);
-        reject(new Error(`waited in vain for ${what}; the last that came: ${tail}`));
+        reject(new Error(`gave up waiting for ${what}; the last lines from the host: ${tail}`));
       }, timeoutMs);
       this.#listeners.add(look);
       look();
     });
   }
 
-  /** Resolves when the chat is settled (or failed) after the latest message was stored. */
+  /** Resolves once the chat is settled or failed, after the latest message was stored. */
   async settled(timeoutMs?: number): Promise<'settled' | 'failed'> {
     const lastStored = this.heard.findLastIndex(({ kind }) => kind === 'stored');
     return this.until(
@@ -147,7 +146,7 @@ export class TestTerminal {
     try {
       for await (const message of readLines(socket, toTerminalSchema)) this.#hear(socket, message);
     } catch {
-      // The host was killed: the test attaches again, or it left on purpose.
+      // The host was killed, or the terminal left on purpose.
     }
     if (this.#socket === socket) this.#socket = undefined;
     if (!this.#left) this.#notify();

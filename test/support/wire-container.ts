@@ -1,6 +1,6 @@
 /**
- * The container's side of a wire as a real process of its own, without a container around it:
- * what is asked of its port travels over its stdio to the host's end in this process.
+ * The container's side of a wire as a real process without a container around it. Requests to its
+ * port travel over its stdio to the host's end in this process.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { type Logger, pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { serveWire, type Wire, type WireDependencies } from '../../src/egress/wire.ts';
 
-/** Serves on a free port and says which. */
+/** Serves on a free port and prints the port. */
 const source = `
   import { createServer } from 'node:net';
   import { openWire } from './wire.ts';
@@ -30,13 +30,13 @@ const source = `
   });`;
 
 export interface WireContainer {
-  /** On 127.0.0.1, inside and outside alike: there is no container around. */
+  /** On 127.0.0.1 of this machine, because there is no container around it. */
   port: number;
   wire: Wire;
   child: ChildProcessWithoutNullStreams;
 }
 
-/** Ends with the test. */
+/** Ends when the test ends. */
 export async function openWireContainer(deps: WireDependencies): Promise<WireContainer> {
   const dir = mkdtempSync(join(tmpdir(), 'wire-'));
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
@@ -56,7 +56,7 @@ export async function openWireContainer(deps: WireDependencies): Promise<WireCon
   return { port: Number(line), wire, child };
 }
 
-/** A log that a test can read: each call of `write` gets a part of it. */
+/** A log that passes each of its lines to `write`. */
 export function openTestLog(write: (text: string) => void): Logger {
   const stream = new Writable({
     write(chunk, _encoding, done) {

@@ -1,4 +1,4 @@
-/** The account that gets a linked device, and that device as the server knows it. */
+/** The account, its linked device as the server knows it, and the nodes that carry their keys. */
 import { Curve, generateSignalPubKey, jidDecode } from 'baileys';
 import { type BinaryNode, bigEndian, node, numberHost } from './nodes.ts';
 
@@ -7,7 +7,7 @@ export interface PreKey {
   publicKey: Uint8Array;
 }
 
-/** The product, once it is linked. */
+/** The product as the linked device of the account. */
 export interface Companion {
   device: number;
   noiseKey: Buffer;
@@ -17,13 +17,13 @@ export interface Companion {
   registrationId: number;
   signedPreKey: PreKey & { signature: Uint8Array };
   preKeys: PreKey[];
-  /** Signed again by the device when it accepts. */
+  /** The device's signed identity. The device signs it too when it accepts the link. */
   advDetails: Uint8Array;
   isRemoved: boolean;
   hasHistory: boolean;
 }
 
-/** What the sender of a first message needs. Uses up one pre-key. */
+/** The keys that the sender of a first message needs. Uses up one pre-key. */
 export function takeBundle(companion: Companion) {
   const preKey = companion.preKeys.shift();
   const { registrationId, identity, signedPreKey } = companion;
@@ -37,7 +37,7 @@ export function takeBundle(companion: Companion) {
   };
 }
 
-/** The same as a node: in groups a device asks for its own. */
+/** The same keys as a node, because a device asks for its own keys in groups. */
 export function bundleNode(companion: Companion, jid: string): BinaryNode {
   const preKey = companion.preKeys.shift();
   const { registrationId, identity, signedPreKey } = companion;

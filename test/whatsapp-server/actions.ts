@@ -1,6 +1,6 @@
 /**
- * What can be asked at the control port: one action for each thing that the people, the phone or
- * the network do. What comes in is checked by the schema beside it. What they see: `observing.ts`.
+ * The actions of the control port: one for each thing that people, the phone or the network can do.
+ * Each request is checked by the schema beside it. What people see is in `observing.ts`.
  */
 import { z } from 'zod';
 import type { ClientConnection } from './connection.ts';
@@ -38,7 +38,7 @@ const code = z.union([
 ]);
 const sendSchema = z.strictObject({
   by: digits,
-  /** Left out: the direct chat. */
+  /** The direct chat when left out. */
   group: group.optional(),
   content: contentSchema,
   via: z.enum(['lid', 'pn']).optional(),
@@ -64,7 +64,7 @@ const faultsSchema = z.strictObject({
   phoneDeletedMedia: z.boolean().optional(),
 });
 
-/** Each by its name: what it takes, and what it does. */
+/** By name: the request's schema and what the action does. */
 export const actions = {
   addPeer: action(personSchema, (world, person) => {
     world.addPeer(person);
@@ -78,7 +78,7 @@ export const actions = {
       return jid;
     },
   ),
-  /** Something said in the direct chat before the device is linked: it comes as history. */
+  /** Adds a message from before the link to the direct chat. The device receives it as history. */
   addHistory: action(
     z.strictObject({ by: digits, text: z.string(), atSeconds: z.int().min(0) }),
     (world, { by: number, text, atSeconds }) => {
@@ -116,7 +116,7 @@ export const actions = {
       return world.owner.sayFromPhone(message, to);
     },
   ),
-  /** Starts to type, or stops. */
+  /** Shows that somebody starts or stops typing. */
   type: action(
     z.strictObject({ by: digits, group: group.optional(), isOver: z.boolean().optional() }),
     (world, request) => {
@@ -165,7 +165,7 @@ function action<Schema extends z.ZodType, Result>(
   return { schema, run };
 }
 
-/** A test that ends a connection which is not there would show nothing. */
+/** Throws a Refusal without a client: ending no connection would prove nothing. */
 function clientOf({ client }: WhatsAppWorld): ClientConnection {
   if (!client?.isOpen) throw new Refusal('no client is connected');
   return client;

@@ -1,6 +1,6 @@
 /**
- * Starts the stand-in server as a process and speaks to its control port. One method for what a
- * test says often; `do` for everything else.
+ * Starts the stand-in server as a process and calls its control port. Frequent actions have a method
+ * of their own; `do` runs any action.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -39,9 +39,9 @@ export interface HeardFilter {
 
 export class WhatsAppServer {
   readonly webSocketUrl: string;
-  /** What the product is started with to meet this server instead of WhatsApp's. */
+  /** The environment in which the product connects to this server instead of WhatsApp's. */
   readonly environment: { WHATSAPP_WEBSOCKET_URL: string; NODE_EXTRA_CA_CERTS: string };
-  /** Where `do` asks; a POST of JSON to `<controlUrl>/<action>`. */
+  /** `do` sends a POST with JSON to `<controlUrl>/<action>`. */
   readonly controlUrl: string;
   readonly #process: ChildProcess;
   readonly #caPath: string;
@@ -57,12 +57,12 @@ export class WhatsAppServer {
     };
   }
 
-  /** `account` gets the linked device. */
+  /** `account` is the one that gets the linked device. */
   static async start(account?: Person): Promise<WhatsAppServer> {
     const program = await bundle();
     const args = account ? ['--account', JSON.stringify(account)] : [];
     const child = spawn(process.execPath, ['--enable-source-maps', program, ...args], {
-      // The channel ends with this process, and the server with the channel.
+      // The server ends when its IPC channel closes, and so with this process.
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
     if (!child.stdout) throw new Error('the stand-in server has no output');
@@ -77,10 +77,10 @@ export class WhatsAppServer {
     return new WhatsAppServer(child, addressesSchema.parse(JSON.parse(line)));
   }
 
-  /** One action of the control port. Rejects with its words when it refuses. */
+  /** Runs one action of the control port. Rejects with the server's reason when it refuses. */
   async do<Name extends ActionName>(name: Name, body: RequestOf<Name>): Promise<ResultOf<Name>> {
-    // Not fetch: it gives up on an answer that takes five minutes.
-    // A connection each: a busy test finds a kept one closed by the server.
+    // Not fetch: it gives up on an answer after five minutes.
+    // A new connection each time: the server may have closed a kept one.
     const call = request(`${this.controlUrl}/${name}`, { method: 'POST', agent: false });
     call.end(JSON.stringify(body));
     const [response] = await once(call, 'response');
@@ -89,7 +89,7 @@ export class WhatsAppServer {
     return result;
   }
 
-  /** Says something in the direct chat with the account; resolves to the message's id. */
+  /** Sends a message in the direct chat with the account. Resolves to its id. */
   say(by: string, content: string | Content): Promise<string> {
     return this.do('send', { by, content: asContent(content) });
   }
@@ -98,7 +98,7 @@ export class WhatsAppServer {
     return this.do('send', { by, group, content: asContent(content) });
   }
 
-  /** The first message to `by` that matches; waits for it. */
+  /** Waits for the first message to `by` that matches. */
   hears(by: string, filter: HeardFilter = {}): Promise<HeardMessage> {
     return this.do('waitHeard', { by, timeoutMs: patienceMs, ...filter });
   }
@@ -124,7 +124,7 @@ function asContent(content: string | Content): Content {
   return typeof content === 'string' ? { kind: 'text', text: content } : content;
 }
 
-/** Inside the project, where its imports are found. */
+/** The bundle lies inside the project, so that its imports are found. */
 async function bundle(): Promise<string> {
   const project = dirname(dirname(import.meta.dirname));
   const dir = mkdtempSync(join(project, 'node_modules', '.whatsapp-server-'));

@@ -1,4 +1,4 @@
-/** One WebSocket: frames of three length bytes, the Noise handshake, then binary XML nodes. */
+/** One WebSocket: frames with a three-byte length, the Noise handshake, then binary XML nodes. */
 import { decodeBinaryNode, encodeBinaryNode, NOISE_WA_HEADER, proto } from 'baileys';
 import type { WebSocket } from 'ws';
 import { type BinaryNode, node } from './nodes.ts';
@@ -15,13 +15,13 @@ export interface ConnectionEvents {
   closed(connection: ClientConnection): void;
 }
 
-/** A frame more is let out before the socket closes. */
+/** Leaves time for the last frame to be sent before the socket closes. */
 const closeDelayMs = 20;
 
 export class ClientConnection {
   /** The client has asked for its messages. */
   isReady = false;
-  /** Reads nothing and says nothing, as a dead network does. */
+  /** Neither reads nor sends, like a dead network. */
   isStalled = false;
   readonly #socket: WebSocket;
   readonly #noise: NoiseResponder;
@@ -50,7 +50,7 @@ export class ClientConnection {
     if (!this.isStalled) this.#write(this.#noise.seal(encodeBinaryNode(stanza)));
   }
 
-  /** Ends the stream with an error that the client knows by its code or its child. */
+  /** Ends the stream with an error, which the client tells by its code or child node. */
   endWith(code: number | null, reason?: BinaryNode): void {
     const attrs = code === null ? {} : { code: String(code) };
     this.send(node('stream:error', attrs, reason ? [reason] : undefined));
@@ -63,7 +63,7 @@ export class ClientConnection {
     this.#closeSoon();
   }
 
-  /** Ends it as a broken network does. */
+  /** Drops the connection like a broken network. */
   drop(): void {
     this.#socket.terminate();
   }
@@ -97,7 +97,7 @@ export class ClientConnection {
     }
   }
 
-  /** `ED`, version and a routing hint may stand before the header. */
+  /** The header may be preceded by `ED`, a version and a routing hint. */
   #readIntro(): void {
     if (this.#buffer.subarray(0, 2).toString() === 'ED')
       this.#buffer = this.#buffer.subarray(7 + this.#buffer.readUIntBE(4, 3));

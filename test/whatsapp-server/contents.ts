@@ -1,4 +1,4 @@
-/** What peers say, from the control port's words to protocol buffers, and back for what they hear. */
+/** Turns contents of the control port into protocol buffers, and received messages back into contents. */
 import { createDecipheriv } from 'node:crypto';
 import {
   getContentType,
@@ -22,7 +22,7 @@ export const contentSchema = z.discriminatedUnion('kind', [
     kind: z.literal('text'),
     text: z.string(),
     quote: quote.optional(),
-    /** Addresses; the text names them as `@` and digits. */
+    /** Addresses. The text names each as `@` followed by its digits. */
     mentions: z.array(z.string()).optional(),
   }),
   z.strictObject({
@@ -40,7 +40,7 @@ export const contentSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('contact'), name: z.string(), number: z.string() }),
   z.strictObject({ kind: z.literal('poll'), question: z.string(), options: z.array(z.string()) }),
-  /** `messageId` '' and `emoji` '' are what a person can do too: nothing, and to take it back. */
+  /** An empty `messageId` names no message; an empty `emoji` takes the reaction back. */
   z.strictObject({
     kind: z.literal('reaction'),
     messageId: z.string(),
@@ -49,13 +49,13 @@ export const contentSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({ kind: z.literal('edit'), messageId: z.string(), text: z.string() }),
   z.strictObject({ kind: z.literal('deletion'), messageId: z.string() }),
-  /** A kind of message that nobody knows. */
+  /** A kind of message that the product does not know. */
   z.strictObject({ kind: z.literal('unknown') }),
 ]);
 export type Content = z.infer<typeof contentSchema>;
 export type MediaContent = Extract<Content, { base64: string }>;
 
-/** A file in the media host, as a message names it. */
+/** A file on the media host as a message describes it. */
 export type UploadedFile = Pick<
   proto.Message.IImageMessage,
   'url' | 'directPath' | 'mediaKey' | 'fileSha256' | 'fileEncSha256' | 'fileLength'
@@ -178,7 +178,7 @@ export function stanzaType(message: proto.IMessage): string {
   return isFile ? 'media' : 'text';
 }
 
-/** How one of the people sees what the client has sent. */
+/** A message from the client as one of the people sees it. */
 export interface Heard {
   kind: string;
   text: string;
@@ -186,7 +186,7 @@ export interface Heard {
   mentions: string[];
   file: { mime: string; name: string | null; isVoice: boolean; base64: string } | null;
   reaction: { messageId: string; emoji: string } | null;
-  /** Of an edit or a deletion: the id of the message that it is about. */
+  /** The id of the message that an edit or deletion changes. */
   changes: string | null;
 }
 

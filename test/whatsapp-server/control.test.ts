@@ -1,4 +1,4 @@
-/** What the control port refuses, and in which words: a test that asks wrongly must learn how. */
+/** The control port refuses wrong requests with a reason that helps whoever writes a test. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { WhatsAppServer } from './client.ts';
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Any bytes to any path, as no typed client would. */
+/** Sends any bytes to any path, which the typed client cannot. */
 async function ask(path: string, body: string | null, method = 'POST') {
   const response = await fetch(`${server.controlUrl}/${path}`, { method, body });
   const { error, result } = answerSchema.parse(await response.json());
@@ -33,7 +33,7 @@ test('answers a known action with its result, and with null when there is none',
   expect(await ask('setFaults', '{}')).toMatchObject({ status: 200, result: null });
 });
 
-test('takes no body for an empty one', async () => {
+test('takes a missing body for an empty request', async () => {
   expect(await ask('state', '')).toMatchObject({ status: 200, result: { isLinked: false } });
 });
 
@@ -115,11 +115,11 @@ test.each([
   expect([400, 409]).toContain(answer.status);
 });
 
-test('says so when what was waited for does not happen', async () => {
+test('reports that what it waited for did not happen in time', async () => {
   const waiting = server.waitState({ isLinked: true, timeoutMs: 20 });
   await expect(waiting).rejects.toThrow('waitState: it did not happen in time');
 });
 
-test('still works after all this', async () => {
+test('still works after all these refusals', async () => {
   expect(await server.do('state', {})).toMatchObject({ isLinked: false, attempts: 0 });
 });

@@ -1,6 +1,6 @@
 /**
- * The control port: HTTP on loopback, a POST of JSON to the action's name. Answers `{"result"}`,
- * or `{"error"}` in words. It does nothing itself: see `actions.ts`.
+ * The control port: HTTP on loopback. A POST with JSON to the action's name is answered with
+ * `{"result"}`, or with `{"error"}` and a reason. The actions themselves are in `actions.ts`.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { z } from 'zod';
@@ -44,7 +44,7 @@ function isAction(name: string): name is ActionName {
   return Object.hasOwn(actions, name);
 }
 
-/** Undefined when it is too much. */
+/** Undefined when the body is too large. */
 async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
   let length = 0;

@@ -1,6 +1,6 @@
 /**
- * Files that the media host has no more. The phone that sent them has them still, and uploads them
- * again when a device asks; its answer is encrypted with the file's own key.
+ * Files that the media host has deleted. The phone that sent a file still has it and uploads it again
+ * when a device asks. The phone's answer is encrypted with the file's own key.
  */
 import { randomBytes } from 'node:crypto';
 import { aesEncryptGCM, hkdf, proto } from 'baileys';
@@ -13,7 +13,7 @@ export class ExpiredMedia {
   readonly #media: MediaHost;
   readonly #faults: Faults;
   readonly #find: (id: string) => proto.IMessage | undefined;
-  /** By the path where they were. */
+  /** By their former path. */
   readonly #files = new Map<string, Buffer>();
 
   constructor(
@@ -26,7 +26,7 @@ export class ExpiredMedia {
     this.#find = find;
   }
 
-  /** Throws a Refusal when no such message has a file. */
+  /** Throws a Refusal when there is no such message with a file. */
   expire(messageId: string): void {
     const path = this.#partOf(messageId)?.directPath ?? '';
     const file = this.#media.expire(path);
@@ -34,7 +34,7 @@ export class ExpiredMedia {
     this.#files.set(path, file);
   }
 
-  /** What the phone says to a device that asks; undefined when it says nothing. */
+  /** The phone's answer to a device that asks; undefined when it does not answer. */
   answer(receipt: BinaryNode, phone: string): BinaryNode | undefined {
     const { id = '' } = receipt.attrs;
     const part = this.#partOf(id);
@@ -61,7 +61,7 @@ export class ExpiredMedia {
     return { result: SUCCESS, directPath: this.#media.put(file) };
   }
 
-  /** The part of a message that names a file. */
+  /** The part of a message that describes its file. */
   #partOf(messageId: string): proto.Message.IImageMessage | undefined {
     return Object.values(this.#find(messageId) ?? {}).find((part) => part?.directPath);
   }

@@ -1,4 +1,4 @@
-/** Each fault, as a client sees it, and that all is well afterwards. */
+/** Each fault as a client sees it, and that the server works normally afterwards. */
 import { describe, expect, test } from 'vitest';
 import { alice, PlainClient } from './plain-client.ts';
 
@@ -6,7 +6,7 @@ const aliceLid = `${alice.lid}@lid`;
 const isAck = (id: string) => (stanza: { tag: string; attrs: Record<string, string> }) =>
   stanza.tag === 'ack' && stanza.attrs.id === id;
 
-/** A message each way. */
+/** Sends a message in each direction. */
 async function works(client: PlainClient): Promise<void> {
   await client.message(await client.server.say(alice.number, 'all is well'));
   const id = await client.say(aliceLid, { text: 'here too' });
@@ -28,7 +28,7 @@ describe('the connection', () => {
     },
   );
 
-  test('ends with 401, and the device is not forgotten', async () => {
+  test('ends with 401, and the device stays linked', async () => {
     const client = await PlainClient.start();
     await client.server.do('endStream', { code: 401 });
     expect(await client.closed()).toBe(401);
@@ -43,7 +43,7 @@ describe('the connection', () => {
     await works(client);
   });
 
-  test('falls silent without an end', async () => {
+  test('falls silent without being closed', async () => {
     const client = await PlainClient.start();
     await client.server.do('stall', {});
     const id = await client.server.say(alice.number, 'into the void');
@@ -58,7 +58,7 @@ describe('the connection', () => {
     expect(came).toHaveLength(1);
   });
 
-  test('falls silent for pings alone', async () => {
+  test('leaves only pings unanswered', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ mutesPings: true });
     const ping = client.socket.query(
@@ -73,7 +73,7 @@ describe('the connection', () => {
     await works(client);
   });
 
-  test('falls silent for the questions that are named', async () => {
+  test('leaves the named queries unanswered', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ mutedQueries: ['usync'] });
     void client.socket.sendMessage(aliceLid, { text: 'unsent' }).catch(() => {});
@@ -95,7 +95,7 @@ describe('the connection', () => {
     expect(await client.server.do('state', {})).toMatchObject({ logins: 2 });
   });
 
-  test('is refused altogether, and each attempt is counted', async () => {
+  test('is refused before the handshake, and each attempt is counted', async () => {
     const client = await PlainClient.start();
     const { attempts } = await client.server.do('state', {});
     await client.server.faults({ refusesConnections: true });
@@ -112,8 +112,8 @@ describe('the connection', () => {
   });
 });
 
-describe('the server’s word on a message', () => {
-  test('comes late, and out of order', async () => {
+describe('the server’s acknowledgement of a message', () => {
+  test('arrives late and out of order', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ ackDelayMs: [400, 400] });
     const first = await client.say(aliceLid, { text: 'first' });
@@ -138,7 +138,7 @@ describe('the server’s word on a message', () => {
     expect(heard.map(({ text }) => text)).toEqual(['here too']);
   });
 
-  test('is lost, though the message arrives; sent again under its id, it shows once', async () => {
+  test('is lost although the message arrives; the repeated message shows once', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ swallowedAcks: 1 });
     const id = await client.say(aliceLid, { text: 'once' });
@@ -153,7 +153,7 @@ describe('the server’s word on a message', () => {
   });
 });
 
-test('the server’s clock is wrong', async () => {
+test('the server’s clock can be wrong', async () => {
   const client = await PlainClient.start();
   const day = 24 * 3600;
   const right = await client.message(await client.server.say(alice.number, 'now'));

@@ -1,30 +1,30 @@
-/** What goes wrong on demand. Everything is off at first, but the acks' ordinary delay. */
+/** Faults that a test can switch on. At first there is only the usual delay of acknowledgements. */
 export class Faults {
-  /** Of every ack of a message: between the two, at random, so that acks overtake each other. */
+  /** The delay of each message's ack, at random between the two, so that acks overtake each other. */
   ackDelayMs: [number, number] = [20, 40];
-  /** The next messages from the client are refused with this error. */
+  /** One error for each of the next messages from the client, which are refused with it. */
   rejections: number[] = [];
-  /** So many of the next messages get no ack, though they are delivered. */
+  /** This many of the next messages are delivered but get no ack. */
   swallowedAcks = 0;
-  /** So many of the next messages from the client arrive unreadable: the phones ask again. */
+  /** This many of the next messages from the client arrive unreadable, so that phones ask again. */
   damaged = 0;
-  /** So many of the next stanzas to the client are sent twice. */
+  /** This many of the next stanzas to the client are sent twice. */
   duplicates = 0;
-  /** New connections are ended at once. */
+  /** New connections are closed at once. */
   refusesConnections = false;
   /** Logins fail with this reason. */
   loginFailure: number | null = null;
   /** Pings get no answer. */
   mutesPings = false;
-  /** Questions with these in them get no answer: `usync`, `media_conn`. */
+  /** Queries that contain one of these get no answer, such as `usync` or `media_conn`. */
   mutedQueries: string[] = [];
   /** Added to every time stamp. */
   clockSkewSeconds = 0;
-  /** Answers of the media host, used up one by one; then it works again. */
+  /** The next answers of the media host, one for each request; after these it works again. */
   mediaAnswers: ('stall' | 'truncate' | number)[] = [];
-  /** The owner's phone uploads expired media again when asked; otherwise it does not answer. */
+  /** Whether the owner's phone uploads expired media again when asked. If not, it does not answer. */
   phoneUploadsAgain = true;
-  /** Asked for expired media, the phone answers that it has deleted it. */
+  /** Whether the phone answers a request for expired media by saying that it has deleted it. */
   phoneDeletedMedia = false;
 
   /** Seconds since 1970, as WhatsApp writes them. */

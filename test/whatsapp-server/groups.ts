@@ -1,4 +1,4 @@
-/** Groups: who is in them, and what their members are told of changes. */
+/** Groups: their members, and the notifications about changes. */
 import { jidDecode } from 'baileys';
 import { type BinaryNode, node } from './nodes.ts';
 import type { Peer } from './peers.ts';
@@ -7,7 +7,7 @@ export interface Group {
   /** `...@g.us` */
   jid: string;
   subject: string;
-  /** The first one is its admin. */
+  /** The first one is the admin. */
   members: Peer[];
 }
 
@@ -32,7 +32,7 @@ export function participantNode(member: Peer, more: Record<string, string> = {})
   return node('participant', { jid: lid, phone_number: pn, ...more });
 }
 
-/** What members hear when `by` changes something. */
+/** The notification that members get when `by` changes something. */
 export function groupNotification(
   group: Group,
   by: Peer,

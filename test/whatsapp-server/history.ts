@@ -1,4 +1,4 @@
-/** What a newly linked device is told once: who is who, and what was said before. */
+/** The history that a newly linked device receives once: people's names and earlier messages. */
 import { deflateSync } from 'node:zlib';
 import { generateMessageIDV2, proto } from 'baileys';
 import type { Peer } from './peers.ts';
@@ -9,7 +9,7 @@ export interface PastMessage {
   atSeconds: number;
 }
 
-/** The message from the phone that carries it. */
+/** The message from the phone that carries the history. */
 export function historyMessage(peers: Peer[], past: PastMessage[]): proto.IMessage {
   const { HistorySync, Message } = proto;
   const syncType = HistorySync.HistorySyncType.INITIAL_BOOTSTRAP;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { alice, assistant, family, PlainClient } from './plain-client.ts';
 
 describe('a client is linked', () => {
-  test('by its QR code, and logs in again with its keys after the restart', async () => {
+  test('by its QR code, and logs in with its keys after the restart', async () => {
     const client = await PlainClient.prepare();
     client.connect();
     expect(await client.server.do('state', {})).toMatchObject({ isLinked: false, device: null });
@@ -15,7 +15,7 @@ describe('a client is linked', () => {
     expect(client.socket.user?.lid).toMatch(new RegExp(`^${assistant.lid}:\\d+@lid$`));
   });
 
-  test('by the code that it shows', async () => {
+  test('by the pairing code that it shows', async () => {
     const client = await PlainClient.prepare();
     client.connect();
     await client.qr();
@@ -26,7 +26,7 @@ describe('a client is linked', () => {
     await client.server.waitState({ isReady: true, isLinked: true });
   });
 
-  test('by no other code, and by the right one after a wrong one', async () => {
+  test('not by a wrong code, but by the right one after that', async () => {
     const client = await PlainClient.prepare();
     client.connect();
     await client.qr();
@@ -40,7 +40,7 @@ describe('a client is linked', () => {
     await client.server.waitState({ isLinked: true });
   });
 
-  test('by no QR code of another client', async () => {
+  test('not by the QR code of another client', async () => {
     const client = await PlainClient.prepare();
     client.connect();
     await client.qr();
@@ -49,7 +49,7 @@ describe('a client is linked', () => {
     expect(await client.server.do('state', {})).toMatchObject({ isLinked: false });
   });
 
-  test('and is told at its first login, and only then, who is who and what was said', async () => {
+  test('and receives names and history at its first login only', async () => {
     const client = await PlainClient.prepare();
     const past = { by: alice.number, text: 'long ago', atSeconds: 1_700_000_000 };
     await client.server.do('addHistory', past);
@@ -85,7 +85,7 @@ describe('a client is unlinked', () => {
   });
 });
 
-test('a device that is linked anew reads what is said next, in groups too', async () => {
+test('a device that is linked again can read new messages, also in groups', async () => {
   const client = await PlainClient.start();
   await client.message(await client.server.sayInGroup(alice.number, family, 'to the old one'));
   await client.socket.logout();
@@ -99,7 +99,7 @@ test('a device that is linked anew reads what is said next, in groups too', asyn
   expect(await next.server.do('state', {})).toMatchObject({ isLinked: true, retryReceipts: 0 });
 });
 
-test('the later of two with the same keys stays', async () => {
+test('of two clients with the same keys the later one stays connected', async () => {
   const client = await PlainClient.start();
   const first = client.socket;
   const closed = new Promise((resolve) =>

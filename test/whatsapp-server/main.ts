@@ -1,7 +1,7 @@
 /**
- * The stand-in server as a process: prints one line of JSON with its addresses and serves until
- * it is killed, or until the process ends that started it with a channel (`stdio: 'ipc'`).
- * `--account` is the JSON of the account that gets a linked device.
+ * The stand-in server as a process. It prints its addresses as one line of JSON and serves until it
+ * is killed, or until its parent ends if that started it with an IPC channel (`stdio: 'ipc'`).
+ * `--account` takes the JSON of the account that gets a linked device.
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { WhatsAppWorld } from './world.ts';
 const defaultAccount = { number: '15550000001', lid: '900000000000001', name: 'Assistant' };
 const yearMs = 365 * 24 * 60 * 60_000;
 
-// libsignal prints its sessions, keys included.
+// libsignal prints its sessions with their keys.
 for (const method of ['log', 'info', 'warn', 'error'] as const) console[method] = () => {};
 
 const { values } = parseArgs({ options: { account: { type: 'string' } } });

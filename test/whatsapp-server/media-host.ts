@@ -1,4 +1,4 @@
-/** Where encrypted files lie: an https server that takes uploads and gives them out again. */
+/** The media host: an HTTPS server that stores uploaded encrypted files and serves them. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -10,7 +10,7 @@ export class MediaHost {
   /** `host:port`. */
   name = '';
   readonly #server: Server;
-  /** Downloads that were begun and stopped in the middle. */
+  /** The number of downloads that stopped in the middle. */
   stalledFiles = 0;
   readonly #faults: Faults;
   readonly #changed: () => void;
@@ -33,7 +33,7 @@ export class MediaHost {
     this.#server.close();
   }
 
-  /** Returns the path. */
+  /** Returns the path of the stored file. */
   put(file: Buffer): string {
     const path = `/v/t62/${randomBytes(8).toString('hex')}`;
     this.#files.set(path, file);
@@ -44,7 +44,7 @@ export class MediaHost {
     return this.#files.get(path);
   }
 
-  /** From now on nobody has it. */
+  /** Deletes a file. */
   expire(path: string): Buffer | undefined {
     const file = this.#files.get(path);
     this.#files.delete(path);

@@ -7,7 +7,7 @@ const aliceLid = `${alice.lid}@lid`;
 const bytes = randomBytes(200_000);
 const base64 = bytes.toString('base64');
 const image = { kind: 'image', base64, caption: 'look' } as const;
-/** The smallest image: Baileys makes a preview of it. */
+/** The smallest image of which Baileys can make a preview. */
 const pixel = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
   'base64',
@@ -30,7 +30,7 @@ test('every kind of file arrives byte for byte', async () => {
   }
 });
 
-test('files from the client are opened by who gets them, in a group too', async () => {
+test('recipients can open files from the client, also in a group', async () => {
   const client = await PlainClient.start();
   await client.say(aliceLid, { image: pixel, caption: 'small' });
   const small = await client.server.hears(alice.number, { kind: 'image' });
@@ -50,12 +50,12 @@ test('a file that has expired is gone until the phone has uploaded it again', as
   const message = await client.message(messageId);
   await client.server.do('expireMedia', { messageId });
   await expect(client.download(message)).rejects.toThrow();
-  await client.socket.refreshMediaConn(); // Names the host, which the phone does not.
+  await client.socket.refreshMediaConn(); // The phone's answer does not name the host.
   const renewed = await client.socket.updateMediaMessage(message);
   expect(bytes.equals(await client.download(renewed))).toBe(true);
 });
 
-test('a phone that has deleted the file says so', async () => {
+test('a phone that has deleted the file reports that', async () => {
   const client = await PlainClient.start();
   const messageId = await client.server.say(alice.number, image);
   const message = await client.message(messageId);
@@ -64,7 +64,7 @@ test('a phone that has deleted the file says so', async () => {
   await expect(client.socket.updateMediaMessage(message)).rejects.toThrow(/NOT_FOUND/);
 });
 
-test('the media host fails as it is told, once each time', async () => {
+test('the media host fails once for each fault that is set', async () => {
   const client = await PlainClient.start();
   const message = await client.message(await client.server.say(alice.number, image));
   await client.server.faults({ mediaAnswers: [503, 404, 'truncate'] });
@@ -74,7 +74,7 @@ test('the media host fails as it is told, once each time', async () => {
   expect(bytes.equals(await client.download(message))).toBe(true);
 });
 
-test('the media host stops in the middle, and does not go on by itself', async () => {
+test('the media host can stall in the middle of a download and does not continue', async () => {
   const client = await PlainClient.start();
   const message = await client.message(await client.server.say(alice.number, image));
   await client.server.faults({ mediaAnswers: ['stall'] });

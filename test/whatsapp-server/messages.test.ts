@@ -37,7 +37,7 @@ describe('a direct message', () => {
     expect(await client.server.do('heard', { by: alice.number })).toHaveLength(2);
   });
 
-  test('shows on the account’s own phone as well', async () => {
+  test('also appears on the account’s own phone', async () => {
     const client = await PlainClient.start();
     const id = await client.say(aliceLid, { text: 'for Alice' });
     const copy = await client.server.hears(assistant.number, { text: 'for Alice' });
@@ -95,7 +95,7 @@ describe('a group message', () => {
 });
 
 describe('a group', () => {
-  test('tells who is in it, and what becomes of it', async () => {
+  test('reports its members and each change', async () => {
     const client = await PlainClient.start();
     const { subject, participants } = await client.socket.groupMetadata(family);
     expect(subject).toBe('Family');
@@ -117,7 +117,7 @@ describe('a group', () => {
     await client.server.waitState({ maxWaiting: 0 });
   });
 
-  test('that nobody knows has no members', async () => {
+  test('that does not exist has no members', async () => {
     const client = await PlainClient.start();
     await expect(client.socket.groupMetadata('120363999999999999@g.us')).rejects.toThrow();
   });
@@ -171,7 +171,7 @@ describe('what people send', () => {
     expect(deleted?.update).toMatchObject({ message: null, messageStubType: 1 });
   });
 
-  test('can vanish, and can be meant for one look', async () => {
+  test('can be ephemeral or view-once', async () => {
     const client = await PlainClient.start();
     const content = { kind: 'text', text: 'psst' } as const;
     const shapes = [
@@ -184,7 +184,7 @@ describe('what people send', () => {
     }
   });
 
-  test('comes in order however much it is', async () => {
+  test('arrives in order, however much it is', async () => {
     const client = await PlainClient.start();
     const texts = Array.from({ length: 200 }, (_, index) => `message ${index}`);
     const ids = await client.server.do('sendMany', {
@@ -236,11 +236,11 @@ describe('what people see', () => {
       { state: 'composing', group: null },
       { state: 'paused', group: null },
     ]);
-    // A client that shows itself to nobody says `inactive` when a message arrives.
+    // A client that appears offline sends `inactive` as its receipt for a message.
     expect(receipts.map(({ type }) => type)).toEqual(['inactive', 'read']);
   });
 
-  test('is told to the client: delivered, read, typing', async () => {
+  test('is reported to the client: delivered, read, typing', async () => {
     const client = await PlainClient.start();
     const id = await client.say(aliceLid, { text: 'hello' });
     await client.stanza(({ tag, attrs }) => tag === 'receipt' && attrs.id === id && !attrs.type);

@@ -1,4 +1,4 @@
-/** The binary XML nodes of WhatsApp's protocol: making them and reading them. */
+/** Creates and reads the binary XML nodes of WhatsApp's protocol. */
 import {
   type BinaryNode,
   encodeBigEndian,
@@ -9,7 +9,7 @@ import {
 
 export type { BinaryNode };
 
-/** The server itself is an address with an empty user. */
+/** The server's own address has an empty user. */
 export const serverJid = '@s.whatsapp.net';
 export const numberHost = 's.whatsapp.net';
 
@@ -33,7 +33,7 @@ export function firstChild({ content }: BinaryNode): BinaryNode | undefined {
   return Array.isArray(content) ? content[0] : undefined;
 }
 
-/** The bytes of a child. Throws when there are none: the client broke the protocol. */
+/** The bytes of a child node. Throws without any, because the client has broken the protocol. */
 export function childBytes(parent: BinaryNode | undefined, tag: string): Buffer {
   const bytes = getBinaryNodeChildBuffer(parent, tag);
   if (!bytes) throw new Error(`<${parent?.tag}> has no <${tag}>`);
@@ -44,7 +44,7 @@ export function bigEndian(value: number, length?: number): Uint8Array {
   return encodeBigEndian(value, length);
 }
 
-/** Changes a byte of the encrypted content, so that nobody can read it. */
+/** Changes one byte of the encrypted content, so that it cannot be decrypted. */
 export function damage(part: BinaryNode | undefined): void {
   const bytes = part?.content;
   if (bytes instanceof Uint8Array) bytes[bytes.length - 3] = (bytes.at(-3) ?? 0) ^ 0xff;

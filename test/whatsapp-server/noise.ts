@@ -1,6 +1,6 @@
 /**
- * The server's side of Noise_XX_25519_AESGCM_SHA256 as WhatsApp speaks it: three handshake
- * messages, then one key for each direction. https://noiseprotocol.org/noise.html
+ * The server's side of Noise_XX_25519_AESGCM_SHA256 as WhatsApp uses it: three handshake messages,
+ * then one key for each direction. https://noiseprotocol.org/noise.html
  */
 import {
   aesDecryptGCM,
@@ -51,7 +51,7 @@ export class NoiseResponder {
     }).finish();
   }
 
-  /** Takes the client's last handshake message; from then on `seal` and `open` work. */
+  /** Takes the client's last handshake message. `seal` and `open` work only after this. */
   finish(last: proto.HandshakeMessage.IClientFinish): {
     clientStatic: Buffer;
     payload: proto.ClientPayload;
@@ -115,7 +115,7 @@ function counterIv(counter: number): Buffer {
   return iv;
 }
 
-/** The two certificates that a client checks, under a root of our own. */
+/** The two certificates that a client verifies, issued under the given root. */
 export function certificateChain(root: KeyPair, serverKey: KeyPair): Uint8Array {
   const { Details } = proto.CertChain.NoiseCertificate;
   const middle = Curve.generateKeyPair();

@@ -1,6 +1,6 @@
 /**
- * What a test can see at the control port, at once or as soon as it is so: what people hear, which
- * signs they get, and how the connection stands. It changes nothing.
+ * What a test can observe at the control port, now or as soon as it happens: the messages, receipts
+ * and typing that people see, and the state of the connection. It changes nothing.
  */
 import { z } from 'zod';
 import type { HeardMessage, Peer } from './peers.ts';
@@ -13,7 +13,7 @@ export const group = z.string().endsWith('@g.us');
 export const count = z.int().min(0).max(100_000);
 const timeoutMs = z.int().min(1).max(600_000);
 
-/** A regular expression; a dot is any character. */
+/** A regular expression in which a dot matches any character. */
 const pattern = z.string().transform((source, { addIssue }) => {
   try {
     return new RegExp(source, 'su');
@@ -23,21 +23,21 @@ const pattern = z.string().transform((source, { addIssue }) => {
   }
 });
 
-/** All that is named must match. */
+/** Every given property must match. */
 export const heardSchema = z.strictObject({
   by: digits,
   text: pattern.optional(),
   kind: pattern.optional(),
-  /** Null for the direct chat. */
+  /** Null is the direct chat. */
   group: group.nullable().optional(),
-  /** Passes over as many matches. */
+  /** The number of matches to skip. */
   skip: count.optional(),
-  /** The same message came at least so often. */
+  /** How often the message must have been delivered. */
   minDeliveries: count.optional(),
   timeoutMs,
 });
 
-/** Until the client has confirmed or read this message, or shown this state of typing. */
+/** Waits for a receipt from the client, or for a state of its typing. */
 export const signSchema = z.strictObject({
   by: digits,
   receipt: z.strictObject({ id: z.string(), type: z.string() }).optional(),
@@ -45,7 +45,7 @@ export const signSchema = z.strictObject({
   timeoutMs,
 });
 
-/** Until all that is named is so. */
+/** Waits until every given property holds. */
 export const stateSchema = z.strictObject({
   isConnected: z.boolean().optional(),
   isReady: z.boolean().optional(),
@@ -103,11 +103,11 @@ export function stateOf(world: WhatsAppWorld) {
     wrongCodes,
     retryReceipts,
     nacks,
-    /** Stanzas that the client has not confirmed. */
+    /** The number of stanzas that the client has not confirmed. */
     waiting: mailbox.size,
-    /** Downloads that stopped in the middle. */
+    /** The number of downloads that stopped in the middle. */
     stalledFiles: world.media.stalledFiles,
-    /** Questions that got no answer, as asked for. */
+    /** The number of queries that got no answer because of `mutedQueries`. */
     unanswered: world.unanswered,
   };
 }

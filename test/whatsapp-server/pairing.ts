@@ -1,4 +1,4 @@
-/** How a device becomes linked: by a scanned QR code, or by a code that the person types. */
+/** How a device is linked: by a QR code that is scanned, or by a code that a person types. */
 import { randomBytes } from 'node:crypto';
 import {
   aesDecryptCTR,
@@ -55,7 +55,7 @@ export class Pairing {
     return this.#code !== undefined;
   }
 
-  /** A client without an account: it gets what its QR codes are made of. */
+  /** Sends a client without an account the references for its QR codes. */
   begin(connection: ClientConnection, login: Login): void {
     this.#registration = { connection, login };
     this.#code = undefined;
@@ -65,7 +65,7 @@ export class Pairing {
     connection.send(this.#request('pair', [node('pair-device', {}, refs)]));
   }
 
-  /** The phone's camera sees the QR code. Throws when it is not the waiting client's. */
+  /** The phone scans a QR code. Throws a Refusal when it is not the waiting client's. */
   scan(qr: string): Companion {
     const [, noise = '', identity = '', secret = ''] = qr.replace(/^.*#/, '').split(',');
     return this.#pair({
@@ -75,7 +75,7 @@ export class Pairing {
     });
   }
 
-  /** The client asks for a code; returns the answer. */
+  /** Answers the client's request for a pairing code. */
   requestCode(operation: BinaryNode): BinaryNode {
     const ref = randomBytes(8);
     this.#code = {
@@ -87,7 +87,7 @@ export class Pairing {
     return node('link_code_companion_reg', {}, [node('link_code_pairing_ref', {}, ref)]);
   }
 
-  /** The person types the code on the phone. A wrong one shows only when the client answers. */
+  /** A person types the code on the phone. Whether it is right shows when the client answers. */
   async enterCode(code: string): Promise<void> {
     const request = this.#requestedCode();
     const { wrapped } = request;
@@ -113,7 +113,7 @@ export class Pairing {
     );
   }
 
-  /** The client proves that it knows the code. Throws a Refusal when it was another one. */
+  /** Takes the client's proof that it knows the code. Throws a Refusal when the code was wrong. */
   finishCode(operation: BinaryNode): Companion {
     const { noiseKey, shared } = this.#requestedCode();
     const wrapped = childBytes(operation, 'link_code_pairing_wrapped_key_bundle');

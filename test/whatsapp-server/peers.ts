@@ -1,7 +1,6 @@
 /**
- * Simulated people, each with one phone and real Signal sessions: what they say is encrypted to
- * the linked device, what it says to them is decrypted, and what they cannot read they ask for
- * again, as phones do.
+ * Simulated people, each with one phone and real Signal sessions. A phone encrypts its messages to
+ * the linked device, decrypts the device's messages, and asks again for those that it cannot read.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import { Curve, encryptedStream, generateMessageIDV2, type MediaType, type proto } from 'baileys';
@@ -12,17 +11,17 @@ import { type BinaryNode, bigEndian, child, damage, node } from './nodes.ts';
 import { PhoneKeys } from './phone-keys.ts';
 import { Refusal } from './refusal.ts';
 
-/** What a person needs of the server. */
+/** What a person uses of the server. */
 export interface Network {
   media: MediaHost;
   /** Throws when no device is linked. */
   companion(): Companion;
   now(): string;
-  /** Kept until the client confirms it. */
+  /** Stores the stanza until the client confirms it. */
   deliver(stanza: BinaryNode): void;
-  /** Only to a client that is there. */
+  /** Sends the stanza only if a client is connected. */
   push(stanza: BinaryNode): void;
-  /** A person has heard something, or seen a sign. */
+  /** Called when a person has received a message, a receipt or a state of typing. */
   changed(): void;
 }
 
@@ -30,14 +29,14 @@ export interface HeardMessage extends Heard {
   id: string;
   /** The group's address, or null for a direct chat. */
   group: string | null;
-  /** How often it was delivered; repetitions show once, as phones show them. */
+  /** How often it was delivered. A repetition is not shown again, as on a phone. */
   deliveries: number;
   atMs: number;
 }
 
 export interface SendOptions {
   id?: string;
-  /** Which of their addresses names the sender: `lid` today, `pn` formerly. */
+  /** Which address names the sender: `lid` today, `pn` in the past. */
   via?: 'lid' | 'pn';
   /** Cannot be decrypted the first time. */
   isCorrupt?: boolean;
@@ -58,14 +57,14 @@ export class Peer implements Person {
   readonly heard: HeardMessage[] = [];
   readonly receipts: { id: string; type: string }[] = [];
   readonly presences: { state: string; group: string | null; atMs: number }[] = [];
-  /** Messages that this phone could not read and asked for again. */
+  /** The number of messages that this phone could not read and asked for again. */
   retriesAsked = 0;
-  /** Messages of this person that the client asked for again. */
+  /** The number of messages of this person that the client asked for again. */
   retriesHeard = 0;
   readonly #network: Network;
   readonly #keys: PhoneKeys;
   readonly #said = new Map<string, Said>();
-  /** One message at a time, as a phone does: the ratchet is one. */
+  /** Messages are processed one at a time, because they share one ratchet. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(network: Network, { number, lid, name }: Person, identity = Curve.generateKeyPair()) {
@@ -80,12 +79,12 @@ export class Peer implements Person {
     return addressesOf(this);
   }
 
-  /** What the server hands to whoever wants to write to this phone first. */
+  /** The keys that the server gives to whoever writes to this phone for the first time. */
   async bundle(jid: string): Promise<BinaryNode> {
     return node('user', { jid, t: this.#network.now() }, await this.#keys.bundle());
   }
 
-  /** Says it in the direct chat, or in a group. Resolves to the message's id. */
+  /** Sends a message in the direct chat or in a group. Resolves to its id. */
   say(message: proto.IMessage, group: string | null, options: SendOptions = {}): Promise<string> {
     return this.#inTurn(async () => {
       const id = options.id ?? generateMessageIDV2(this.addresses.pn);
@@ -97,7 +96,7 @@ export class Peer implements Person {
     });
   }
 
-  /** The account's own phone writes: the linked device gets a copy. `to` is an address. */
+  /** Sends the linked device a copy of what the account's own phone writes to the address `to`. */
   sayFromPhone(message: proto.IMessage, to: string): Promise<string> {
     return this.#inTurn(async () => {
       const { pn, lid } = this.addresses;
@@ -111,7 +110,7 @@ export class Peer implements Person {
     });
   }
 
-  /** Device to device: history, say. Not kept. */
+  /** Sends a message from device to device, such as history. It is not stored. */
   async tellDevice(message: proto.IMessage): Promise<void> {
     const { pn, lid } = this.addresses;
     const part = await this.#keys.encrypt(message, this.#network.companion());
@@ -123,14 +122,14 @@ export class Peer implements Person {
     this.#network.push(node('chatstate', this.#from(group), [node(state)]));
   }
 
-  /** Has looked at what the client sent. */
+  /** Marks a message from the client as read. */
   read(id: string): void {
     const heard = this.heard.find((each) => each.id === id);
     if (!heard) throw new Refusal(`${this.name} has heard no message ${id}`);
     this.#receipt(id, heard.group, 'read');
   }
 
-  /** Takes what the client has sent. */
+  /** Receives a message from the client. */
   receive(stanza: BinaryNode, parts: BinaryNode[]): Promise<void> {
     return this.#inTurn(async () => {
       const { id = '', to = '' } = stanza.attrs;
@@ -138,7 +137,7 @@ export class Peer implements Person {
       try {
         for (const part of parts) await this.#read(id, group, part);
       } catch {
-        // A phone does not say why; it asks for the message again.
+        // A phone gives no reason; it asks for the message again.
         this.retriesAsked += 1;
         await this.#askAgain(id, group);
       }
@@ -146,7 +145,7 @@ export class Peer implements Person {
     });
   }
 
-  /** The client could not read a message of this person: a new session, and once more. */
+  /** Sends a message again, in a new session, because the client could not read it. */
   async repeat(id: string): Promise<void> {
     this.retriesHeard += 1;
     const said = this.#said.get(id);
@@ -219,7 +218,7 @@ export class Peer implements Person {
     const content = message.deviceSentMessage?.message ?? message;
     const heard = await hear(content, this.#network.media);
     this.heard.push({ ...heard, id, group, deliveries: 1, atMs: Date.now() });
-    // Phones tell that it has arrived.
+    // Phones confirm the delivery.
     this.#receipt(id, group);
   }
 

@@ -1,6 +1,6 @@
 /**
- * The Signal sessions of one phone with the linked device: its keys, what it encrypts and what it
- * decrypts. It sends nothing.
+ * The keys of one phone and its Signal sessions with the linked device. It encrypts and decrypts, and
+ * sends nothing.
  */
 import {
   addTransactionCapability,
@@ -34,7 +34,7 @@ export class PhoneKeys {
   readonly #lid: string;
   readonly #keys: ReturnType<typeof addTransactionCapability>;
   readonly #signal: ReturnType<typeof DEFAULT_CONNECTION_CONFIG.makeSignalRepository>;
-  /** Groups and devices that can read what is said in them. */
+  /** Pairs of a group and a device that has this phone's key for the group. */
   readonly #groupsKeyed = new Set<string>();
   #nextPreKey = 1;
 
@@ -60,7 +60,7 @@ export class PhoneKeys {
     return this.#creds.registrationId;
   }
 
-  /** What whoever wants to write to this phone first needs. Each has a new pre-key. */
+  /** The keys for a first message to this phone, with a new pre-key each time. */
   async bundle(): Promise<BinaryNode[]> {
     const keyId = this.#nextPreKey;
     this.#nextPreKey += 1;
@@ -83,7 +83,7 @@ export class PhoneKeys {
     return node('enc', { v: '2', type }, ciphertext);
   }
 
-  /** The first time with the key that the device needs to read it. */
+  /** The first message in a group comes with the key that the device needs to read it. */
   async encryptForGroup(
     message: proto.IMessage,
     group: string,
@@ -105,7 +105,7 @@ export class PhoneKeys {
     return [await this.encrypt({ senderKeyDistributionMessage: key }, companion), ...parts];
   }
 
-  /** Undefined when the part holds a key and nothing for people. Throws when it cannot be read. */
+  /** Undefined for a part that holds only a key. Throws when it cannot be decrypted. */
   async decrypt(
     { attrs: { type }, content: ciphertext }: BinaryNode,
     group: string | null,
@@ -132,7 +132,7 @@ export class PhoneKeys {
     return Object.values(rest).some((value) => value != null) ? message : undefined;
   }
 
-  /** What comes next begins a new session. */
+  /** The next message begins a new session. */
   async forget(companion: Companion): Promise<void> {
     const address = this.#signal.jidToSignalProtocolAddress(companion.lid);
     await this.#keys.set({ session: { [address]: null } });

@@ -1,6 +1,6 @@
 /**
- * Baileys as it comes, with its keys in memory, for the self-tests: what they show of the server
- * does not rest on this project's own channel. It never reconnects by itself.
+ * Plain Baileys with its keys in memory, for the server's own tests, which so do not depend on this
+ * project's channel. It never reconnects by itself.
  */
 import { EventEmitter, once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -42,7 +42,7 @@ interface Seen {
 
 export class PlainClient {
   readonly server: WhatsAppServer;
-  /** Stanzas as they came, before Baileys looks at them. */
+  /** Received stanzas, before Baileys processes them. */
   readonly stanzas: BinaryNode[] = [];
   readonly #creds: AuthenticationCreds;
   readonly #keys: SignalKeyStore;
@@ -57,14 +57,14 @@ export class PlainClient {
     this.#keys = keys;
   }
 
-  /** A new server, with two people and a group, and a client that is linked and connected. */
+  /** Starts a server with two people and a group, and a client that is linked and connected. */
   static async start(): Promise<PlainClient> {
     const client = await PlainClient.prepare();
     await client.link();
     return client;
   }
 
-  /** The same, with nothing linked. */
+  /** The same with a client that is not linked. */
   static async prepare(): Promise<PlainClient> {
     // libsignal prints its sessions.
     for (const method of ['log', 'info', 'warn', 'error'] as const)
@@ -100,7 +100,7 @@ export class PlainClient {
     return this.#socket;
   }
 
-  /** Opens a socket in place of the one before. */
+  /** Opens a socket in place of the previous one. */
   connect(): void {
     this.disconnect();
     const socket = makeWASocket({
@@ -109,7 +109,7 @@ export class PlainClient {
       waWebSocketUrl: this.server.webSocketUrl,
       getMessage: async ({ id }) => this.#sent.get(id ?? ''),
       fetchAgent: new Agent({ ca: this.#ca() }),
-      // Without it, Baileys 7.0.0-rc14 loses messages when it sends and receives at once.
+      // Without it, Baileys 7.0.0-rc14 loses messages when it sends and receives at the same time.
       makeSignalRepository: (auth, logger, find) => {
         const options = { maxCommitRetries: 1, delayBetweenTriesMs: 1 };
         const keys = addTransactionCapability(this.#keys, silent, options);
@@ -129,14 +129,14 @@ export class PlainClient {
       });
   }
 
-  /** Leaves no trace at the server, as a process that is killed. */
+  /** Disconnects without a word, like a process that is killed. */
   disconnect(): void {
     const socket = this.#socket;
     this.#socket = undefined;
     socket?.end(undefined);
   }
 
-  /** By a QR code; resolves when connected. */
+  /** Links the client by a QR code. Resolves when it is connected. */
   async link(): Promise<void> {
     this.connect();
     await this.server.do('scanQr', { qr: await this.qr() });
@@ -148,7 +148,7 @@ export class PlainClient {
     return qr ?? '';
   }
 
-  /** Waits until the server ends the connection with this code, then comes back. */
+  /** Waits until the server ends the connection with this code, then reconnects. */
   async reconnectAfter(code: number): Promise<void> {
     expectCode(await this.closed(), code);
     await this.open();
@@ -160,7 +160,7 @@ export class PlainClient {
     await this.event('connection.update', ({ connection }) => connection === 'open');
   }
 
-  /** The code with which the connection ends. */
+  /** Resolves to the code with which the connection ends. */
   async closed(): Promise<number> {
     const { lastDisconnect } = await this.event(
       'connection.update',
@@ -171,7 +171,7 @@ export class PlainClient {
     return (error as { output: { statusCode: number } }).output.statusCode;
   }
 
-  /** The first event that matches and was not taken before; takes it. */
+  /** Waits for the first matching event that no earlier call has returned. */
   async event<Name extends EventName>(
     name: Name,
     matches: (data: BaileysEventMap[Name]) => boolean = () => true,
@@ -183,7 +183,7 @@ export class PlainClient {
     return found.data;
   }
 
-  /** A message of this id, as `messages.upsert` gives it, with its content. */
+  /** Waits for the message with this id and a readable content in `messages.upsert`. */
   async message(id: string): Promise<WAMessage & { upsert: string }> {
     const find = () => {
       for (const { name, data } of this.#seen) {
@@ -197,7 +197,7 @@ export class PlainClient {
     return this.#until(find, `message ${id}`);
   }
 
-  /** How often a message of this id came with its content. */
+  /** How often the message with this id arrived with a readable content. */
   timesHeard(id: string): number {
     return this.#seen
       .filter(({ name }) => name === 'messages.upsert')
@@ -205,12 +205,12 @@ export class PlainClient {
       .filter((message) => message.key.id === id && isReadable(message)).length;
   }
 
-  /** A stanza as it came. */
+  /** Waits for a stanza. */
   stanza(matches: (stanza: BinaryNode) => boolean): Promise<BinaryNode> {
     return this.#until(() => this.stanzas.find(matches), 'the stanza');
   }
 
-  /** Resolves to the id. */
+  /** Resolves to the message's id. */
   async say(to: string, content: Parameters<WASocket['sendMessage']>[1]): Promise<string> {
     const sent = await this.socket.sendMessage(to, content);
     const id = sent?.key.id;
@@ -220,7 +220,7 @@ export class PlainClient {
   }
 
   async download(message: WAMessage): Promise<Buffer> {
-    await fetch('data:,'); // Loads what makes Node's own Agent, which has no other public name.
+    await fetch('data:,'); // Loads Node's own undici Agent, which has no public name.
     const { constructor: Dispatcher } = Reflect.get(
       globalThis,
       Symbol.for('undici.globalDispatcher.1'),
@@ -230,8 +230,8 @@ export class PlainClient {
   }
 
   /**
-   * The encrypted file as it comes over the wire; rejects when it ends too early. Without Baileys,
-   * in which a broken download is an uncaught exception (7.0.0-rc14).
+   * Downloads the encrypted file without Baileys, in which a broken download is an uncaught
+   * exception (7.0.0-rc14). Rejects when it ends too early.
    */
   async fetchFile({ message }: WAMessage): Promise<{ status: number; length: number }> {
     const request = get(message?.imageMessage?.url ?? '', { ca: this.#ca() });
@@ -261,7 +261,7 @@ export class PlainClient {
   }
 }
 
-/** Of what it could not decrypt Baileys tells as well, sometimes with the part that it could. */
+/** Baileys also reports messages that it could not decrypt, sometimes with a decrypted part. */
 function isReadable({ message, messageStubType }: WAMessage): boolean {
   return Boolean(message) && !messageStubType;
 }

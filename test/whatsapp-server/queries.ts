@@ -1,4 +1,4 @@
-/** The server's answers to the client's questions (`iq` nodes). */
+/** The server's answers to the client's queries (`iq` nodes). */
 import { bundleNode } from './account.ts';
 import { groupNode } from './groups.ts';
 import {
@@ -14,7 +14,7 @@ import {
 import type { Peer } from './peers.ts';
 import type { WhatsAppWorld } from './world.ts';
 
-/** The content of the answer; an error's code; or null for silence. */
+/** The content of the answer, an error's code, or null for no answer. */
 export type Answer = BinaryNode[] | undefined | { error: number } | null;
 
 type Query = (
@@ -23,7 +23,7 @@ type Query = (
   operation: BinaryNode,
 ) => Answer | Promise<Answer>;
 
-/** By namespace, type and the name of the operation. */
+/** The key is namespace, type and the operation's name. */
 const queries: Record<string, Query> = {
   'encrypt/get/count': ({ companion }) => [
     node('count', { value: String(companion?.preKeys.length ?? 0) }),
@@ -78,7 +78,7 @@ const queries: Record<string, Query> = {
   'w:profile:picture/get/picture': () => ({ error: 404 }),
 };
 
-/** What the server answers; what it does not know it answers with nothing in particular. */
+/** Answers a query. An unknown one gets an empty result. */
 export async function answer(world: WhatsAppWorld, iq: BinaryNode): Promise<Answer> {
   const operation = firstChild(iq);
   if (world.faults.mutedQueries.includes(operation?.tag ?? '')) {
@@ -110,7 +110,7 @@ async function bundles(world: WhatsAppWorld, users: BinaryNode[]): Promise<Binar
   return found;
 }
 
-/** Which of these accounts exist, on which devices, under which LID. */
+/** Tells which of the accounts exist, with their devices and LIDs. */
 function whoIs(world: WhatsAppWorld, operation: BinaryNode): Answer {
   const asked = child(operation, 'query')?.content;
   const protocols = Array.isArray(asked) ? asked.map(({ tag }) => tag) : [];

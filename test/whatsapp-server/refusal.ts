@@ -1,2 +1,2 @@
-/** What cannot be done as things stand. Whoever asked at the control port reads its message. */
+/** A request that is impossible in the current state. The control port answers with its message. */
 export class Refusal extends Error {}

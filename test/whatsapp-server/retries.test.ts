@@ -5,7 +5,7 @@ const aliceLid = `${alice.lid}@lid`;
 const garbled = { kind: 'text', text: 'garbled' } as const;
 
 describe('what the client cannot read', () => {
-  test('it asks for again, gets, and reads on with the new session', async () => {
+  test('it asks for again, receives, and keeps reading in the new session', async () => {
     const client = await PlainClient.start();
     await client.message(await client.server.say(alice.number, 'before'));
     const request = { by: alice.number, content: garbled, isCorrupt: true };
@@ -18,7 +18,7 @@ describe('what the client cannot read', () => {
     expect(after.message?.conversation).toBe('after');
   });
 
-  test('in a group comes again with its key', async () => {
+  test('in a group is sent again with its key', async () => {
     const client = await PlainClient.start();
     const request = { by: alice.number, group: family, content: garbled, isCorrupt: true };
     const id = await client.server.do('send', request);
@@ -29,7 +29,7 @@ describe('what the client cannot read', () => {
 });
 
 describe('what a phone cannot read', () => {
-  test('it asks for again, and gets it', async () => {
+  test('it asks for again and receives', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ damaged: 1 });
     const id = await client.say(aliceLid, { text: 'read me' });
@@ -41,7 +41,7 @@ describe('what a phone cannot read', () => {
     expect(await client.server.do('seen', { by: alice.number })).toMatchObject({ retriesAsked: 1 });
   });
 
-  test('every phone of a group asks for, and each reads it then', async () => {
+  test('in a group each phone asks for again and receives', async () => {
     const client = await PlainClient.start();
     await client.server.faults({ damaged: 1 });
     const id = await client.say(family, { text: 'read me' });

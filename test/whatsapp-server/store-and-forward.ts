@@ -1,4 +1,4 @@
-/** Keeps each stanza for the client until the client has confirmed it, over any reconnect. */
+/** Stores each stanza for the client until the client has confirmed it, across reconnects. */
 import type { ClientConnection } from './connection.ts';
 import type { Faults } from './faults.ts';
 import { type BinaryNode, node, serverJid } from './nodes.ts';
@@ -15,7 +15,7 @@ export class Mailbox {
     return this.#waiting.length;
   }
 
-  /** Sends now, if there is a client that has asked for its messages, and keeps it until then. */
+  /** Stores a stanza, and sends it at once if the client has asked for its messages. */
   put(stanza: BinaryNode, client: ClientConnection | null): void {
     this.#waiting.push(stanza);
     if (!client?.isReady) return;
@@ -26,13 +26,13 @@ export class Mailbox {
     }
   }
 
-  /** One confirmation settles one stanza. */
+  /** One confirmation removes one stanza. */
   confirm(id: string): void {
     const index = this.#waiting.findIndex(({ attrs }) => attrs.id === id);
     if (index >= 0) this.#waiting.splice(index, 1);
   }
 
-  /** What waited, marked as such, and the count at its end. */
+  /** Sends all stored stanzas, marked as offline, and their number at the end. */
   flush(client: ClientConnection): void {
     client.isReady = true;
     const count = String(this.#waiting.length);

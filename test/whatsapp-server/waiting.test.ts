@@ -1,9 +1,9 @@
-/** The server keeps what the client has not confirmed. */
+/** The server stores stanzas until the client has confirmed them. */
 import { expect, test } from 'vitest';
 import type { BinaryNode } from './nodes.ts';
 import { alice, bob, family, PlainClient } from './plain-client.ts';
 
-test('what comes while the client is away waits, and comes marked, in order, with a count', async () => {
+test('messages for an absent client arrive later, in order, marked as offline and counted', async () => {
   const client = await PlainClient.start();
   await client.server.waitState({ maxWaiting: 0 });
   client.disconnect();
@@ -26,7 +26,7 @@ test('what comes while the client is away waits, and comes marked, in order, wit
   expect((await client.message(live)).upsert).toBe('notify');
 });
 
-test('a message comes again until it is confirmed, and not after', async () => {
+test('a message is sent again until it is confirmed, and not after that', async () => {
   const client = await PlainClient.start();
   const confirmed = await client.server.say(alice.number, 'confirmed');
   await client.message(confirmed);
@@ -41,7 +41,7 @@ test('a message comes again until it is confirmed, and not after', async () => {
   expect(idsOf(client).filter((id) => id === confirmed || id === lost)).toEqual([confirmed, lost]);
 });
 
-test('a message comes twice on demand', async () => {
+test('a message is sent twice when the test asks for that', async () => {
   const client = await PlainClient.start();
   await client.server.faults({ duplicates: 1 });
   const twice = await client.server.say(alice.number, 'twice');
@@ -51,7 +51,7 @@ test('a message comes twice on demand', async () => {
   await client.server.waitState({ maxWaiting: 0 });
 });
 
-/** Of all messages, as they came. */
+/** The ids of all received messages, in order. */
 function idsOf({ stanzas }: PlainClient): (string | undefined)[] {
   return stanzas.flatMap(({ tag, attrs }) => (tag === 'message' ? [attrs.id] : []));
 }

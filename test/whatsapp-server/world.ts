@@ -1,8 +1,7 @@
 /**
- * The server: one account with at most one linked device, the people it talks to, and what is
- * under way between them. Speaks through `ClientConnection`s; who asks it to act is `control.ts`.
+ * The server: one account with at most one linked device, the people it talks to, and the messages
+ * between them. It speaks to the client through `ClientConnection`; `control.ts` tells it what to do.
  */
-
 import { EventEmitter, once } from 'node:events';
 import { jidDecode, type proto } from 'baileys';
 import { type Companion, isAddressOf, newIdentity, type Person } from './account.ts';
@@ -28,19 +27,19 @@ export class WhatsAppWorld {
   readonly owner: Peer;
   readonly peers: Peer[] = [];
   readonly groups = new Map<string, Group>();
-  /** Said before the device is linked. */
+  /** Messages from before the link. */
   readonly past: PastMessage[] = [];
   companion: Companion | null = null;
   client: ClientConnection | null = null;
   logins = 0;
   attempts = 0;
-  /** Pairing codes that were not the client's. */
+  /** The number of wrong pairing codes. */
   wrongCodes = 0;
-  /** Messages that the client has asked for again. */
+  /** The number of messages that the client has asked for again. */
   retryReceipts = 0;
-  /** Questions of the client that got no answer because of `mutedQueries`. */
+  /** The number of queries that got no answer because of `mutedQueries`. */
   unanswered = 0;
-  /** What the client has confirmed with an error instead. */
+  /** The number of messages that the client has confirmed with an error. */
   nacks = 0;
   readonly #pairing: Pairing;
   readonly #changes = new EventEmitter<{ change: [] }>().setMaxListeners(1000);
@@ -78,7 +77,7 @@ export class WhatsAppWorld {
     return this.peers.find((peer) => isAddressOf(peer, jid));
   }
 
-  /** By the number; throws a Refusal when nobody has it. */
+  /** Throws a Refusal when nobody has this number. */
   person(number: string): Peer {
     const peer = this.peers.find((candidate) => candidate.number === number);
     if (!peer) throw new Refusal(`nobody has the number ${number}`);
@@ -95,7 +94,7 @@ export class WhatsAppWorld {
     this.#changes.emit('change');
   }
 
-  /** Resolves to what `look` finds, as soon as it finds something. Rejects after `timeoutMs`. */
+  /** Resolves to what `look` returns as soon as that is not undefined. Rejects after `timeoutMs`. */
   async until<Found>(look: () => Found | undefined, timeoutMs: number): Promise<Found> {
     const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
@@ -124,7 +123,7 @@ export class WhatsAppWorld {
     return answer;
   }
 
-  /** The client's proof is its answer to the code; a wrong one leaves it waiting for another. */
+  /** Checks the client's proof. After a wrong code the client waits for another one. */
   finishCode(operation: BinaryNode): Answer {
     try {
       this.companion = this.#pairing.finishCode(operation);
@@ -143,7 +142,7 @@ export class WhatsAppWorld {
     this.changed();
   }
 
-  /** Tells the client of a change in a group. */
+  /** Notifies the client of a change in a group. */
   notify(notification: (ids: { id: string; t: string }) => BinaryNode): void {
     this.#notifications += 1;
     const ids = { id: `notification-${this.#notifications}`, t: this.faults.now() };
@@ -171,7 +170,7 @@ export class WhatsAppWorld {
       client.refuse(401);
       return;
     }
-    // Two with the same keys: the later one stays.
+    // Of two clients with the same keys, the later one stays.
     if (this.client?.isOpen) this.client.endWith(null, node('conflict', { type: 'replaced' }));
     this.client = client;
     this.logins += 1;
@@ -204,7 +203,7 @@ export class WhatsAppWorld {
     const { id = '', to = serverJid, type, xmlns } = iq.attrs;
     const operation = firstChild(iq);
     if (type === 'result') {
-      // The device has signed: it starts anew, with its account.
+      // The device has signed: it must reconnect, now with its account.
       if (operation?.tag === 'pair-device-sign') setTimeout(() => client.endWith(515), 30);
       return;
     }
@@ -226,7 +225,7 @@ export class WhatsAppWorld {
     await this.owner.tellDevice(historyMessage(this.peers, this.past));
   }
 
-  /** From the client to people: first the server's word, then the parts to whom they are for. */
+  /** Acknowledges a message from the client, then gives each recipient its parts. */
   #takeMessage(client: ClientConnection, stanza: BinaryNode): void {
     const { id = '', to = '' } = stanza.attrs;
     const ack = { class: 'message', id, from: to, t: this.faults.now() };
@@ -269,7 +268,7 @@ export class WhatsAppWorld {
     const more = children(child(stanza, 'list'), 'item').map(({ attrs }) => attrs.id ?? '');
     const ids = [id, ...more];
     const peer = this.findPeer(participant ?? to);
-    // What it could not read it confirms with an ack, as an error.
+    // A retry receipt confirms nothing: the client confirms what it could not read by an ack.
     if (type !== 'retry') for (const confirmed of ids) this.mailbox.confirm(confirmed);
     peer?.receipts.push(...ids.map((each) => ({ id: each, type: type ?? 'delivery' })));
     const ack = { class: 'receipt', id, from: to, ...(type !== undefined && { type }) };
@@ -292,7 +291,7 @@ export class WhatsAppWorld {
       peer?.presences.push({ state, group: group?.jid ?? null, atMs: Date.now() });
   }
 
-  /** A message of anybody. */
+  /** Looks for the message among all people. */
   #find(id: string): proto.IMessage | undefined {
     return this.peers.map((peer) => peer.find(id)).find(Boolean);
   }
