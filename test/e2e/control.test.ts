@@ -43,19 +43,19 @@ describe('the owner', () => {
     expect(await maria.settled()).toBe('settled');
     await owner.say('/help');
     expect(await owner.nextText()).toContain('/stop: ');
-    // What the host is made of is the owner's business.
+    // Only the owner sees the details of the host.
     await owner.say('/status');
     expect(await owner.nextText()).toContain(`state     ${app.config.homeDir}`);
   });
 
-  test('hears that there is nothing to stop', async () => {
+  test('is told that there is nothing to stop', async () => {
     const app = await App.start();
     const person = await app.attach();
     await person.say('/stop');
     expect(await person.nextText()).toBe('There is nothing to stop.');
   });
 
-  test('stops the wait for another attempt', async () => {
+  test('can stop the wait for the next attempt', async () => {
     const app = await App.start({ limits: { retryDelaysMs: [600_000], attemptsBeforeNotice: 1 } });
     app.model.on('hello').html();
     const person = await app.attach();
@@ -83,7 +83,7 @@ describe('the owner', () => {
     expect(existsSync(app.inGroup('main', 'NOTES.md'))).toBe(true);
   });
 
-  test('may say anything else that begins with a slash to the agent', async () => {
+  test('reaches the agent with any other text that begins with a slash', async () => {
     const app = await App.start();
     app.model.on('/compact').reply('just words');
     const person = await app.attach();
@@ -93,7 +93,7 @@ describe('the owner', () => {
 });
 
 describe('the host', () => {
-  test('makes room for a waiting group by ending the longest-idle container', async () => {
+  test('ends the container that has been idle longest when another group waits', async () => {
     const app = await App.start({ limits: { containersMax: 2 } });
     app.model.otherwise('yes');
     const talk = async (group: string) => {
@@ -108,7 +108,7 @@ describe('the host', () => {
     ]);
   });
 
-  test('ends a container that has idled long enough', async () => {
+  test('ends a container at its idle timeout', async () => {
     const app = await App.start({ limits: { idleTimeoutMs: 50 } });
     app.model.otherwise('yes');
     const person = await app.attach();
@@ -122,7 +122,7 @@ describe('the host', () => {
     expect(await person.nextText()).toBe('yes');
   });
 
-  test('keeps what it could not deliver until somebody attaches', async () => {
+  test('keeps an undelivered answer until somebody attaches', async () => {
     const app = await App.start();
     app.model.on('hello').reply('you were gone');
     const person = await app.attach();
@@ -135,15 +135,15 @@ describe('the host', () => {
     expect(await back.nextText()).toBe('you were gone');
   });
 
-  test('refuses a second one on the same state and says how to attach', async () => {
+  test('refuses to start twice on the same state and tells how to attach', async () => {
     const app = await App.start();
     await expect(app.start()).rejects.toThrow(/already runs.*npm run chat/);
   });
 
-  test('takes over the socket of one that died', async () => {
+  test('takes over the socket of a host that died', async () => {
     const app = await App.start();
     await app.stop();
-    // A socket file that nobody answers, as kill -9 leaves it.
+    // A socket file without a listener, as kill -9 leaves it.
     spawnSync(process.execPath, [
       '-e',
       `require('net').createServer().listen(${JSON.stringify(app.config.socketPath)}, () => process.kill(process.pid, 'SIGKILL'))`,

@@ -23,7 +23,7 @@ describe('a person and their assistant', () => {
     );
   });
 
-  test('see a sign of life that says what the agent does', async () => {
+  test('see what the agent is doing while it works', async () => {
     const app = await App.start();
     app.model
       .on('work')
@@ -39,7 +39,7 @@ describe('a person and their assistant', () => {
     expect(signs.at(-1)).toBeNull();
   });
 
-  test('talk on in mid-turn: the agent hears it before it answers', async () => {
+  test('can write during a turn: the agent reads it before it answers', async () => {
     const app = await App.start();
     app.model
       .on('long job')
@@ -56,7 +56,7 @@ describe('a person and their assistant', () => {
     expect(app.rows('SELECT state FROM turns')).toEqual([{ state: 'done' }]);
   });
 
-  test('come back to a warm agent that keeps its session', async () => {
+  test('continue with a warm agent that keeps its session', async () => {
     const app = await App.start();
     app.model.on('one').reply('first');
     app.model
@@ -71,7 +71,7 @@ describe('a person and their assistant', () => {
     expect(app.rows('SELECT count(*) AS n FROM runs')).toEqual([{ n: 1 }]);
   });
 
-  test('go on after a restart: what was said before reaches the model', async () => {
+  test('continue after a restart: the earlier conversation reaches the model', async () => {
     const app = await App.start();
     app.model.on('my cat is called Momo').reply('noted');
     app.model
@@ -90,7 +90,7 @@ describe('a person and their assistant', () => {
     expect(await person.nextText()).toBe('Your cat is Momo.');
   });
 
-  test('send an image, which the model is shown', async () => {
+  test('send an image, which the model sees', async () => {
     const app = await App.start();
     app.model.on('what is this').reply('a pixel');
     const path = join(app.config.homeDir, 'pixel.png');
@@ -105,7 +105,7 @@ describe('a person and their assistant', () => {
     expect(call.lastUserText).toContain(`path="media/${saved}"`);
   });
 
-  test('hear of a file that could not be read, and so does the agent', async () => {
+  test('are told of a file that could not be read, and so is the agent', async () => {
     const app = await App.start();
     app.model.on('there is no such file').reply('I cannot see it');
     const person = await app.attach();
@@ -113,7 +113,7 @@ describe('a person and their assistant', () => {
     expect(await person.nextText()).toBe('I cannot see it');
   });
 
-  test('get files and messages in mid-turn, in order', async () => {
+  test('receive files and messages during a turn, in order', async () => {
     const app = await App.start();
     app.model
       .on('report')
@@ -146,7 +146,7 @@ describe('a person and their assistant', () => {
     expect(person.delivered).toHaveLength(1);
   });
 
-  test('never see internal parts, and nothing at all when there is nothing else', async () => {
+  test('never see internal parts, and get no message without other parts', async () => {
     const app = await App.start();
     app.model.on('think').reply('Yes.<internal>I am not sure</internal>');
     app.model.on('silent').reply('<internal>nothing to say</internal>');
@@ -159,7 +159,7 @@ describe('a person and their assistant', () => {
     expect(person.delivered).toHaveLength(1);
   });
 
-  test('find the memory of the group and of all groups in the prompt', async () => {
+  test('have the memory of the group and of all groups in the prompt', async () => {
     const app = await App.start();
     writeFileSync(app.inGroup('main', 'CLAUDE.md'), 'The owner likes tea.');
     writeFileSync(app.inGroup('global', 'CLAUDE.md'), 'All groups speak Esperanto.');
@@ -242,7 +242,7 @@ describe('two groups', () => {
     expect(sessions).toHaveLength(2);
   });
 
-  test('need the trigger outside main, and give what was said before as context', async () => {
+  test('need the trigger outside main, and pass on earlier messages as context', async () => {
     const app = await App.start();
     app.model.on('who brings').reply('Maria brings the cake.');
     const maria = await app.attach('family', 'Maria');

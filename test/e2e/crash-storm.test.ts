@@ -95,7 +95,7 @@ async function startStorm() {
     random: chance(),
     terminals,
     host: new StormHost(environment, terminals),
-    /** How many delivered replies answered each number. */
+    /** Maps each number to how many delivered replies answered it. */
     numbersAnswered: () =>
       countAnswers(terminals.flatMap(({ delivered }) => delivered.map(({ text }) => text))),
     remains: () => remains(home),

@@ -4,12 +4,12 @@ import { expect, test } from 'vitest';
 import { App } from '../support/app.ts';
 import { temporaryFolder } from '../support/store.ts';
 
-test('an agent sees the folders that the owner lends it, and hears when one cannot be had', async () => {
+test('an agent sees the folders that the owner lends it, and a missing one is reported', async () => {
   const owner = temporaryFolder();
   const app = await App.start({ environment: { XDG_CONFIG_HOME: join(owner, 'config') } });
   for (const name of ['photos', 'work']) mkdirSync(join(owner, name));
   writeFileSync(join(owner, 'photos/cat.txt'), 'a cat');
-  // As root the agent is nobody to the owner: it writes what anybody may.
+  // Under root the agent has a uid of its own, so it can write only what anybody can.
   chmodSync(join(owner, 'work'), 0o777);
   mkdirSync(dirname(app.config.allowlistPath), { recursive: true });
   const allowlist = { roots: [{ path: owner, write: true }] };

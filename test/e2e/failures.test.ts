@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { App } from '../support/app.ts';
 
-/** Short waits between attempts; the retries inside `claude` keep their own. */
+/** Short delays between attempts. The retries inside `claude` keep their own delays. */
 const quick = { retryDelaysMs: [100, 100], crashRetryDelayMs: 100 };
 
 describe('when the model fails', () => {
   test.each([401, 403])(
-    'for the credential (%i), the person is told at once and answered once it is mended',
+    'because of the credential (%i), the person is told at once, and answered when it works again',
     async (status) => {
       const app = await App.start({ limits: quick });
       app.model.on('hello').fail(status, { message: 'bad key' });
@@ -26,7 +26,7 @@ describe('when the model fails', () => {
   );
 
   test.each([429, 500, 529])(
-    'for the moment (%i), it is asked again until it answers',
+    'temporarily (%i), the call is repeated until it is answered',
     async (status) => {
       const app = await App.start({ limits: { ...quick, attemptsBeforeNotice: 9 } });
       app.model
@@ -44,7 +44,7 @@ describe('when the model fails', () => {
     },
   );
 
-  test('for long, the person is told that it is away, that it is given up, and is answered later', async () => {
+  test('for a long time, the person is told that it is unavailable and given up, and is answered later', async () => {
     const app = await App.start({ limits: quick });
     app.model.on('hello').fail(529, { headers: { 'retry-after': '0' } });
     app.model.on('later').reply('both answered');
@@ -57,7 +57,7 @@ describe('when the model fails', () => {
     expect(await person.nextText()).toBe('both answered');
   });
 
-  test('and the host is restarted, what was given up is tried again by itself', async () => {
+  test('and the host restarts, it retries by itself what it had given up', async () => {
     const app = await App.start({ limits: quick });
     app.model.on('hello').fail(401, { times: 4 }).reply('mended');
     const person = await app.attach();
@@ -71,7 +71,7 @@ describe('when the model fails', () => {
   });
 
   test.each(['malformed', 'html', 'empty'] as const)(
-    'with %s answers, it is asked again',
+    'with %s answers, the call is repeated',
     async (fault) => {
       const app = await App.start({ limits: quick });
       app.model.on('hello')[fault]({ times: 2 }).reply('at last');
@@ -81,7 +81,7 @@ describe('when the model fails', () => {
     },
   );
 
-  test('because nobody listens there, the message waits and is answered when it is back', async () => {
+  test('because nothing listens there, the message waits and is answered when it is back', async () => {
     const gone = await startScriptedModel();
     const port = Number(new URL(gone.url).port);
     await gone.close();
@@ -98,7 +98,7 @@ describe('when the model fails', () => {
     await back.close();
   });
 
-  test('to end an answer, the turn is stopped at its time limit and the person is told', async () => {
+  test('in the middle of an answer, the turn is stopped at its time limit and the person is told', async () => {
     const app = await App.start({ limits: { turnTimeoutMs: 4000 } });
     app.model.on('hello').stall();
     app.model.on('next').reply('on we go');
@@ -126,7 +126,7 @@ describe('when the model fails', () => {
 });
 
 describe('when the agent breaks', () => {
-  test('it is started again, knows that it was interrupted, and answers', async () => {
+  test('once, it is restarted and told that it was interrupted and what it had already sent', async () => {
     const app = await App.start({ limits: quick });
     app.model
       .on('hello')
@@ -169,7 +169,7 @@ describe('when the agent breaks', () => {
     expect(await person.nextText()).toBe('fine now');
   });
 
-  test('its session is lost, it says so and starts a fresh one', async () => {
+  test('because its session is lost, the person is told and a fresh one starts', async () => {
     const app = await App.start({ limits: quick });
     app.model.on('one').reply('first');
     app.model.on('two').reply('second');
@@ -191,7 +191,7 @@ describe('when the agent breaks', () => {
   });
 });
 
-test('no run leaves a folder behind, whatever ended it', async () => {
+test('no run leaves a folder behind, however it ended', async () => {
   const app = await App.start({ limits: quick });
   app.model.on('hello').reply('hi');
   const person = await app.attach();

@@ -36,7 +36,7 @@ test('an agent that fills its folder is ended, others go on, and it can clean up
   expect(app.rows('SELECT reason FROM runs WHERE ended_at IS NOT NULL')).toEqual([
     { reason: 'folder-full' },
   ]);
-  // Once, and not again.
+  // The turn is not repeated.
   expect(app.rows("SELECT state, attempt, reason FROM turns WHERE agent_id = 'main'")).toEqual([
     { state: 'failed', attempt: 1, reason: 'folder-full' },
   ]);

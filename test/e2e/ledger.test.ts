@@ -1,4 +1,4 @@
-/** The ledger beside what the servers saw: equal to the byte, by group and turn, after a kill too. */
+/** The ledger equals what the servers saw, to the byte, by group and turn, and after a kill. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ import { queryRows } from '../support/database.ts';
 import { HostProcess } from '../support/host-process.ts';
 import { TestTerminal } from '../support/terminal.ts';
 
-/** The host's own words, a line each: totals first. */
+/** The lines of the host's report, totals first. */
 async function egress(app: App, group = 'main'): Promise<string[]> {
   const person = await app.attach(group);
   await person.say('/egress');
@@ -25,7 +25,7 @@ async function egress(app: App, group = 'main'): Promise<string[]> {
   return report.text.split('\n');
 }
 
-/** What a server has seen, in the ledger's terms. */
+/** A server's traffic in the form of the ledger. */
 async function seenBy(host: WebHost) {
   const { connections, bytesUp, bytesDown } = await host.settledTraffic();
   return { host: host.name, requests: connections, bytes_up: bytesUp, bytes_down: bytesDown };
@@ -71,7 +71,7 @@ describe('the ledger', needsInternet, () => {
     expect(seen.every((host) => host.bytes_down > 0 && host.bytes_up > 0)).toBe(true);
   });
 
-  test('tells turns and groups apart, and what was refused', async () => {
+  test('separates turns and groups, and records refusals', async () => {
     const internet = await Internet.start();
     await internet.host('en.wikipedia.org', page('an article'));
     const app = await App.start();
@@ -111,7 +111,7 @@ describe('the ledger', needsInternet, () => {
     expect(linesOfFamily.join()).not.toContain('- main');
   });
 
-  test('knows a host before its first byte, though the machine should die', async () => {
+  test('records a host before its first byte, so that a crash does not lose it', async () => {
     const internet = await Internet.start();
     const asked = deferred<void>();
     await internet.host('page.example', () => asked.resolve());

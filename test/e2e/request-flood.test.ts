@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { App } from '../support/app.ts';
 
-test('an agent that asks the host without end is ended, and answers again when asked', async () => {
+test('an agent that sends too many requests to the host is ended, and answers the next message', async () => {
   const app = await App.start({ limits: { requestsPerRunMax: 10 } });
   const flood = app.model.on('flood');
   for (let count = 0; count < 12; count += 1) flood.callTool('mcp__nanoclaw__list_groups', {});
@@ -16,7 +16,7 @@ test('an agent that asks the host without end is ended, and answers again when a
   expect(app.rows('SELECT reason FROM runs WHERE ended_at IS NOT NULL')).toEqual([
     { reason: 'too-many-requests' },
   ]);
-  // Once, and not again.
+  // The turn is not repeated.
   expect(app.rows('SELECT state, attempt FROM turns')).toEqual([{ state: 'failed', attempt: 1 }]);
   await person.say('next');
   expect(await person.nextText()).toBe('fine now');

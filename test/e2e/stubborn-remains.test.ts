@@ -6,10 +6,10 @@ import { saveRun } from '../../src/db/runs.ts';
 import { Store } from '../../src/db.ts';
 import { App } from '../support/app.ts';
 
-/** No path leads to the last of its folders. */
+/** The last of these folders is too deep for any path to name it. */
 const nested = `for _ in $(seq 40); do n=${'x'.repeat(200)}; mkdir $n && cd $n || exit 1; done`;
 
-/** As a host leaves it that died: a run that is open still, with its folder. */
+/** Leaves an open run with its folder, as a host does that died. */
 function leaveRun(app: App, agentId: string): string {
   const store = new Store(join(app.config.storeDir, 'nanoclaw.db'));
   const run = saveRun(store, agentId, 1);
@@ -21,7 +21,7 @@ function leaveRun(app: App, agentId: string): string {
 
 const openRuns = 'SELECT id FROM runs WHERE ended_at IS NULL';
 
-test('folders too deep to be named end their run, and go', async () => {
+test('folders that are too deep for a path end their run and are removed', async () => {
   const app = await App.start();
   app.model
     .on('dig')
@@ -37,7 +37,7 @@ test('folders too deep to be named end their run, and go', async () => {
   await expect.poll(() => readdirSync(trash)).toEqual([]);
 });
 
-test('nor do they keep the next host from starting', async () => {
+test('folders that are too deep for a path do not keep the next host from starting', async () => {
   const app = await App.start();
   await app.stop();
   const out = leaveRun(app, 'main');
@@ -47,7 +47,7 @@ test('nor do they keep the next host from starting', async () => {
   expect(existsSync(out)).toBe(false);
 });
 
-test('a host that could not start is not taken for one that runs', async () => {
+test('a host that failed to start is not mistaken for a running one', async () => {
   const app = await App.start();
   await app.stop();
   const out = leaveRun(app, 'nobody');

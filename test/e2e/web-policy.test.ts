@@ -1,4 +1,4 @@
-/** What the owner says about the web holds at once, in words that reach agent and owner. */
+/** The owner's decisions about the web apply at once, and agent and owner are told of refusals. */
 import { describe, expect, test } from 'vitest';
 import { deferred } from '../../src/deferred.ts';
 import { Internet, needsInternet } from '../internet/internet.ts';
@@ -14,13 +14,13 @@ const notice =
   'The agent of "family" wanted to reach shop.example and was refused. To allow it, reply /allow to this message, or write: /allow shop.example family';
 
 describe('a group’s way to the web', needsInternet, () => {
-  /** A host of the useful list, one that is not on it, and the owner in the main chat. */
+  /** Starts a host that is on the useful list, one that is not, and the owner in the main chat. */
   async function openGroup() {
     const internet = await Internet.start();
     const wiki = await internet.host('en.wikipedia.org', page('an article'));
     const shop = await internet.host('shop.example', page('a shop'));
     const app = await App.start();
-    await app.attach('family'); // Which opens the group.
+    await app.attach('family'); // This opens the group.
     trust(app, internet, 'family');
     const me = await app.attach();
     const asks = async (words: string) => {
@@ -30,7 +30,7 @@ describe('a group’s way to the web', needsInternet, () => {
     return { internet, wiki, shop, app, me, asks };
   }
 
-  test('leads to the useful hosts; others are refused until the owner allows them', async () => {
+  test('reaches the useful hosts; others are refused until the owner allows them', async () => {
     const { app, me, asks, wiki, shop, internet } = await openGroup();
     const visit = 'curl -sS https://en.wikipedia.org/; echo; curl -sS http://shop.example/';
     expect(await runs(app, visit, 'family')).toBe(`an article\n${refusal}`);
@@ -54,7 +54,7 @@ describe('a group’s way to the web', needsInternet, () => {
     expect(shop.traffic.connections).toBe(2);
   });
 
-  test('is refused in the words of pip, Node and the tool of claude', async () => {
+  test('is refused with a reason that pip, Node and the tool of claude show', async () => {
     const { app, internet, shop } = await openGroup();
     await internet.host('pypi.org', pythonIndex('shop.example').index);
     const said = await runs(
@@ -67,7 +67,7 @@ describe('a group’s way to the web', needsInternet, () => {
     const [pip, https, fetch] = said.split('\n').filter(Boolean);
     expect(pip).toContain(`Tunnel connection failed: 403 ${refusal}`);
     expect(https).toBe(refusal);
-    // Of a proxy's words, `fetch` keeps the number.
+    // `fetch` keeps only the status of a proxy's answer.
     expect(fetch).toBe('Proxy response (403) !== 200 when HTTP Tunneling');
     const input = { url: 'https://shop.example/', prompt: 'What is new?' };
     app.model
@@ -76,12 +76,12 @@ describe('a group’s way to the web', needsInternet, () => {
       .thenReply((result) => result);
     const person = await app.attach('family');
     await person.say('@Andy what is new');
-    // Its instructions tell the agent what that means, and the host tells the owner.
+    // The agent's instructions explain the status, and the host tells the owner.
     expect(await person.nextText()).toBe('proxy refused the connection');
     expect(shop.traffic.connections).toBe(0);
   });
 
-  test('can be closed and opened, also under a running download', async () => {
+  test('can be closed and opened, also during a download', async () => {
     const { app, asks, internet } = await openGroup();
     const asked = deferred<void>();
     await internet.host('pypi.org', (_, response) => {
@@ -100,7 +100,7 @@ describe('a group’s way to the web', needsInternet, () => {
     expect(await asks('/web')).toBe('main: open\nfamily: open');
   });
 
-  test('is the main chat’s to decide', async () => {
+  test('is decided in the main chat only', async () => {
     const { app } = await openGroup();
     const person = await app.attach('family');
     for (const command of ['/allow shop.example family', '/web family open', '/deny pypi.org']) {
@@ -110,7 +110,7 @@ describe('a group’s way to the web', needsInternet, () => {
     expect(app.rows('SELECT * FROM web_policies')).toEqual([]);
   });
 
-  test('is opened by a reply of one word on WhatsApp', async () => {
+  test('is opened by a one-word reply on WhatsApp', async () => {
     const internet = await Internet.start();
     await internet.host('www.shop.example', page('a shop'));
     const host2 = await LinkedHost.start({ withGroup: true });

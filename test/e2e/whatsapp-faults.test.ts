@@ -15,7 +15,7 @@ async function status(host: LinkedHost): Promise<string> {
   return answer.text;
 }
 
-describe('a connection that breaks comes back by itself', () => {
+describe('a broken connection recovers by itself', () => {
   test.each([408, 428, 500, 503, 515] as const)('after the stream error %i', async (code) => {
     const host = await LinkedHost.start();
     const { logins } = await host.server.do('state', {});
@@ -24,7 +24,7 @@ describe('a connection that breaks comes back by itself', () => {
     await host.talks('hello');
   });
 
-  test('after the network is cut, with what came meanwhile answered in order, in one turn', async () => {
+  test('after the network is cut, and answers what arrived meanwhile in order, in one turn', async () => {
     const host = await LinkedHost.start();
     host.model.on('third').reply((_, call) => `heard ${call.said.match(/first|second|third/g)}`);
     await host.server.faults({ refusesConnections: true });
@@ -48,7 +48,7 @@ describe('a connection that breaks comes back by itself', () => {
     await host.server.hears(owner.number, { text: 'Yes' });
   }, 120_000);
 
-  test('and what the agent said meanwhile arrives once', async () => {
+  test('and delivers once what the agent said meanwhile', async () => {
     const host = await LinkedHost.start();
     host.model.on('slow').reply('here it is', { delayMs: 1500 });
     await host.server.say(owner.number, 'slow');
@@ -62,7 +62,7 @@ describe('a connection that breaks comes back by itself', () => {
   });
 });
 
-describe('where trying again would do harm the host stays up, says so, and keeps everything', () => {
+describe('where reconnecting would do harm, the host keeps running, reports it, and loses nothing', () => {
   test('when another program takes the session', async () => {
     const host = await LinkedHost.start();
     const { attempts } = await host.server.do('state', {});
@@ -72,7 +72,7 @@ describe('where trying again would do harm the host stays up, says so, and keeps
     await waitsAndIsMended(host, attempts, async () => {});
   });
 
-  test('when the phone removes the device: unlink and link mend it', async () => {
+  test('when the phone removes the device, until unlink and link repair it', async () => {
     const host = await LinkedHost.start();
     const { attempts } = await host.server.do('state', {});
     await host.server.do('unlinkFromPhone', {});
@@ -96,7 +96,7 @@ describe('where trying again would do harm the host stays up, says so, and keeps
     await waitsAndIsMended(host, attempts, () => host.server.faults({ loginFailure: null }));
   });
 
-  test('when WhatsApp refuses this version, it waits an hour and says what to do', async () => {
+  test('when WhatsApp refuses this version: it waits an hour and says what to do', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ loginFailure: 405 });
     await host.server.do('drop', {});
@@ -108,7 +108,7 @@ describe('where trying again would do harm the host stays up, says so, and keeps
     await waitsAndIsMended(host, attempts, () => host.server.faults({ loginFailure: null }));
   });
 
-  /** A message said on the terminal meanwhile reaches the phone afterwards. */
+  /** Shows that an answer on the terminal still reaches the phone after the repair. */
   async function waitsAndIsMended(host: LinkedHost, attempts: number, mend: () => Promise<void>) {
     host.model.on('meanwhile').reply('said meanwhile');
     const terminal = await host.attach();
@@ -130,7 +130,7 @@ describe('where trying again would do harm the host stays up, says so, and keeps
   }
 });
 
-test('piped input is answered, and ends, while WhatsApp is away', async () => {
+test('piped input is answered and the command ends while WhatsApp is unreachable', async () => {
   const host = await LinkedHost.start();
   await host.stop();
   await host.server.faults({ refusesConnections: true });
@@ -157,7 +157,7 @@ describe('a message', () => {
     await host.talks('and now?');
   });
 
-  test('that comes twice is answered once', async () => {
+  test('that arrives twice is answered once', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ duplicates: 1 });
     await host.talks('only once');
@@ -168,7 +168,7 @@ describe('a message', () => {
     ]);
   });
 
-  test('that cannot be decrypted is asked for again', async () => {
+  test('that cannot be decrypted is requested again', async () => {
     const host = await LinkedHost.start();
     await host.talks('hello');
     host.model.on('garbled').reply('understood');
@@ -190,7 +190,7 @@ describe('a message', () => {
     expect(heard.at(-1)?.deliveries).toBe(2);
   });
 
-  test('is answered under a clock that is two days off', async () => {
+  test('is answered when the server’s clock is two days off', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ clockSkewSeconds: -2 * 24 * 3600 });
     await host.talks('what time is it');
@@ -210,7 +210,7 @@ describe('a message', () => {
   });
 });
 
-describe('while the disk is full a message stays at the server', () => {
+describe('while the disk is full, a message stays at the server', () => {
   async function staysThere(host: LinkedHost) {
     host.onWhatsAppStore(
       `CREATE TRIGGER full BEFORE INSERT ON inbox BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
@@ -229,7 +229,7 @@ describe('while the disk is full a message stays at the server', () => {
     await host.server.hears(owner.number, { text: 'kept indeed' });
   });
 
-  test('and does not wait for an answer that was on its way when the connection was given up', async () => {
+  test('and is not delayed by an answer that was being sent when the connection ended', async () => {
     const host = await LinkedHost.start();
     await host.server.faults({ mutedQueries: ['usync'] });
     host.model.on('hello').reply('hello to you');
@@ -258,7 +258,7 @@ describe('a file', () => {
     await host.server.hears(owner.number, { text: 'a picture that expires' });
   });
 
-  test('that breaks off on the way is named as missing, and the rest is answered', async () => {
+  test('whose download breaks off is named as missing, and the rest is answered', async () => {
     const host = await LinkedHost.start();
     host.model.on('broken').reply((_, call) => call.said);
     await host.server.faults({ mediaAnswers: ['truncate'] });

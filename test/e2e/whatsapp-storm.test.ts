@@ -4,7 +4,7 @@ import { alice, bob, family, LinkedHost, owner } from '../support/linked-host.ts
 import { answerAllNumbers, chance, countAnswers, remains, seed } from '../support/storm.ts';
 
 const friends = '120363000000000002@g.us';
-/** Who writes where, and so hears the answers. */
+/** Who writes in which chat, and so receives the answers. */
 const chats = [
   { by: owner.number },
   { by: alice.number },
@@ -31,7 +31,7 @@ test('a burst of 500 messages from five chats is stored in order and answered on
   expect(await host.server.do('state', {})).toMatchObject({ retryReceipts: 0, waiting: 0 });
 }, 240_000);
 
-test('thirty kills while 300 messages flow lose and double nothing', async () => {
+test('thirty kills during 300 messages lose and double nothing', async () => {
   const four = chats.slice(1);
   const host = await startChats();
   const random = chance();
@@ -90,7 +90,7 @@ function numberIn(text: string): number {
   return Number(/number (\d+)/.exec(text)?.[1]);
 }
 
-/** Waits until everything is answered or two minutes have brought nothing. */
+/** Waits for each answer: up to 2 minutes, then 1 s each once an answer is missing. */
 async function outcome(host: LinkedHost, count: number, where: typeof chats) {
   const unanswered: number[] = [];
   for (let number = 0; number < count; number += 1) {

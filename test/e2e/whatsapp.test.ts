@@ -11,7 +11,7 @@ const pixel =
 const bytes = (text: string) => Buffer.from(text).toString('base64');
 
 describe('linking', () => {
-  test('shows a QR code that a phone can scan, and says what comes next', async () => {
+  test('shows a QR code that a phone can scan, and tells the next step', async () => {
     const host = await LinkedHost.prepare();
     const link = host.command('link', '--mode', 'own', '--owner', `+${owner.number}`);
     await link.says(/(?:^[█▀▄ ]{30,}\n){28}/m);
@@ -23,7 +23,7 @@ describe('linking', () => {
     await host.talks('hello');
   });
 
-  test('says what is wrong with a number, and what is missing without a terminal', async () => {
+  test('reports what is wrong with a number, and what is missing without a terminal', async () => {
     const host = await LinkedHost.prepare();
     const refused = async (...args: string[]) => {
       const link = host.command('link', ...args);
@@ -58,7 +58,7 @@ describe('linking', () => {
     await host.server.waitState({ isLinked: false });
   });
 
-  test('that was killed in the middle is undone by the next', async () => {
+  test('that was killed halfway is undone by the next link', async () => {
     const host = await LinkedHost.prepare();
     const args = ['link', '--code', `+${assistant.number}`, '--mode', 'shared'];
     const link = host.command(...args);
@@ -71,7 +71,7 @@ describe('linking', () => {
     await host.server.waitState({ isLinked: false });
   });
 
-  test('twice is refused, beside a host as well; unlink takes the keys and leaves the rest', async () => {
+  test('twice is refused, also while a host runs; unlink removes the keys and keeps the rest', async () => {
     const host = await LinkedHost.start();
     await host.talks('hello');
     const beside = host.command('unlink');
@@ -91,19 +91,19 @@ describe('linking', () => {
     await host.talks('again');
   });
 
-  test('leaves the memory of a host without WhatsApp alone', async () => {
+  test('costs a host without WhatsApp no memory', async () => {
     const host = await LinkedHost.prepare();
     const unlinked = host.command();
     await unlinked.says(/channels {2}terminal/);
     const maps = readFileSync(`/proc/${unlinked.child.pid}/maps`, 'utf8');
-    // Baileys loads a native bridge and sharp; their libraries would show.
+    // Baileys loads sharp, whose native library would be mapped.
     expect(maps).not.toMatch(/sharp/);
     await unlinked.kill('SIGTERM');
   });
 });
 
 describe('in the direct chat', () => {
-  test('text is answered in WhatsApp’s own formatting, with signs of life and of reading', async () => {
+  test('text is answered in WhatsApp’s formatting, with typing and a read receipt', async () => {
     const host = await LinkedHost.start();
     host.model.on('hello').reply('**Hello** to you.\n\n- one\n- two', { delayMs: 300 });
     const id = await host.server.say(owner.number, 'hello');
@@ -139,7 +139,7 @@ describe('in the direct chat', () => {
     expect(states.at(-1)).toBe('paused');
   });
 
-  test('goes on after a restart without another link, and what came meanwhile is answered', async () => {
+  test('goes on after a restart without a new link, and answers what arrived meanwhile', async () => {
     const host = await LinkedHost.start();
     await host.stop();
     host.model.on('still there').reply('Of course.');
@@ -148,7 +148,7 @@ describe('in the direct chat', () => {
     await host.server.hears(owner.number, { text: 'Of course' });
   });
 
-  test('an owner whose typing is seen before their first message is known all the same', async () => {
+  test('an owner who is seen typing before their first message is recognised', async () => {
     const host = await LinkedHost.start();
     await host.server.do('type', { by: owner.number });
     await host.talks('hello');
@@ -197,7 +197,7 @@ describe('in the direct chat', () => {
     expect(text).toMatch(/kind="document".*name="plan.pdf" mime="application\/pdf" bytes="4"/);
   });
 
-  test('places, contacts, polls and what nobody knows are told in words', async () => {
+  test('locations, contacts, polls and unknown contents are described in words', async () => {
     const host = await LinkedHost.start();
     host.model.otherwise('noted');
     const contents: Content[] = [
@@ -223,7 +223,7 @@ describe('in the direct chat', () => {
       expect(heard).toContain(sign);
   });
 
-  test('an edit before the turn changes it, after it is told; a deletion takes it away', async () => {
+  test('an edit after the turn is passed on to the agent, and a deletion removes the message', async () => {
     const host = await LinkedHost.start();
     host.model.on('slow').reply('done with slow', { delayMs: 1500 });
     host.model.on('five').reply('Five, then.');
@@ -242,7 +242,7 @@ describe('in the direct chat', () => {
     expect(JSON.stringify(host.rows('SELECT text FROM messages'))).not.toContain('say four"');
   });
 
-  test('the agent reacts to a message, and hears of reactions without being woken', async () => {
+  test('the agent reacts to a message, and sees reactions without being woken', async () => {
     const host = await LinkedHost.start();
     host.model
       .on('like this')
@@ -265,7 +265,7 @@ describe('in the direct chat', () => {
     expect(text).toMatch(/reacted ❤/);
   });
 
-  test('the terminal opens the same chat and shows what leaves', async () => {
+  test('the terminal opens the same chat and shows the answers', async () => {
     const host = await LinkedHost.start();
     const terminal = await host.attach();
     host.model.on('from here').reply('Seen in both.');
@@ -276,7 +276,7 @@ describe('in the direct chat', () => {
 });
 
 describe('on a shared number', () => {
-  test('the chat with oneself is the main one, and the assistant signs', async () => {
+  test('the chat with oneself is the main one, and the assistant signs its messages', async () => {
     const host = await LinkedHost.start({ mode: 'shared' });
     host.model.on('note to self').reply('Noted.');
     const own = `${assistant.lid}@lid`;
@@ -285,7 +285,7 @@ describe('on a shared number', () => {
       to: own,
     });
     await host.server.hears(assistant.number, { text: '^\\*Andy:\\* Noted' });
-    // Its own words wake it no more than once, whatever they say.
+    // Its own messages do not wake it, whatever they say.
     host.model.on('echo').reply('note to self');
     await host.server.do('sendFromPhone', { content: { kind: 'text', text: 'echo' }, to: own });
     await host.server.hears(assistant.number, { text: 'note to self' });
@@ -297,7 +297,7 @@ describe('on a shared number', () => {
 });
 
 describe('in a group', () => {
-  test('the assistant answers who calls it, quotes them and knows what was said before', async () => {
+  test('the assistant answers whoever calls it, quotes them and knows what was said before', async () => {
     const host = await LinkedHost.start({ withGroup: true });
     host.model
       .on('who brings')
@@ -308,7 +308,7 @@ describe('in a group', () => {
     expect(heard).toMatchObject({ text: 'Alice: salad.', quotedId: id });
   });
 
-  test('a mention of either identity and a reply to its message call it', async () => {
+  test('a mention of either of its identities, or a reply to its message, calls it', async () => {
     const host = await LinkedHost.start({ withGroup: true });
     host.model.on('first').reply('one');
     host.model.on('second').reply('two');
@@ -330,7 +330,7 @@ describe('in a group', () => {
     await host.server.hears(bob.number, { text: '^three' });
   });
 
-  test('it can mention a member, who is one person under number and LID', async () => {
+  test('it can mention a member, who is one person under both number and LID', async () => {
     const host = await LinkedHost.start({ withGroup: true });
     host.model.on('call Bob').reply((_, call) => {
       const [, account] = /sender="Bob" account="whatsapp:(\d+)@/.exec(call.lastUserText) ?? [];
@@ -343,7 +343,7 @@ describe('in a group', () => {
     expect(heard.text).toContain(`@${bob.lid}`);
   });
 
-  test('that is not registered nothing is kept but its name, and no other group may register it', async () => {
+  test('that is not registered, only the name is kept, and no group can register itself', async () => {
     const host = await LinkedHost.start();
     await host.server.sayInGroup(alice.number, family, 'our secret @Andy');
     await host.server.waitState({ maxWaiting: 0 });
@@ -382,7 +382,7 @@ describe('in a group', () => {
     expect(calls[0]?.said).toContain('says Alice');
   });
 
-  test('a member who starts to type warms the container', async () => {
+  test('a member who starts typing warms the container', async () => {
     const host = await LinkedHost.start({ withGroup: true });
     host.model.on('ping').reply('pong');
     await host.server.sayInGroup(alice.number, family, 'hello all');
@@ -400,7 +400,7 @@ describe('in a group', () => {
   });
 });
 
-/** What a camera would see of the half blocks that a terminal shows. */
+/** Reads the QR code that a terminal shows in half blocks, as a camera would. */
 function readQr(output: string): string {
   const lines = output.split('\n').filter((line) => /^[█▀▄ ]{20,}$/.test(line));
   const width = Math.max(...lines.map((line) => line.length));
@@ -428,5 +428,5 @@ function readQr(output: string): string {
   return found.data;
 }
 
-/** The package is CommonJS whose types say otherwise. */
+/** The package is CommonJS, but its types describe an ES module. */
 const decodeQr: typeof jsQr.default = createRequire(import.meta.url)('jsqr');
