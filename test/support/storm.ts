@@ -86,7 +86,7 @@ export function remains(home: string): string[] {
     `SELECT 'run ' || id AS open FROM runs WHERE ended_at IS NULL
      UNION ALL SELECT 'turn ' || id FROM turns WHERE state IN ('queued', 'running')
      UNION ALL SELECT 'outbox ' || id FROM outbox WHERE state = 'pending'
-     UNION ALL SELECT 'message ' || id FROM messages WHERE handled_at IS NULL AND wakes = 1`,
+     UNION ALL SELECT 'message ' || id FROM messages WHERE handled_at IS NULL AND role = 'wakes'`,
   );
   return [...folders, ...processes, ...rows.map((row) => JSON.stringify(row))];
 }
