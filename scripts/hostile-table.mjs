@@ -1,5 +1,6 @@
 /**
- * Makes one table of what the hostile agent's suite found on each runtime (test/hostile/report.ts).
+ * Makes one table of what the hostile agent's suite found on each runtime (test/hostile/report.ts),
+ * with the sentences that belong to it.
  *
  *   node scripts/hostile-table.mjs FILE...           prints it
  *   node scripts/hostile-table.mjs --write FILE...   puts it into docs/SECURITY.md
@@ -15,33 +16,69 @@ const documentPath = join(import.meta.dirname, '../docs/SECURITY.md');
 const begin = '<!-- hostile:begin -->';
 const end = '<!-- hostile:end -->';
 
-/** The Markdown of all rows: a table, and below it a sentence for everything that stays open. */
+/**
+ * The Markdown of all rows: a table that counts what held, a sentence for everything that stays
+ * open, and the list of all that was tried.
+ */
 export function hostileTable(rows) {
   const runtimes = [...new Set(rows.map(({ runtime }) => runtime))];
+  const checks = checksIn(rows);
+  const areas = [...new Set(checks.map(({ area }) => area))].sort();
+  const inArea = (area) => checks.filter((check) => check.area === area);
+  return [
+    `| area | checks | ${runtimes.join(' | ')} |`,
+    `| --- | ---: |${' ---: |'.repeat(runtimes.length)}`,
+    ...areas.map((area) => {
+      const counts = runtimes.map((runtime) => countHeld(inArea(area), runtime));
+      return `| ${[area, inArea(area).length, ...counts].join(' | ')} |`;
+    }),
+    '',
+    ...whatStaysOpen(checks),
+    '',
+    'What was tried. An agent cannot ...',
+    ...areas.flatMap((area) => [
+      `\n${area}:\n`,
+      ...inArea(area).map((check) => `- ${check.says}${exceptions(check, runtimes)}`),
+    ]),
+  ].join('\n');
+}
+
+/** One for each id, with the last row of each runtime. */
+function checksIn(rows) {
   const checks = new Map();
   for (const row of rows) {
     const { area, says, found = {} } = checks.get(row.id) ?? row;
     checks.set(row.id, { area, says, found: { ...found, [row.runtime]: row } });
   }
-  const sorted = [...checks.values()].sort((a, b) => a.area.localeCompare(b.area));
-  const cell = (row) => (row === undefined ? 'not run' : row.isHeld ? 'held' : '**open**');
-  const lines = sorted.map(({ area, says, found }) =>
-    [area, says, ...runtimes.map((runtime) => cell(found[runtime]))].join(' | '),
-  );
-  const open = sorted.flatMap(({ says, found }) =>
-    Object.values(found)
-      .filter(({ isHeld }) => !isHeld)
-      .map(({ runtime, why }) => `- ${runtime}, "${says}": ${why ?? 'not explained'}`),
-  );
-  const head = ['area', 'an agent cannot ...', ...runtimes];
-  return [
-    `| ${head.join(' | ')} |`,
-    `| ${head.map(() => '---').join(' | ')} |`,
-    ...lines.map((line) => `| ${line} |`),
-    '',
-    open.length === 0 ? 'Nothing stays open.' : 'What stays open:\n',
-    ...open,
-  ].join('\n');
+  return [...checks.values()];
+}
+
+function countHeld(checks, runtime) {
+  const run = checks.flatMap(({ found }) => found[runtime] ?? []);
+  return run.length === 0 ? 'not run' : `${run.filter(({ isHeld }) => isHeld).length} held`;
+}
+
+/** A sentence that is the same on several runtimes is said once. */
+function whatStaysOpen(checks) {
+  const sentences = checks.flatMap(({ says, found }) => {
+    const open = Object.values(found).filter(({ isHeld }) => !isHeld);
+    const reasons = [...new Set(open.map(({ why }) => why ?? 'not explained'))];
+    return reasons.map((reason) => {
+      const where = open.filter(({ why }) => (why ?? 'not explained') === reason);
+      return `- ${says} (${where.map(({ runtime }) => runtime).join(', ')}): ${reason}`;
+    });
+  });
+  return sentences.length === 0
+    ? ['Nothing stays open.']
+    : ['What stays open. An agent can ...\n', ...sentences];
+}
+
+function exceptions({ found }, runtimes) {
+  const named = (label, some) => (some.length > 0 ? [`${label} ${some.join(', ')}`] : []);
+  const open = runtimes.filter((runtime) => found[runtime]?.isHeld === false);
+  const notRun = runtimes.filter((runtime) => found[runtime] === undefined);
+  const words = [...named('**open** with', open), ...named('not run with', notRun)].join('; ');
+  return words && ` (${words})`;
 }
 
 /** The document with the table between its two marks. Throws where they are missing. */

@@ -10,25 +10,37 @@ const row = (runtime: string, isHeld: boolean, why: string | null = null) => ({
   says: 'mount anything',
 });
 
-test('one row a check, one column a runtime, and the latest run of each counts', () => {
+test('counts by area and runtime, and lists each check once; its latest run counts', () => {
   const rows = [row('bubblewrap', false), row('docker', true), row('bubblewrap', true)];
   expect(hostileTable([...rows, { ...row('docker', true), id: 'other', says: 'sing' }])).toBe(
     [
-      '| area | an agent cannot ... | bubblewrap | docker |',
-      '| --- | --- | --- | --- |',
-      '| kernel | mount anything | held | held |',
-      '| kernel | sing | not run | held |',
+      '| area | checks | bubblewrap | docker |',
+      '| --- | ---: | ---: | ---: |',
+      '| kernel | 2 | 1 held | 2 held |',
       '',
       'Nothing stays open.',
+      '',
+      'What was tried. An agent cannot ...',
+      '',
+      'kernel:',
+      '',
+      '- mount anything',
+      '- sing (not run with bubblewrap)',
     ].join('\n'),
   );
 });
 
 test('what is open says why, or that it is not explained', () => {
   const table = hostileTable([row('docker', false, 'There is no flag.'), row('podman', false)]);
-  expect(table).toContain('| kernel | mount anything | **open** | **open** |');
-  expect(table).toContain('- docker, "mount anything": There is no flag.');
-  expect(table).toContain('- podman, "mount anything": not explained');
+  expect(table).toContain('| kernel | 1 | 0 held | 0 held |');
+  expect(table).toContain('- mount anything (**open** with docker, podman)');
+  expect(table).toContain('- mount anything (docker): There is no flag.');
+  expect(table).toContain('- mount anything (podman): not explained');
+});
+
+test('a reason that several runtimes share is given once', () => {
+  const table = hostileTable(['docker', 'podman'].map((name) => row(name, false, 'No flag.')));
+  expect(table).toContain('- mount anything (docker, podman): No flag.');
 });
 
 test('it goes between the marks of the document, and nowhere else', () => {
