@@ -21,8 +21,8 @@ import { effectOf } from './effects.ts';
 import { Ledger } from './egress/ledger.ts';
 import { openModelApi } from './egress/model-api.ts';
 import { noWeb, Web, type WebPolicy } from './egress/web.ts';
-import type { Parts, Work } from './feature.ts';
-import { features } from './features.ts';
+import type { Feature, Parts, Work } from './feature.ts';
+import { features as allFeatures } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
 import { mainGroup, openGroup, settledState } from './groups.ts';
 import { sweepRegularly } from './housekeeping.ts';
@@ -47,9 +47,9 @@ import type { Agent, Channel, ChannelHost, ChatId, Group, Owner } from './types.
 export async function startHost(
   config: Config,
   access: ModelAccess,
-  limits = limitsFor({ memoryBytes: totalmem(), processors: availableParallelism() }),
+  { limits = limitsHere(), features = allFeatures }: HostOptions = {},
 ): Promise<Host> {
-  const host = new Host(await layFoundation(config, access, limits));
+  const host = new Host(await layFoundation(config, access, { limits, features }));
   try {
     await host.start();
   } catch (error) {
@@ -62,7 +62,20 @@ export async function startHost(
 
 type Foundation = Awaited<ReturnType<typeof layFoundation>>;
 
-async function layFoundation(config: Config, access: ModelAccess, limits: Limits) {
+interface HostOptions {
+  limits?: Limits;
+  features?: readonly Feature[];
+}
+
+function limitsHere(): Limits {
+  return limitsFor({ memoryBytes: totalmem(), processors: availableParallelism() });
+}
+
+async function layFoundation(
+  config: Config,
+  access: ModelAccess,
+  { limits, features }: Required<HostOptions>,
+) {
   prepareState(config);
   const log = await openLog(config);
   prepareMemory(config, log);
@@ -79,7 +92,7 @@ async function layFoundation(config: Config, access: ModelAccess, limits: Limits
   const socket = await claimSocket(config.socketPath, store);
   const clock = systemClock;
   const parts = { config, limits, clock, log, store, socket, runtime, instance, model };
-  return { ...parts, instructions, createChannels };
+  return { ...parts, features, instructions, createChannels };
 }
 
 export class Host {
@@ -115,7 +128,7 @@ export class Host {
       describe: () => this.describe(),
       status: (group: Group) => this.#parts.flatMap((part) => part.status?.(group) ?? []),
     };
-    this.#parts = features.map((feature) => feature.create(featureHost));
+    this.#parts = base.features.map((feature) => feature.create(featureHost));
     const tools = new Tools(this.#parts.flatMap((part) => part.tools ?? []));
     const effects = {
       ...base,

@@ -10,12 +10,16 @@ import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Config, defaultLimits, type Limits, loadConfig } from '../../src/config.ts';
 import { Store } from '../../src/db.ts';
+import type { Feature } from '../../src/feature.ts';
+import { features as allFeatures } from '../../src/features.ts';
 import { type Host, startHost } from '../../src/index.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { TestTerminal } from './terminal.ts';
 
 export interface AppOptions {
   limits?: Partial<Limits>;
+  /** Beside those of the program. */
+  features?: readonly Feature[];
   /** A state folder that is there already; otherwise a new one. */
   home?: string;
   model?: ScriptedModel;
@@ -28,12 +32,14 @@ export class App {
   readonly config: Config;
   readonly model: ScriptedModel;
   readonly #limits: Limits;
+  readonly #features: readonly Feature[];
   #host: Host | undefined;
 
-  private constructor(config: Config, model: ScriptedModel, limits: Limits) {
+  private constructor(config: Config, model: ScriptedModel, options: AppOptions) {
     this.config = config;
     this.model = model;
-    this.#limits = limits;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#features = [...allFeatures, ...(options.features ?? [])];
   }
 
   /** Starts a host; the test's end stops it and removes its state. */
@@ -48,7 +54,7 @@ export class App {
       ...options.environment,
     };
     const config = loadConfig(environment, dirname(dirname(import.meta.dirname)));
-    const app = new App(config, model, { ...defaultLimits, ...options.limits });
+    const app = new App(config, model, options);
     (options.atEnd ?? onTestFinished)(async () => {
       await app.stop();
       await model.close();
@@ -60,7 +66,10 @@ export class App {
 
   async start(): Promise<void> {
     if (!this.config.model) throw new Error('the environment names no credential');
-    this.#host = await startHost(this.config, this.config.model, this.#limits);
+    this.#host = await startHost(this.config, this.config.model, {
+      limits: this.#limits,
+      features: this.#features,
+    });
   }
 
   async stop(): Promise<void> {
