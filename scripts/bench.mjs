@@ -1,4 +1,4 @@
-/** `npm run bench`: set-up, then the benchmark as a child of its own, so that it measures itself alone. */
+/** `npm run bench`: set-up, then the benchmark as a process of its own, so that it measures no set-up. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { buildBench } from './bundle.mjs';

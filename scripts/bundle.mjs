@@ -1,8 +1,7 @@
 /**
- * Bundles the programs into dist/: the host, and what runs inside the containers; beside them
- * lies the containers' system call filter.
- * Rebuilds only when a source changed; writes each file whole, so that a start beside it
- * never reads half a file. It checks no types: that is `npm run check`.
+ * Bundles the programs into dist/: the host, what runs inside the containers, and the containers'
+ * filter on system calls. Rebuilds only when a source changed. Replaces each file as a whole, so
+ * that another start never reads half a file. Checks no types: that is `npm run check`.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -26,7 +25,7 @@ const inputs = [
 ];
 const stampFile = 'sources.sha256';
 
-/** Split, so that a channel which is not set up is not loaded either. */
+/** Split, so that a channel is loaded only where it is set up. */
 const host = {
   entryPoints: { nanoclaw: 'src/cli/main.ts' },
   outdir: 'dist',
@@ -40,13 +39,13 @@ const hostFile = 'dist/nanoclaw.js';
 const agentRunner = {
   entryPoints: ['container/agent-runner/main.ts'],
   outfile: 'dist/agent-runner.js',
-  // CommonJS dependencies call require(), which an ES module lacks.
+  // CommonJS dependencies call require(), which an ES module does not have.
   banner: {
     js: "import { createRequire as bundleRequire } from 'node:module'; const require = bundleRequire(import.meta.url);",
   },
 };
 
-/** What Node programs of the agent load first; `--require` takes CommonJS. */
+/** Loaded first by the agent's own Node programs. CommonJS, because `--require` takes nothing else. */
 const nodeProxy = {
   entryPoints: ['container/node-proxy.ts'],
   outfile: 'dist/node-proxy.cjs',
@@ -68,7 +67,7 @@ export function isBuilt(projectDir) {
   return existsSync(stamp) && readFileSync(stamp, 'utf8') === hashSources(projectDir);
 }
 
-/** Builds both programs. Throws esbuild's error, whose message names file and line. */
+/** Builds all programs. Throws esbuild's error, whose message names file and line. */
 export async function build(projectDir) {
   const hash = hashSources(projectDir);
   const written = await bundle(projectDir, [host, agentRunner, nodeProxy]);
@@ -79,7 +78,7 @@ export async function build(projectDir) {
   writeWhole(join(projectDir, 'dist', stampFile), hash);
 }
 
-/** The benchmark, and the programs with which it measures the way out. */
+/** The benchmark, and the programs with which it measures the agents' way to the web. */
 const bench = {
   entryPoints: {
     bench: 'bench/main.ts',
@@ -92,12 +91,12 @@ const bench = {
   packages: 'external',
 };
 
-/** Builds the benchmark, with what it borrows from the tests, into dist/bench*.js. */
+/** Builds the benchmark, with the parts of the tests that it uses, into dist/bench*.js. */
 export async function buildBench(projectDir) {
   await bundle(projectDir, [{ ...bench, plugins: [keepFolders] }]);
 }
 
-/** Parts of the tests start programs that lie beside them: in the bundle too each knows its place. */
+/** Parts of the tests start programs beside them, so each keeps its own folder in the bundle. */
 const keepFolders = {
   name: 'keep-folders',
   setup({ onLoad }) {
@@ -161,7 +160,7 @@ function hashSources(projectDir) {
   return hash.digest('hex');
 }
 
-/** Files below `dir` in a fixed order, without tests, which are in no bundle. */
+/** Files below `dir` in a fixed order, without tests, because no bundle contains them. */
 export function listFiles(projectDir, dir) {
   return readdirSync(join(projectDir, dir), { withFileTypes: true })
     .sort((a, b) => (a.name < b.name ? -1 : 1))

@@ -1,8 +1,8 @@
-/** Counts tests from vitest's JSON report, so that nothing that failed counts as nothing. */
+/** Counts tests from vitest's JSON report, so that every failure is counted. */
 
 /**
  * @param report vitest's JSON report, or undefined when there is none
- * @param exitCode vitest's own verdict, which also knows errors outside of any test
+ * @param exitCode vitest's own verdict, which includes errors outside of tests
  * @returns {{ passed: number, failed: number, skipped: number }}
  */
 export function countTests(report, exitCode) {
@@ -12,7 +12,7 @@ export function countTests(report, exitCode) {
     for (const { status } of file.assertionResults) {
       counts[status === 'passed' || status === 'failed' ? status : 'skipped'] += 1;
     }
-    // It did not load, or a hook broke: no test of it says so.
+    // The file did not load, or a hook failed, which no test of it shows.
     if (file.status === 'failed' && counts.failed === failedBefore) counts.failed += 1;
   }
   const nothingRan = counts.passed + counts.failed === 0;
@@ -20,14 +20,14 @@ export function countTests(report, exitCode) {
   return counts;
 }
 
-/** How many were skipped of those whose `meta.needs` is `need`. */
+/** How many tests were skipped whose `meta.needs` is `need`. */
 export function countSkippedFor(need, report) {
   return (report?.testResults ?? [])
     .flatMap((file) => file.assertionResults)
     .filter(({ status, meta }) => status === 'skipped' && meta?.needs === need).length;
 }
 
-/** `12 passed, 0 failed`, with the skipped ones where there are any. */
+/** `12 passed, 0 failed`, and how many were skipped if any were. */
 export function describeCounts({ passed, failed, skipped }) {
   return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
 }

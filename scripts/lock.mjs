@@ -1,7 +1,7 @@
 /**
- * One set-up at a time per project folder: the second start waits for the first.
- * The lock is a file with the pids that work under it; it is stale once all of them are dead,
- * so a killed start blocks nobody and its surviving `npm` is not trampled on.
+ * One set-up at a time in a project folder: a second start waits for the first. The lock is a file
+ * with the pids that work under it, and is stale once all of them have ended. So a killed start
+ * blocks nobody, and an `npm` that survives it is left to finish.
  */
 import {
   appendFileSync,
@@ -20,7 +20,7 @@ const pollMs = 100;
 const waitMaxMs = 20 * 60_000;
 
 /**
- * Runs `work` alone. `work` is given a function that adds a child's pid to the holders.
+ * Runs `work` alone. `work` is given a function that adds a child's pid to the lock.
  * @throws {SetupError} when another process still holds the lock after 20 minutes
  */
 export async function withLock(projectDir, work) {
@@ -40,7 +40,7 @@ export async function withLock(projectDir, work) {
   }
 }
 
-/** Links a finished file into place: the lock never exists without its pid. */
+/** Links a complete file into place, so that the lock never exists without its pid. */
 function tryAcquire(path) {
   const own = `${path}.${process.pid}`;
   writeFileSync(own, `${process.pid}\n`);
@@ -61,19 +61,19 @@ function isStale(path) {
     content = readFileSync(path, 'utf8');
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
-    return false; // released just now
+    return false; // ENOENT: released just now
   }
   return !content.trim().split('\n').map(Number).some(isAlive);
 }
 
-/** Two waiters may both find the lock stale: the one that moved a fresh lock puts it back. */
+/** Two waiters may both find the lock stale. One that moved a fresh lock puts it back. */
 function removeStale(path) {
   const aside = `${path}.stale.${process.pid}`;
   try {
     renameSync(path, aside);
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
-    return; // the other waiter was faster
+    return; // ENOENT: the other waiter was faster
   }
   if (!isStale(aside)) linkSync(aside, path);
   rmSync(aside);

@@ -1,28 +1,28 @@
 /**
  * Whether tests can have an internet of their own, which own-internet.sh gives a process, and what
- * that needs. Where it cannot be had the tests run without, and those that need it are skipped and
- * told. Never touches the machine's own network.
+ * that needs. Where they cannot, the tests that need it are skipped and counted. Never touches the
+ * machine's own network.
  */
 import { join } from 'node:path';
 import { findProgram } from '../src/runtimes/table.mjs';
 import { run, say } from './run.mjs';
+import { aptInstall } from './runtime.mjs';
 
-/** Starts node, that of NANOCLAW_TEST_NODE, in a network namespace. */
+/** Starts the node that NANOCLAW_TEST_NODE names in a network namespace. */
 export const launcher = join(import.meta.dirname, 'own-internet.sh');
 const probeTimeoutMs = 15_000;
-const aptTimeoutMs = 10 * 60_000;
 
-/** Listens on two such addresses, on a port that is root's elsewhere. */
+/** Listens on two public addresses, on a port that needs root elsewhere. */
 const probe = `
   for (const address of ['11.0.0.1', '2600:11::1'])
     require('net').createServer().listen(80, address, function () { this.close(); });`;
 
-/** Installs `ip`, which the slimmest images lack, where that needs nobody's leave. */
+/** Installs `ip`, which the smallest systems lack, where this process is root. */
 export function ensureIp() {
   return installProgram('ip', 'iproute2', 'for tests that need an internet of their own');
 }
 
-/** Installs `rg`, with which agents under bubblewrap search: they have this machine's programs. */
+/** Installs `rg` for agents under bubblewrap, which have this machine's programs. */
 export function ensureRipgrep() {
   return installProgram('rg', 'ripgrep', 'which agents search with');
 }
@@ -31,14 +31,7 @@ async function installProgram(program, name, reason) {
   if (process.platform !== 'linux' || findProgram(program)) return;
   if (process.getuid() !== 0 || !findProgram('apt-get')) return;
   say(`installing ${name}, ${reason} (apt-get) ...`);
-  const apt = (...args) =>
-    run('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
-      env: { DEBIAN_FRONTEND: 'noninteractive' },
-      timeoutMs: aptTimeoutMs,
-    });
-  const install = () => apt('install', '-y', '--no-install-recommends', name);
-  const first = await install();
-  if (first.code !== 0 && (await apt('update')).code === 0) await install();
+  await aptInstall([name]);
 }
 
 /** Why tests cannot have an internet of their own here; undefined when they can. */

@@ -1,4 +1,4 @@
-/** The tests' own internet: what is had of it, and what is told where it cannot be had. */
+/** The tests' own internet: what it gives them, and what is said where it is not possible. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';

@@ -44,7 +44,7 @@ export async function ensureRuntime(projectDir) {
   const asRoot = await rootPrefix();
   if (!findProgram('apt-get') || !asRoot) throw new SetupError(runtimeAdvice());
   say(`installing bubblewrap, the container runtime (${[...asRoot, 'apt-get'].join(' ')}) ...`);
-  const { code, output } = await aptInstall(asRoot);
+  const { code, output } = await aptInstall(packages, asRoot);
   if (code !== 0)
     throw new SetupError(`${runtimeAdvice()}\nTried just now, and failed:\n${output}`);
 }
@@ -94,15 +94,20 @@ async function rootPrefix() {
   if (process.getuid() === 0) return [];
   if (!findProgram('sudo')) return undefined;
   const { code } = await run('sudo', ['-n', 'true'], { timeoutMs: engineTimeoutMs });
-  return code === 0 ? ['sudo', '-n'] : undefined;
+  return code === 0 ? ['sudo', '-n', 'env', 'DEBIAN_FRONTEND=noninteractive'] : undefined;
 }
 
-/** Refreshes the package lists only when the installation fails with those at hand. */
-async function aptInstall(asRoot) {
-  const [file, ...before] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get'];
-  const apt = (...args) => run(file, [...before, ...args], { timeoutMs: aptTimeoutMs });
+/**
+ * Refreshes the package lists only when the installation fails with those at hand.
+ * @param {string[]} names of the packages
+ * @param {string[]} asRoot what to put before a command
+ */
+export async function aptInstall(names, asRoot = []) {
+  const [file, ...before] = [...asRoot, 'apt-get'];
+  const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: aptTimeoutMs };
+  const apt = (...args) => run(file, [...before, ...args], options);
   const lockWait = ['-o', 'DPkg::Lock::Timeout=120'];
-  const install = () => apt(...lockWait, 'install', '-y', '--no-install-recommends', ...packages);
+  const install = () => apt(...lockWait, 'install', '-y', '--no-install-recommends', ...names);
   const first = await install();
   if (first.code === 0) return first;
   const update = await apt('update');

@@ -1,8 +1,8 @@
 /**
- * Assembles the filter on system calls at build time, from one list of what is allowed: as a BPF
- * program for bubblewrap, and as a profile for docker and podman. All else is refused: tracing,
- * keyrings, io_uring, bpf, mounts, new namespaces, devices, sockets of unusual families.
- * A filter sees numbers, not memory; calls whose arguments lie there are missing altogether.
+ * Assembles the filter on system calls at build time from one list of allowed calls: as a BPF
+ * program for bubblewrap, and as a profile for docker and podman. All other calls are refused:
+ * tracing, keyrings, io_uring, bpf, mounts, new namespaces, devices, unusual socket families.
+ * A filter sees numbers and no memory, so calls whose arguments lie in memory are reported missing.
  */
 import { allowedCalls } from './system-calls.mjs';
 
@@ -12,7 +12,7 @@ const processors = {
 };
 
 const eperm = 1;
-/** The C library then falls back to an older call. */
+/** On this error the C library uses an older call. */
 const enosys = 38;
 const verdicts = {
   allow: 0x7fff0000,
@@ -21,30 +21,30 @@ const verdicts = {
   missing: 0x50000 | enosys,
 };
 
-/** Numbers above this are of kernels newer than this list. */
+/** Higher numbers belong to kernels that are newer than this list. */
 const newestNumber = 452;
 const x32Bit = 0x40000000;
 
 /** CLONE_NEW*: mount, cgroup, uts, ipc, user, pid, net. */
 const namespaces = 0x7e020000;
 const family = { unix: 1, ipv4: 2, ipv6: 10, netlink: 16 };
-/** SOCK_STREAM with TCP, SOCK_DGRAM with UDP, each also by default; not ping, MPTCP, SCTP and so on. */
+/** SOCK_STREAM with TCP, SOCK_DGRAM with UDP, each also as the default; not ping, MPTCP or SCTP. */
 const internetKinds = [
   { type: 1, protocols: [0, 6] },
   { type: 2, protocols: [0, 17] },
 ];
 /** Without SOCK_NONBLOCK and SOCK_CLOEXEC. */
 const socketTypeMask = 0xf;
-/** NETLINK_ROUTE, by which programs list interfaces; the others lead into the whole kernel. */
+/** NETLINK_ROUTE, with which programs list interfaces. The others reach many parts of the kernel. */
 const netlinkRoute = 0;
 /** Kinds of file: unnamed, pipe, regular, socket; devices are not among them. */
 const fileKinds = [0, 0o010000, 0o100000, 0o140000];
 const fileKindMask = 0o170000;
 const setIdBits = 0o6000;
-/** O_CREAT and O_TMPFILE: only then does the mode count. */
+/** O_CREAT and O_TMPFILE: only with them does the mode count. */
 const makesFile = 0o20000100;
 
-/** A test: the low half of an argument, masked, has this value. */
+/** A test: the low 32 bits of an argument, masked, have this value. */
 const has = (argument, mask, value) => ({ argument, mask, value });
 const hasNone = (argument, bits) => has(argument, bits, 0);
 const isOneOf = (argument, values, mask = 0xffffffff) =>
@@ -58,7 +58,7 @@ const internetSockets = (number) =>
     socketsOf(number, protocols).map((tests) => [...tests, has(1, socketTypeMask, type)]),
   );
 
-/** Calls that are allowed when one of the tests holds; of a list of tests all must. */
+/** Calls that are allowed when one of the tests holds. Of a list of tests all must hold. */
 export const testedCalls = {
   clone: { x64: 56, arm64: 220, tests: [hasNone(0, namespaces)] },
   socket: {
@@ -81,7 +81,7 @@ export const testedCalls = {
   creat: { x64: 85, tests: [hasNone(1, setIdBits)] },
   open: { x64: 2, tests: [hasNone(1, makesFile), hasNone(2, setIdBits)] },
   openat: { x64: 257, arm64: 56, tests: [hasNone(2, makesFile), hasNone(3, setIdBits)] },
-  // The ordinary personality, and the question which one it is.
+  // The ordinary personality, and the query for the current one.
   personality: { x64: 135, arm64: 92, tests: isOneOf(0, [0, 0xffffffff]) },
 };
 
@@ -113,7 +113,7 @@ export function seccompProfile() {
   };
 }
 
-/** The filter, as bubblewrap's `--seccomp` takes it; null on a processor that it does not know. */
+/** The filter as bubblewrap's `--seccomp` takes it; null for a processor that is not in the list. */
 export function seccompFilter(processor) {
   if (processors[processor] === undefined) return null;
   const numbers = (calls) =>
@@ -141,7 +141,7 @@ export function seccompFilter(processor) {
   ]);
 }
 
-/** Numbers as ranges without gaps, first and last; most calls lie side by side. */
+/** The numbers as ranges without gaps, because most calls have neighbours. */
 function rangesOf(numbers) {
   const ranges = [];
   for (const number of numbers.sort((a, b) => a - b)) {
@@ -160,7 +160,7 @@ function allowRange({ from, to }) {
   ];
 }
 
-/** One call; it ends here, so that its arguments may take the number's place. */
+/** One call. The program ends here, so its arguments may replace the number in the accumulator. */
 function allowTested(number, tests) {
   const body = [
     ...tests.flatMap((test) => allowWhenAll([test].flat())),
@@ -169,7 +169,7 @@ function allowTested(number, tests) {
   return [instruction('equals', number, 0, body.length), ...body];
 }
 
-/** Goes on below where one of them does not hold. */
+/** Continues after these instructions when one of the tests does not hold. */
 function allowWhenAll(tests) {
   const testLength = 3;
   return [

@@ -20,7 +20,7 @@ const runtime = await detectRuntime(
   process.env,
 );
 
-/** Runs a program in a real container, and gives what it prints. */
+/** Runs a program in a real container, and resolves to its output. */
 async function inside(command: string[], mounts: Mount[] = []): Promise<string> {
   count += 1;
   const name = `nanoclaw-ffffffff-${process.pid}-${count}`;
@@ -38,11 +38,11 @@ async function inside(command: string[], mounts: Mount[] = []): Promise<string> 
   child.stdin.end();
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
   await runtime.release(name);
-  // What docker thinks of an option.
+  // Docker warns of an option.
   return out + errors.replace(/^time=.*\n?/gm, '');
 }
 
-/** One system call, made by python without the C library's help; prints what came of it. */
+/** One system call, made by python past the C library's wrappers; resolves to its result. */
 const call = (numbers: { x64: number; arm64: number }, ...args: (number | string)[]) =>
   inside([
     'python3',
@@ -152,7 +152,7 @@ except OSError as error: print(error.strerror)`);
   });
 
   test.skipIf(process.arch !== 'x64')('the numbers of the x32 interface', async () => {
-    // The engines' library takes them for calls of another processor.
+    // The engines' library treats them as calls of another processor.
     expect(await call({ x64: 0x40000000 + 39, arm64: 0 })).toMatch(
       /^(Operation not permitted|Bad system call)$/,
     );
@@ -217,7 +217,7 @@ describe('the filter', () => {
     expect(seccompFilter('riscv64')).toBeNull();
   });
 
-  /** What the program says of a call: the kernel's way of reading it. */
+  /** The program's verdict on a call, computed as the kernel does. */
   const verdictOf = (filter: Buffer, audit: number, call: number, args: number[]): number => {
     let accumulator = 0;
     for (let index = 0; index < filter.length / 8; index += 1) {

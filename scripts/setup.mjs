@@ -17,9 +17,9 @@ export const projectDir = dirname(dirname(fileURLToPath(import.meta.url)));
 const installTimeoutMs = 15 * 60_000;
 
 /**
- * Brings the project into a state in which it can run.
+ * Makes the project able to run.
  * @param {{ bundles?: boolean, runtime?: boolean }} needs what the caller needs besides dependencies
- * @throws {SetupError} with the command to run or the tail of what failed
+ * @throws {SetupError} with the command to run, or the end of the output of what failed
  */
 export async function prepare({ bundles = true, runtime = true } = {}) {
   const complaint = machineComplaint(process.versions.node, process.platform);
@@ -34,13 +34,13 @@ export async function prepare({ bundles = true, runtime = true } = {}) {
       if (runtime && !hasRuntime(projectDir)) await ensureRuntime(projectDir);
     });
   } catch (error) {
-    // A full disk, a folder of somebody else: the message says which file, a stack adds nothing.
+    // ENOSPC, EACCES: the message names the file, and a stack adds nothing.
     if (error.syscall) throw new SetupError(error.message, { cause: error });
     throw error;
   }
 }
 
-/** Runs `main` as a command: set-up errors become one message, the result the exit code. */
+/** Runs `main` as a command: a SetupError becomes a message, the result the exit code. */
 export async function command(main) {
   try {
     process.exitCode = await main();
@@ -60,8 +60,8 @@ export function machineComplaint(nodeVersion, platform) {
 }
 
 /**
- * Whether node_modules holds what package-lock.json asks for, by npm's own record of what it
- * installed: so an `npm install` by hand counts, an interrupted or a foreign platform's does not.
+ * Whether node_modules holds what package-lock.json asks for, by npm's own record. So an `npm
+ * install` by hand counts; one that was interrupted or made on another platform does not.
  */
 export function isInstalled(dir, { platform, arch } = process) {
   const record = join(dir, 'node_modules', '.package-lock.json');
@@ -77,7 +77,7 @@ export function isInstalled(dir, { platform, arch } = process) {
   );
 }
 
-/** Of the optional packages only those made for this machine count; npm itself picks by libc. */
+/** Of the optional packages only those for this machine count; npm itself chooses by C library. */
 function isRequired(entry, platform, arch) {
   if (!entry.optional) return true;
   return Boolean(entry.os?.includes(platform) && entry.cpu?.includes(arch) && !entry.libc);
@@ -85,9 +85,9 @@ function isRequired(entry, platform, arch) {
 
 async function install(dir, addHolder) {
   say('installing dependencies (npm ci) ...');
-  // NODE_ENV or a setting of npm may say to omit packages; the build and the tests need all.
+  // NODE_ENV or a setting of npm may omit packages, and the build and the tests need all.
   const include = ['--include=dev', '--include=optional', '--include=peer'];
-  // `npm start --silent` would silence this npm too, and with it the reason why it failed.
+  // Otherwise `npm start --silent` would also hide why this npm failed.
   const options = [...include, '--loglevel=error'];
   const [file, ...before] = npmCommand(process.env.npm_execpath);
   const { code, output } = await run(file, [...before, 'ci', ...options], {
@@ -98,7 +98,7 @@ async function install(dir, addHolder) {
   if (code !== 0) throw new SetupError(`npm ci failed.\n${output}`);
 }
 
-/** npm as it started us, which need not be on PATH; otherwise the one on PATH. */
+/** The npm that started us, which may not be on PATH; otherwise the one on PATH. */
 function npmCommand(execPath) {
   if (execPath && basename(execPath) === 'npm-cli.js') return [process.execPath, execPath];
   return ['npm'];

@@ -1,6 +1,6 @@
 /**
- * vitest's workers, one process a test file, each with an internet of its own where that can be
- * had. So files that run at once never meet at a port or at the name server.
+ * vitest's workers, one process per test file, each with an internet of its own where that is
+ * possible. So files that run at once share neither ports nor the name server.
  */
 import { ForksPoolWorker } from 'vitest/node';
 import { internetComplaint, launcher } from './own-internet.mjs';
@@ -19,12 +19,12 @@ class OwnInternetWorker extends ForksPoolWorker {
     super({ ...options, env: { ...options.env, NANOCLAW_TEST_NODE: process.execPath } });
   }
 
-  /** fork() starts the program of process.execPath, and vitest has no setting for another one. */
+  /** fork() starts process.execPath, and vitest has no setting for another program. */
   start() {
     const node = process.execPath;
     process.execPath = launcher;
     try {
-      return super.start(); // it forks before it first waits
+      return super.start(); // it forks before its first await
     } finally {
       process.execPath = node;
     }

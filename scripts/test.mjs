@@ -1,7 +1,7 @@
 /**
- * `npm test`: set-up, then every test; arguments go to vitest. The last line counts them,
- * from vitest's own report: a file that cannot be loaded, a broken run and no test at all
- * each count as a failure.
+ * `npm test`: set-up, then every test; arguments go to vitest. The last line counts the tests from
+ * vitest's own report. A file that cannot be loaded, an aborted run and a run without tests each
+ * count as a failure.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -32,7 +32,7 @@ await command(async () => {
 
 async function tellOfSkipped(count) {
   const reason = count > 0 && (await internetComplaint());
-  // None is missing where the tests were only filtered.
+  // Without a complaint the tests were only filtered out.
   if (!reason) return;
   console.log(`${count} skipped for want of an internet of their own: ${reason}`);
 }
@@ -52,7 +52,7 @@ function readReport(path) {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    if (error.code === 'ENOENT') return undefined; // vitest died before it could report
+    if (error.code === 'ENOENT') return undefined; // ENOENT: vitest ended before it could report
     throw error;
   }
 }

@@ -1,6 +1,4 @@
-/**
- * What every container runtime is given and gives: a description in, a command line out.
- */
+/** The interface of the container runtimes: a description goes in, a command line comes out. */
 
 export interface Mount {
   source: string;
@@ -21,10 +19,10 @@ export interface ContainerLimits {
 export interface ContainerSpec {
   /** `nanoclaw-<instance>-<run>`: unique on this host. */
   name: string;
-  /** The agent's uid on the host, where the host is root or the runtime's engine is. */
+  /** The agent's uid on the host, where the host or the runtime's engine is root. */
   uid: number;
   mounts: Mount[];
-  /** Holds no secret: the command line or `ps` may show it. */
+  /** Holds no secret, because `ps` may show it. */
   env: Record<string, string>;
   workDir: string;
   command: string[];
@@ -37,22 +35,22 @@ export interface Launch {
   args: string[];
   /** The whole environment; nothing is inherited. */
   env: Record<string, string>;
-  /** Written to file descriptors 3, 4, ... which are then closed. */
+  /** Written to the file descriptors 3, 4, ..., which are then closed. */
   feeds: Buffer[];
 }
 
 export interface Runtime {
   readonly name: string;
-  /** Whether the agents' system calls end in a kernel of their own, which needs no filter. */
+  /** Whether agents have a kernel of their own, which needs no filter on system calls. */
   readonly hasOwnKernel: boolean;
-  /** One line for the start-up report, which also says what cannot be limited here. */
+  /** One line for the report at start, which also says what cannot be limited here. */
   describe(): string;
-  /** Says how to start the container, and makes ready the limits that it starts under. */
+  /** Says how to start the container, and prepares the limits under which it starts. */
   launch(spec: ContainerSpec): Launch;
-  /** Ends everything in the container at once. Resolves when it is gone or never was. */
+  /** Kills everything in the container. Resolves once it is gone, also when it never was there. */
   kill(name: string): Promise<void>;
-  /** Gives back what `launch` made ready, once the container has ended. */
+  /** Removes what `launch` prepared, once the container has ended. */
   release(name: string): Promise<void>;
-  /** Ends what an earlier host left behind; resolves to the number of containers. */
+  /** Kills the containers that an earlier host left; resolves to their number. */
   reap(instance: string): Promise<number>;
 }

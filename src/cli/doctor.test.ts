@@ -1,6 +1,6 @@
 /**
- * The doctor as a person starts it, on a project of its own: the sources are this project's, its
- * scripts, `.env` and state are not.
+ * The doctor as a person starts it, on a project of its own, with the sources of this project but
+ * with its own scripts, `.env` and state.
  */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -27,10 +27,7 @@ import { HostProcess } from '../../test/support/host-process.ts';
 import { WhatsAppStore } from '../channels/whatsapp/store.ts';
 
 const realProject = resolve(import.meta.dirname, '../..');
-const shared = [
-  ...['src', 'container', 'groups'],
-  ...['node_modules', 'package.json', 'package-lock.json'],
-];
+const shared = 'src container groups node_modules package.json package-lock.json'.split(' ');
 let project: string;
 /** The state, and the folder of the person's settings. */
 let home: string;
@@ -57,7 +54,7 @@ interface Options {
   inside?: string[];
 }
 
-/** Resolves to the exit status and what was said; the machine has bubblewrap and no engine. */
+/** Resolves to the exit status and the output. The machine has bubblewrap and no engine. */
 function doctor({ args = [], environment = {}, inside = [] }: Options = {}) {
   const command = [process.execPath, join(project, 'scripts/start.mjs'), 'doctor', ...args];
   const [file = '', ...rest] = [...inside, ...command];
@@ -76,7 +73,7 @@ function doctor({ args = [], environment = {}, inside = [] }: Options = {}) {
   });
 }
 
-/** One finding in the words of the report, its remedy with it. */
+/** One finding in the words of the report, with its remedy. */
 function line(said: string, verdict: string, name: string): string | undefined {
   return new RegExp(`^${verdict} +${name}  .*(\n {5,}.*)*`, 'm').exec(said)?.[0];
 }
@@ -197,10 +194,12 @@ describe('the list of folders that may be lent', () => {
 describe('what keeps agents from running is missing', () => {
   /** A /usr/bin with a shell and node, in which nothing else is. */
   const bareMachine = [
-    ...['bwrap', '--dev-bind', '/', '/', '--tmpfs', '/usr/bin'],
-    ...['--ro-bind', realpathSync('/bin/sh'), '/usr/bin/sh'],
-    ...['--ro-bind', process.execPath, process.execPath, '--'],
-  ];
+    ['bwrap', '--dev-bind', '/', '/'],
+    ['--tmpfs', '/usr/bin'],
+    ['--ro-bind', realpathSync('/bin/sh'), '/usr/bin/sh'],
+    ['--ro-bind', process.execPath, process.execPath],
+    ['--'],
+  ].flat();
 
   test('any container runtime', async () => {
     const { code, said } = await doctor({
@@ -270,7 +269,7 @@ test('it tells of a host that runs, and does not disturb it', async () => {
   const host = new HostProcess({ NANOCLAW_HOME: home, NANOCLAW_RUNTIME: 'bubblewrap' });
   try {
     await host.says(/^state /m);
-    // Too busy to take in guests, who bear the socket's path in the kernel's list, too.
+    // A stopped host accepts no connection. The kernel lists those that wait under the socket's path, too.
     host.child.kill('SIGSTOP');
     const guests = Array.from({ length: 8 }, () => connect(join(home, 'data/nanoclaw.sock')));
     await Promise.all(guests.map((guest) => once(guest, 'connect')));

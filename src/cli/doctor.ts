@@ -1,6 +1,6 @@
 /**
- * `npm run doctor`: looks at all that NanoClaw needs, and says what is missing and what to do.
- * Each check is bounded in time. It changes nothing, and may run beside a host.
+ * `npm run doctor`: checks all that NanoClaw needs, and says what is missing and what to do. Each
+ * check is bounded in time. It changes nothing, and may run beside a host.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig } from '../config.ts';
@@ -17,7 +17,7 @@ export interface DoctorOptions {
   json: boolean;
 }
 
-/** Longer than all that a check waits for by itself. */
+/** Longer than a check's own timeouts. */
 const checkTimeoutMs = 60_000;
 const verdictWidth = 'missing'.length;
 
@@ -26,12 +26,12 @@ export async function doctor(projectDir: string, options: DoctorOptions): Promis
   const say = (text: string) => process.stdout.write(`${text}\n`);
   const findings: (Finding & { name: string })[] = [];
   let isRead = true;
-  // Whoever read has gone, such as `head`.
+  // EPIPE: the reader is gone; it may have been `head`.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
     isRead = false;
   });
-  // One after the other: what has to share the machine would take longer, and seem broken.
+  // One after the other, because checks that share the machine take longer and may time out.
   for (const [name, look] of await listChecks(projectDir, options)) {
     const finding = { name, ...(await within(checkTimeoutMs, look)) };
     findings.push(finding);
@@ -55,7 +55,7 @@ async function listChecks(projectDir: string, { all }: DoctorOptions): Promise<C
       ...stateChecks(config),
     ];
   } catch (error) {
-    // All others need the settings.
+    // All other checks need the settings.
     return [...checks, ['settings', () => Promise.reject(error)]];
   }
 }
@@ -63,7 +63,7 @@ async function listChecks(projectDir: string, { all }: DoctorOptions): Promise<C
 async function within(timeoutMs: number, look: Check[1]): Promise<Finding> {
   const timer = new AbortController();
   const late = sleep(timeoutMs, missing('no result in time', 'Something here hangs.'), timer);
-  // Whichever comes second has nobody left to tell.
+  // Its rejection, when the check comes first, concerns nobody.
   late.catch(() => {});
   try {
     return await Promise.race([look(), late]);

@@ -30,7 +30,7 @@ export async function image(config: Config): Promise<number> {
     throw new UserError(`no engine answers, so no image is built.
 ${complaints.join('\n')}
 Without an engine none is needed: agents then run in bubblewrap. \`npm run doctor\` tells more.`);
-  await buildImage(engine.name, config);
+  await buildImage(engine.name, config, true);
   return 0;
 }
 

@@ -1,8 +1,9 @@
 /**
  * Runs other programs and waits for their answer: without a shell, without input, and with a bound
- * on time and output. Never rejects.
+ * on time and output.
  */
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 
 export interface Answer {
   /** `silent`: it did not answer in time, or failed and gave no reason. */
@@ -20,6 +21,7 @@ interface AskOptions {
 const answerTimeoutMs = 5000;
 const outputBytesMax = 16 * 1024 ** 2;
 
+/** Never rejects. */
 export function ask(
   file: string,
   args: readonly string[],
@@ -48,14 +50,10 @@ export function ask(
 }
 
 /** As `ask`, without a bound: the person at the terminal sees the output as it comes. */
-export function askAloud(file: string, args: readonly string[]): Promise<Answer> {
-  return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: ['ignore', process.stderr, process.stderr] });
-    child.on('error', ({ message }) => resolve({ outcome: 'absent', text: message }));
-    child.on('close', (code) =>
-      resolve({ outcome: code === 0 ? 'ok' : 'failed', text: 'the reason stands above' }),
-    );
-  });
+export async function askAloud(file: string, args: readonly string[]): Promise<Answer> {
+  const child = spawn(file, args, { stdio: ['ignore', process.stderr, process.stderr] });
+  const [code] = await once(child, 'close');
+  return { outcome: code === 0 ? 'ok' : 'failed', text: 'the reason stands above' };
 }
 
 /** The last line that begins with an error, or else the last line: warnings come before it. */

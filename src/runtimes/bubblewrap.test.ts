@@ -26,7 +26,7 @@ const asRoot = process.getuid?.() === 0;
 const plainUid = 65_534;
 const groupUid = 70_123;
 const mebibyte = 1024 * 1024;
-/** Apart from that of any other run of these tests. */
+/** Differs from that of every other run of these tests. */
 const ownInstance = process.pid.toString(16).padStart(8, '0');
 
 /** A host in a process of its own, which may be another user and may be killed. */
@@ -133,7 +133,7 @@ async function run(script: string, plain: boolean, options: Options = {}): Promi
   return { code, stdout, stderr };
 }
 
-/** Resolves when no process of a container that opened the pipe is left. */
+/** Resolves when no process that opened the pipe is left of a container. */
 function openPipe(): { up: Promise<unknown>; gone: Promise<unknown> } {
   const group = join(dir, 'group');
   mkdirSync(group, { recursive: true });

@@ -1,7 +1,7 @@
 /**
- * Containers by bubblewrap: the host's /usr read-only, no daemon, no image. Never runs a sandbox
- * as the host's root: there, an outer stage gathers the mounts where the agent's uid can reach
- * them, then drops to that uid.
+ * Containers by bubblewrap: the host's /usr read-only, no daemon, no image. Never runs a sandbox as
+ * root. On a host that is root, an outer stage collects the mounts where the agent's uid can reach
+ * them and then drops to that uid.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,24 +21,25 @@ export interface BubblewrapHost {
 const agentId = '1000';
 const searchPath = '/opt/node/bin:/usr/local/bin:/usr/bin:/bin';
 
-/** Made before what is below them: else only their maker, root, could enter. */
+/** Created before the mounts below them: bubblewrap would create them closed to all but root. */
 const folders = ['/etc', '/etc/ssl', '/etc/pki', '/etc/pki/tls', '/etc/pki/ca-trust'];
-/** Programs, and the parts of /etc that they need; private keys lie beside some of these. */
-const sharedPaths = [
-  ...['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'],
-  ...['/etc/ld.so.cache', '/etc/alternatives', '/etc/localtime', '/etc/ssl/certs'],
-  ...['/etc/ca-certificates', '/etc/pki/ca-trust/extracted', '/etc/pki/tls/certs'],
-];
-/** Of the kernel, which has them for all: writing them is not for agents. */
+/** Programs, and the parts of /etc that they need. Private keys lie beside some of these. */
+const sharedPaths = `
+  /bin /sbin /lib /lib32 /lib64 /libx32
+  /etc/ld.so.cache /etc/alternatives /etc/localtime /etc/ssl/certs
+  /etc/ca-certificates /etc/pki/ca-trust/extracted /etc/pki/tls/certs`
+  .trim()
+  .split(/\s+/);
+/** The kernel's, which all its users share, so that agents may not write them. */
 const kernelSettings = ['/proc/sys', '/proc/pressure'];
-/** Settings of the host's own programs, such as an npmrc with a token. */
-const maskedPaths = ['/usr/local/etc'];
+/** The settings of the host's own programs, such as an npmrc with a token. */
+const maskedPath = '/usr/local/etc';
 
-/** Writes its pid into each file before `--`, to limit all that it starts; becomes what follows. */
+/** Writes its pid into each file before `--`, so that the limits hold for what follows, and runs that. */
 const enterCgroups =
   'umask 022; while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"';
 
-/** Bubblewrap as it is on this host. Whether it is installed shows when a container starts. */
+/** Bubblewrap on this host. Whether it is installed shows when a container starts. */
 export function openBubblewrap(projectDir: string): Runtime {
   closeInherited();
   const host = lookAtHost(projectDir);
@@ -73,13 +74,11 @@ function lookAtHost(projectDir: string): BubblewrapHost {
   return {
     isRoot: process.getuid?.() === 0,
     system: [
-      ...folders.flatMap((path) => ['--dir', path]),
-      ...['--ro-bind', '/usr', '/usr'],
-      ...sharedPaths.flatMap((path) => ['--ro-bind-try', path, path]),
-      ...maskedPaths
-        .filter((path) => existsSync(path))
-        .flatMap((path) => ['--tmpfs', path, '--remount-ro', path]),
-    ],
+      ...folders.map((path) => ['--dir', path]),
+      ['--ro-bind', '/usr', '/usr'],
+      ...sharedPaths.map((path) => ['--ro-bind-try', path, path]),
+      existsSync(maskedPath) ? ['--tmpfs', maskedPath, '--remount-ro', maskedPath] : [],
+    ].flat(),
     mounts: [{ source: process.execPath, target: '/opt/node/bin/node', readOnly: true }, ...etc],
     filter: readFileSync(join(projectDir, 'dist/seccomp.bpf')),
   };
@@ -94,75 +93,91 @@ export function bubblewrapLaunch(
   const mounts = [...host.mounts, ...spec.mounts];
   const staged = mounts.map((mount, index) => ({ ...mount, source: `/stage/${index}` }));
   const sealed = sealedArguments(host, spec, host.isRoot ? staged : mounts);
-  const command = ['bwrap', '--args', '3', '--', ...limited(spec)];
-  const stage = ['bwrap', '--args', '5', '--', ...dropTo(spec.uid)];
+  const shell = ['-c', enterCgroups, 'sh', ...cgroupFiles, '--'];
+  const stage = host.isRoot ? ['bwrap', '--args', '5', '--', ...dropTo(spec.uid)] : [];
+  const stageFeed = host.isRoot ? [feed(stageArguments(host, mounts))] : [];
   return {
     file: '/bin/sh',
-    args: [
-      ...['-c', enterCgroups, 'sh', ...cgroupFiles, '--'],
-      ...(host.isRoot ? stage : []),
-      ...command,
-    ],
-    // Bubblewrap's own environment shows inside, in that of process 1.
+    args: [...shell, ...stage, 'bwrap', '--args', '3', '--', ...limited(spec)],
+    // The container sees it as the environment of its process 1.
     env: { [markName]: spec.name },
-    feeds: [
-      feed(sealed),
-      host.filter,
-      ...(host.isRoot ? [feed(stageArguments(host, mounts))] : []),
-    ],
+    feeds: [feed(sealed), host.filter, ...stageFeed],
   };
 }
 
 function dropTo(uid: number): string[] {
   return [
-    ...['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups'],
-    ...['--inh-caps=-all', '--bounding-set=-all', '--no-new-privs', '--'],
+    'setpriv',
+    '--reuid',
+    String(uid),
+    '--regid',
+    String(uid),
+    '--clear-groups',
+    '--inh-caps=-all',
+    '--bounding-set=-all',
+    '--no-new-privs',
+    '--',
   ];
 }
 
 /** The outer stage, still root: the mounts under /stage, which any uid may traverse. */
 function stageArguments(host: BubblewrapHost, mounts: Mount[]): string[] {
   return [
-    // A pid namespace of its own dies as one; a parent's death signal is lost when the uid changes.
-    ...['--unshare-pid', '--die-with-parent', ...host.system],
-    ...['--dev-bind', '/dev', '/dev', '--dev-bind', '/proc', '/proc', '--dir', '/tmp'],
-    ...['--dir', '/stage'],
-    ...mounts.flatMap((mount, index) => bind({ ...mount, target: `/stage/${index}` })),
-  ];
+    // All of a pid namespace ends with its first process. The signal of a parent's death does not
+    // reach a process that has changed its uid.
+    ['--unshare-pid', '--die-with-parent'],
+    host.system,
+    ['--dev-bind', '/dev', '/dev'],
+    ['--dev-bind', '/proc', '/proc'],
+    ['--dir', '/tmp'],
+    ['--dir', '/stage'],
+    ...mounts.map((mount, index) => bind({ ...mount, target: `/stage/${index}` })),
+  ].flat();
 }
 
-/** The sandbox proper. The root directory and /dev would be unlimited memory if left writable. */
+/** The sandbox itself. `/` and /dev are in memory, without a limit, so both become read-only. */
 function sealedArguments(host: BubblewrapHost, spec: ContainerSpec, mounts: Mount[]): string[] {
   const env = Object.entries({ PATH: searchPath, ...spec.env });
   return [
-    ...['--unshare-all', '--unshare-user', '--disable-userns', '--die-with-parent'],
-    ...['--new-session', '--hostname', 'nanoclaw', '--clearenv'],
-    ...env.flatMap(([name, value]) => ['--setenv', name, value]),
-    ...host.system,
-    ...['--proc', '/proc', '--dev', '/dev'],
-    ...kernelSettings.flatMap((path) => ['--ro-bind-try', path, path]),
-    ...['--size', String(spec.limits.shmBytesMax), '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
-    ...['--size', String(spec.limits.tmpBytesMax), '--tmpfs', '/tmp'],
-    ...mounts.flatMap(bind),
-    ...['--remount-ro', '/', '--chdir', spec.workDir, '--uid', agentId, '--gid', agentId],
-    ...['--cap-drop', 'ALL', '--seccomp', '4'],
-  ];
+    ['--unshare-all', '--unshare-user', '--disable-userns'],
+    ['--die-with-parent', '--new-session'],
+    ['--hostname', 'nanoclaw'],
+    ['--clearenv'],
+    ...env.map(([name, value]) => ['--setenv', name, value]),
+    host.system,
+    ['--proc', '/proc'],
+    ['--dev', '/dev'],
+    ...kernelSettings.map((path) => ['--ro-bind-try', path, path]),
+    ['--size', String(spec.limits.shmBytesMax), '--tmpfs', '/dev/shm'],
+    ['--remount-ro', '/dev'],
+    ['--size', String(spec.limits.tmpBytesMax), '--tmpfs', '/tmp'],
+    ...mounts.map(bind),
+    ['--remount-ro', '/'],
+    ['--chdir', spec.workDir],
+    ['--uid', agentId, '--gid', agentId],
+    ['--cap-drop', 'ALL'],
+    ['--seccomp', '4'],
+  ].flat();
 }
 
 function bind({ source, target, readOnly }: Mount): string[] {
   return [readOnly ? '--ro-bind' : '--bind', source, target];
 }
 
-/** Inside the sandbox, because outside `nproc` would count all that the uid runs on the host. */
+/** Runs inside the sandbox. Outside, `nproc` would count all processes of the uid on the host. */
 function limited({ limits, command }: ContainerSpec): string[] {
   return [
-    ...['prlimit', `--nproc=${limits.processesMax}`, `--nofile=${limits.openFilesMax}`],
-    ...[`--fsize=${limits.fileBytesMax}`, '--core=0', '--'],
+    'prlimit',
+    `--nproc=${limits.processesMax}`,
+    `--nofile=${limits.openFilesMax}`,
+    `--fsize=${limits.fileBytesMax}`,
+    '--core=0',
+    '--',
     ...command,
   ];
 }
 
-/** Arguments go through a file descriptor: a command line shows in `ps` and in /proc/1. */
+/** Arguments go through a file descriptor, because a command line shows in `ps` and in /proc/1. */
 function feed(args: string[]): Buffer {
   return Buffer.from(`${args.join('\0')}\0`);
 }

@@ -95,7 +95,7 @@ describe.skipIf(real.length === 0)('in the tree of this kernel', () => {
     const removal = removeCgroups(real, ours).then(() => {
       removed = true;
     });
-    // Long enough that the removal has tried, too.
+    // Meanwhile the removal has tried, too.
     for (let round = 0; round < 20; round += 1)
       await expect(rmdir(dirname(file ?? ''))).rejects.toThrow(/EBUSY/);
     expect(removed).toBe(false);

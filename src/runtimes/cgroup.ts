@@ -1,6 +1,6 @@
 /**
- * Limits on memory, processes and CPU for containers that no engine limits: cgroups written
- * by hand, version 2 or 1. Needs root.
+ * Limits on memory, processes and CPU for containers that no engine limits, by cgroups of version 2
+ * or 1. Needs root.
  */
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -10,8 +10,8 @@ import type { ContainerLimits } from '../container-spec.ts';
 const cpuPeriodUs = 100_000;
 
 /**
- * The folders in which a container's groups are made: version 2 has one for all limits, version 1
- * one for each. None where memory cannot be limited.
+ * The folders in which a container's groups are created: version 2 has one for all limits, version
+ * 1 has one for each. Empty where memory cannot be limited.
  */
 export function findCgroups(root = '/sys/fs/cgroup'): string[] {
   try {
@@ -23,14 +23,13 @@ export function findCgroups(root = '/sys/fs/cgroup'): string[] {
     for (const folder of folders) accessSync(join(folder, 'cgroup.procs'), constants.W_OK);
     return folders;
   } catch {
-    // Read-only, or a controller is missing.
-    return [];
+    return []; // EROFS, ENOENT, EACCES: read-only, or a controller is missing
   }
 }
 
 /**
- * Makes the container's groups and sets their limits.
- * Returns the files into which the container's first process writes its own pid.
+ * Creates the container's groups with their limits. Returns the files into which the container's
+ * first process writes its own pid.
  */
 export function createCgroups(folders: string[], name: string, limits: ContainerLimits): string[] {
   const settings = {
@@ -46,19 +45,19 @@ export function createCgroups(folders: string[], name: string, limits: Container
   return folders.map((folder) => {
     const group = join(folder, name);
     mkdirSync(group, { recursive: true });
-    // Each version has its own files, and many kernels count no swap.
+    // The two versions have different files, and many kernels do not count swap.
     for (const [file, value] of Object.entries(settings))
       if (existsSync(join(group, file))) writeFileSync(join(group, file), String(value));
     return join(group, 'cgroup.procs');
   });
 }
 
-/** Removes the chosen groups once their processes are gone; rejects when they do not go. */
+/** Removes the chosen groups. Rejects when their processes have not ended after four seconds. */
 export async function removeCgroups(
   folders: string[],
   chosen: (name: string) => boolean,
 ): Promise<void> {
-  // Processes that were killed leave a little later: retried for four seconds.
+  // A killed process leaves its group a little later.
   const patiently = { recursive: true, force: true, maxRetries: 20, retryDelay: 20 };
   for (const folder of folders)
     for (const name of readdirSync(folder).filter(chosen)) await rm(join(folder, name), patiently);

@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-/** A program that comes before the real one. */
+/** A program that PATH finds before the real one. */
 function install(name: string, script: string): void {
   writeFileSync(join(dir, name), `#!/bin/sh\n${script}\n`);
   chmodSync(join(dir, name), 0o755);
@@ -75,7 +75,7 @@ describe('the proof', () => {
     );
   });
 
-  /** Bubblewrap that is given other things to read: first its arguments, then its filter. */
+  /** Bubblewrap with other feeds: the first holds its arguments, the second its filter. */
   async function altered(alter: (feeds: Buffer[]) => Buffer[]): Promise<Runtime> {
     const runtime = await detect('bubblewrap');
     const launch: Runtime['launch'] = (spec) => {
@@ -160,7 +160,7 @@ describe('the proof', () => {
     for (const folder of ['/usr', '/tmp']) expect(existsSync(`${folder}/.probe`)).toBe(false);
   });
 
-  /** As the host sees a bubblewrap that is missing or prints why it cannot. */
+  /** Looks to the host like a bubblewrap that is missing or says why it fails. */
   const broken = (script: string): Runtime => ({
     ...open,
     name: 'bubblewrap',

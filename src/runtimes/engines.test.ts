@@ -28,64 +28,42 @@ const engine: Engine = {
   projectDir: '/project',
 };
 
-const common = [
-  ...['run', '--rm', '--interactive', '--name', 'nanoclaw-0a1b2c3d-7'],
-  ...['--network', 'none'],
-  ...['--read-only', '--cap-drop', 'ALL', '--user', '70001:70001'],
-  ...['--workdir', '/workspace/group'],
-  ...['--ulimit', 'nofile=4096:4096', '--ulimit', 'fsize=1073741824:1073741824'],
-  ...['--ulimit', 'core=0:0'],
-  ...['--mount', 'type=bind,source=/state/groups/main,target=/workspace/group'],
-  ...['--mount', 'type=bind,source=/state/run-7/in,target=/workspace/ipc/in,readonly'],
-  ...['--env', 'HOME=/home/agent'],
-];
-const bounds = ['--cpus', '2', '--memory', '2048M'];
-const moreBounds = ['--memory-swap', '2048M', '--pids-limit', '512'];
-const hardened = [
-  ...['--pull', 'never', '--log-driver', 'none', '--hostname', 'nanoclaw'],
-  ...['--ipc', 'private', '--shm-size', '67108864'],
-  ...['--security-opt', 'no-new-privileges'],
-  ...['--security-opt', 'seccomp=/project/dist/seccomp.json'],
-  ...['--tmpfs', '/tmp:rw,exec,nosuid,nodev,mode=1777,size=536870912'],
-  ...['--mount'],
-  'type=bind,source=/project/container/etc/resolv.conf,target=/etc/resolv.conf,readonly',
-];
-const podmanToo = [
-  ...[
-    '--read-only-tmpfs=false',
-    '--no-hosts',
-    '--http-proxy=false',
-    '--security-opt',
-    'mask=/proc/pressure',
-  ],
-  ...['--ulimit', 'nproc=4096:4096'],
-];
-const command = ['nanoclaw-agent', 'node', '/opt/nanoclaw/agent-runner.js'];
+/** The words of a command line. */
+const words = (line: string) => line.trim().split(/\s+/);
 
-const dockerToo = [
-  'HTTP',
-  'HTTPS',
-  'FTP',
-  'ALL',
-  'NO',
-  'http',
-  'https',
-  'ftp',
-  'all',
-  'no',
-].flatMap((kind) => ['--env', kind < 'a' ? `${kind}_PROXY=` : `${kind}_proxy=`]);
+const common = words(`
+  run --rm --interactive --name nanoclaw-0a1b2c3d-7 --network none
+  --read-only --cap-drop ALL --user 70001:70001 --workdir /workspace/group
+  --ulimit nofile=4096:4096 --ulimit fsize=1073741824:1073741824 --ulimit core=0:0
+  --mount type=bind,source=/state/groups/main,target=/workspace/group
+  --mount type=bind,source=/state/run-7/in,target=/workspace/ipc/in,readonly
+  --env HOME=/home/agent`);
+const bounds = words('--cpus 2 --memory 2048M');
+const moreBounds = words('--memory-swap 2048M --pids-limit 512');
+const hardened = words(`
+  --pull never --log-driver none --hostname nanoclaw --ipc private --shm-size 67108864
+  --security-opt no-new-privileges --security-opt seccomp=/project/dist/seccomp.json
+  --tmpfs /tmp:rw,exec,nosuid,nodev,mode=1777,size=536870912
+  --mount type=bind,source=/project/container/etc/resolv.conf,target=/etc/resolv.conf,readonly`);
+const podmanToo = words(`
+  --read-only-tmpfs=false --no-hosts --http-proxy=false
+  --security-opt mask=/proc/pressure --ulimit nproc=4096:4096`);
+const dockerToo = words(`
+  --env HTTP_PROXY= --env HTTPS_PROXY= --env FTP_PROXY= --env ALL_PROXY= --env NO_PROXY=
+  --env http_proxy= --env https_proxy= --env ftp_proxy= --env all_proxy= --env no_proxy=`);
+const command = words('nanoclaw-agent node /opt/nanoclaw/agent-runner.js');
 
 describe('the command line', () => {
   test('of docker, which would add the proxies of its own settings', () => {
-    expect(engineArguments(engine, spec)).toEqual([
-      ...[...common, ...bounds, ...moreBounds, ...hardened, ...dockerToo, ...command],
-    ]);
+    expect(engineArguments(engine, spec)).toEqual(
+      [common, bounds, moreBounds, hardened, dockerToo, command].flat(),
+    );
   });
 
   test('of podman, which would add writable folders, names and limits of its own', () => {
-    expect(engineArguments({ ...engine, name: 'podman' }, spec)).toEqual([
-      ...[...common, ...bounds, ...moreBounds, ...hardened, ...podmanToo, ...command],
-    ]);
+    expect(engineArguments({ ...engine, name: 'podman' }, spec)).toEqual(
+      [common, bounds, moreBounds, hardened, podmanToo, command].flat(),
+    );
   });
 
   test.each(['docker+runsc', 'podman+runsc'] as const)('of %s names the runtime', (name) => {
@@ -121,11 +99,9 @@ describe('the command line', () => {
   });
 
   test("of Apple's container, whose tmpfs takes no size", () => {
-    expect(engineArguments({ ...engine, name: 'apple-container' }, spec)).toEqual([
-      ...[...common, ...bounds],
-      ...['--tmpfs', '/tmp'],
-      ...command,
-    ]);
+    expect(engineArguments({ ...engine, name: 'apple-container' }, spec)).toEqual(
+      [common, bounds, '--tmpfs', '/tmp', command].flat(),
+    );
   });
 });
 
@@ -136,7 +112,7 @@ describe('an engine', () => {
   });
   afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
-  /** A program in the engine's place. */
+  /** A script in the engine's place. */
   const install = (name: string, script: string): void => {
     writeFileSync(join(dir, name), `#!/bin/sh\n${script}\n`);
     chmodSync(join(dir, name), 0o755);
@@ -148,7 +124,7 @@ describe('an engine', () => {
   };
   const docker = { ServerVersion: '28.1.0', MemoryLimit: true, SecurityOptions: [], Runtimes: {} };
   const podman = { host: { cgroupVersion: 'v2', security: { rootless: false } } };
-  /** An engine that has our image, and answers `info` with this. */
+  /** An engine that has our image and answers `info` with these facts. */
   const installEngine = (name: string, info: object): void =>
     install(name, `test "$1" != info || echo '${JSON.stringify(info)}'`);
 

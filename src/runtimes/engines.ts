@@ -88,7 +88,7 @@ export async function findEngine(
   const [uid = 0, gid = 0] = [process.getuid?.(), process.getgid?.()];
   const user = uid === 0 ? undefined : { uid, gid };
   const plain = { name, isRootless: false, canLimit: true, sealsBelow: isApple, user, projectDir };
-  const engine = lackOf({ answer, image }) ?? (isApple ? plain : withFacts(plain, facts));
+  const engine = lackOf(answer, image) ?? (isApple ? plain : withFacts(plain, facts));
   return { answer, image, runtime: typeof engine === 'string' ? engine : open(engine, env) };
 }
 
@@ -102,9 +102,9 @@ function readInfo({ outcome, text }: Answer): Facts {
   }
 }
 
-function lackOf({ answer, image }: Omit<FoundEngine, 'runtime'>): string | undefined {
-  if (answer.outcome === 'failed') return `it says "${answer.text}"`;
-  if (answer.outcome !== 'ok') return 'it is not installed, or not running';
+function lackOf({ outcome, text }: Answer, image: string | null): string | undefined {
+  if (outcome === 'failed') return `it says "${text}"`;
+  if (outcome !== 'ok') return 'it is not installed, or not running';
   return image === null ? `it has no image ${imageName}: run npm run image` : undefined;
 }
 

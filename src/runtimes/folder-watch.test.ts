@@ -28,7 +28,7 @@ function fill(folder: string, name: string, bytes: number): void {
   writeFileSync(join(folder, name), Buffer.alloc(bytes, 1));
 }
 
-/** A watch that has looked once, and is asked to look again by `look`. */
+/** A watch that has looked once; `look` makes it look again. */
 async function watch(changes: Partial<typeof defaultLimits>, folders = [group, home]) {
   const clock = new HeldClock();
   const limits = { ...defaultLimits, diskFreeBytesMin: 0, ...changes };

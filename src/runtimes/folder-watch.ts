@@ -1,6 +1,7 @@
 /**
- * Bounds what an agent puts on the disk, which no mount does. Another process counts, so the host
- * stays awake; what is deleted but still open shows only in the disk's free bytes.
+ * Limits what an agent puts on the disk, because no mount does. A process of its own counts, so
+ * that the event loop stays free. Files that are deleted but still open show only in the disk's
+ * free bytes.
  */
 import { execFile } from 'node:child_process';
 import { statfs } from 'node:fs/promises';
@@ -9,8 +10,9 @@ import type { Base } from '../base.ts';
 type Host = Pick<Base, 'clock' | 'config' | 'limits'>;
 
 /**
- * Watches folders, counting those that are not the owner's, and tells of each bound that is passed
- * until the returned function is called. Who began beyond one, to clean up, may add a twentieth.
+ * Watches folders until the returned function is called, and calls `full` for each limit that is
+ * passed. Folders that the owner lent are not counted. A run that starts above a limit may grow by
+ * 5 %, so that the agent can still clean up.
  */
 export function watchFolders(
   folders: string[],
@@ -38,13 +40,13 @@ export function watchFolders(
     cancels.set(words, clock.after(limits.folderCheckMs, again));
   };
   const gibibytes = (bytes: number) => `${bytes / 1024 ** 3} GiB`;
-  // Apart, since the last is quick, however many files there are.
+  // Separate measurements: the last is quick, however many files there are.
   void bound(
     async () => (await count('-k')) * 1024,
     folderBytesMax,
     `my files take more than ${gibibytes(folderBytesMax)}`,
   );
-  // Only GNU's du counts them.
+  // Only GNU's `du` counts files.
   if (process.platform === 'linux')
     void bound(() => count('--inodes'), folderFilesMax, `I have more than ${folderFilesMax} files`);
   void bound(
@@ -58,7 +60,7 @@ export function watchFolders(
   };
 }
 
-/** Infinite when it cannot be counted in time. Never rejects. */
+/** What `du` counts in the folders; Infinity when it cannot be counted in time. Never rejects. */
 function countIn(
   folders: string[],
   unit: string,
@@ -71,7 +73,7 @@ function countIn(
       args,
       { ...options, env: { ...process.env, LC_ALL: 'C' } },
       (error, stdout, stderr) => {
-        // An exit status may say that something vanished meanwhile; what is closed may hold anything.
+        // `du` also fails when a file vanishes meanwhile. A folder that it may not read can hold anything.
         if ((error && typeof error.code !== 'number') || /denied/i.test(stderr)) resolve(Infinity);
         resolve((stdout.match(/^\d+/gm) ?? []).reduce((sum, each) => sum + Number(each), 0));
       },
@@ -79,7 +81,7 @@ function countIn(
   );
 }
 
-/** Of the disk that has least. Never rejects. */
+/** On the disk that has least. Never rejects. */
 async function freeBytes(folders: string[]): Promise<number> {
   const disks = await Promise.allSettled(folders.map((folder) => statfs(folder)));
   const found = disks.flatMap((disk) => (disk.status === 'fulfilled' ? [disk.value] : []));

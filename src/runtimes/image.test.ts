@@ -35,7 +35,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** By the settings as they are now. */
+/** The settings are read anew for each call, because tests change them. */
 const project = () => loadConfig(process.env, dir);
 const isImageSettled = () => image.isImageSettled(project());
 const ensureImage = () => image.ensureImage(project());
@@ -62,7 +62,7 @@ async function start(): Promise<string> {
     written.mockRestore();
   }
 }
-/** Answers, has the base, and has our image once it was built. */
+/** An engine that answers, has the base, and has our image once that is built. */
 const engine = `case "$*" in
   info | "image inspect docker"*) exit 0 ;;
   "image inspect"*) cat ${'$'}{0%/*}/labels 2>/dev/null ;;

@@ -63,12 +63,11 @@ export function isImageSettled(project: Project): boolean {
   return hash === imageInputs(project) && (candidates.includes(outcome) || isTried);
 }
 
-/** Says at a start that asks no engine when agents run in an image that could not be renewed. */
+/** Says, when all is settled, that agents run in an image that could not be renewed. */
 export function remindOfOldImage(project: Project): void {
-  const { hash, outcome, engine = '' } = readNote(project);
+  const { outcome, engine = '' } = readNote(project);
   const candidates: string[] = candidatesFor(project);
-  if (outcome !== 'old' || project.runtime !== null || !candidates.includes(engine)) return;
-  if (hash === imageInputs(project))
+  if (outcome === 'old' && candidates.includes(engine))
     say(`the image of ${engine} is not up to date: \`npm run image\` tells why, and tries again.`);
 }
 
@@ -84,7 +83,7 @@ export async function ensureImage(project: Project): Promise<void> {
   const isNamed = project.runtime !== null;
   try {
     // Where agents can run without it, one line of what the engine says is enough.
-    await buildImage(engine.name, project, { isAloud: isNamed });
+    await buildImage(engine.name, project, isNamed);
   } catch (error) {
     if (isNamed || !(error instanceof UserError)) throw error;
     const other = await findAnyImage(project, candidates);
@@ -140,7 +139,7 @@ function writeNote(project: Project, outcome: string): void {
 export async function buildImage(
   engine: EngineName,
   project: Project,
-  { isAloud = true } = {},
+  isAloud: boolean,
 ): Promise<void> {
   const { program } = runtimes[engine];
   const step = (args: string[]) =>

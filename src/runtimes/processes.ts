@@ -1,20 +1,20 @@
 /**
- * Finds and ends the processes of containers, by the container's name in the environment that
- * they were started with: even what outlived a killed host is found.
+ * Finds and kills the processes of bubblewrap's containers, by the container's name in the
+ * environment that they were started with. So it also finds those that outlived their host.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const markName = 'NANOCLAW_CONTAINER';
 
-/** Ours are short; an agent's own processes can have large ones, to slow us down. */
+/** What the host starts has a short environment. An agent could make large ones to slow us down. */
 const environmentBytesMax = 1024;
 const killRoundsMax = 100;
 const killRoundMs = 20;
 
 /**
- * Kills every process of the chosen containers, until none is left.
- * Resolves to the containers' names; rejects when they do not end within two seconds.
+ * Kills every process of the chosen containers until none is left. Resolves to the containers'
+ * names. Rejects when processes are left after two seconds.
  */
 export async function killMarked(chosen: (name: string) => boolean): Promise<Set<string>> {
   const names = new Set<string>();
@@ -42,8 +42,7 @@ function containerOf(pid: number): string | undefined {
     const variables = bytes.toString('latin1', 0, length).split('\0');
     return variables.find((line) => line.startsWith(`${markName}=`))?.slice(markName.length + 1);
   } catch {
-    // It has ended, or is another user's.
-    return undefined;
+    return undefined; // ENOENT, ESRCH, EACCES: it has ended, or is another user's
   }
 }
 
@@ -51,13 +50,13 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');
   } catch {
-    // It has ended, or else the next round finds it again.
+    // ESRCH: it has ended. In every other case the next round finds it again.
   }
 }
 
 /**
- * Closes the files that whoever started this process left open in it. A container would inherit
- * them; all that Node opens itself is closed on exec.
+ * Closes the files that this process inherited, because a container would inherit them too. Those
+ * that Node opened itself are closed on exec.
  */
 export function closeInherited(): void {
   const closedOnExec = 0o2000000; // O_CLOEXEC
@@ -67,7 +66,7 @@ export function closeInherited(): void {
       const flags = /^flags:\t(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1];
       if ((Number.parseInt(flags ?? '', 8) & closedOnExec) === 0) closeSync(fd);
     } catch {
-      // The one by which the folder was listed: it is closed already.
+      // ENOENT: the descriptor with which the folder was listed is closed by now.
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What every runtime promises, tried on the one that NANOCLAW_RUNTIME names; bubblewrap otherwise.
+ * What every runtime promises, tested on the one that NANOCLAW_RUNTIME names, or else on bubblewrap.
  * What only bubblewrap does is in bubblewrap.test.ts.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
@@ -27,7 +27,7 @@ const projectDir = resolve(import.meta.dirname, '../..');
 const asRoot = process.getuid?.() === 0;
 const groupUid = 200_123;
 const mebibyte = 1024 * 1024;
-/** Apart from that of any other run of these tests. */
+/** Differs from that of every other run of these tests. */
 const ownInstance = process.pid.toString(16).padStart(8, '0');
 
 let runtime: Runtime;
@@ -212,7 +212,7 @@ test('processes are counted by container, and end at the limit', async () => {
         .on('error', ({ code }) => { console.log(code); process.exit(); });
   "`;
   const { stdout } = await run(script, { limits: { processesMax: 60 } });
-  // gVisor counts its own among them, and ends.
+  // gVisor counts its own processes, too, and then ends.
   expect(stdout).toBe(runtime.hasOwnKernel ? '' : 'EAGAIN\n');
 });
 
@@ -281,7 +281,7 @@ test('reap ends what carries its own instance, and nothing else', async () => {
   expect(await runtime.reap('aaaaaaaa')).toBe(0);
 });
 
-// gVisor shares no pipe with the host, by which its end could be seen.
+// gVisor shares no pipe with the host that would show the container's end.
 test.skipIf(wanted.endsWith('+runsc'))(
   'a container hears when its host is killed, and reaping finds what would not listen',
   async () => {
@@ -290,7 +290,7 @@ test.skipIf(wanted.endsWith('+runsc'))(
     execFileSync('mkfifo', ['-m', '666', fifo]);
     const reader = spawn('cat', [fifo]);
     const { file, args, env, feeds } = runtime.launch(spec);
-    // In another process, which can be killed.
+    // The host is another process, so that it can be killed.
     const source = `const { file, args, env, feeds } = JSON.parse(process.argv[1]);
     const stdio = ['pipe', 'pipe', 'pipe', ...feeds.map(() => 'pipe')];
     const child = child_process.spawn(file, args, { env, stdio, detached: true });

@@ -15,7 +15,6 @@ import { delimiter, join } from 'node:path';
  * @property {string[]} systems where it is tried unless NANOCLAW_RUNTIME names another
  */
 
-/** @type {Row} */
 const docker = {
   program: 'docker',
   question: ['info'],
@@ -25,13 +24,14 @@ const docker = {
   systems: ['linux', 'darwin'],
 };
 
-/** @type {Row} */
 const podman = { ...docker, program: 'podman', remedy: '`podman info` tells what it lacks.' };
 
-/** @type {Pick<Row, 'hasGVisor' | 'systems'>} */
 const gVisor = { hasGVisor: true, systems: [] };
 
-/** By the name that NANOCLAW_RUNTIME takes, in the order in which they are tried. */
+/**
+ * By the name that NANOCLAW_RUNTIME takes, in the order in which they are tried.
+ * @type {Record<'docker' | 'podman' | 'apple-container' | 'docker+runsc' | 'podman+runsc' | 'bubblewrap', Row>}
+ */
 export const runtimes = {
   docker,
   podman,

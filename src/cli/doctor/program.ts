@@ -1,4 +1,4 @@
-/** Whether the program itself is there: Node, dependencies, build, and the agents' `claude`. */
+/** Whether the program itself is complete: Node, dependencies, build, and the agents' `claude`. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ask } from '../../runtimes/ask.ts';

@@ -1,4 +1,4 @@
-/** The state folder and what lies in it, without making or changing a file. */
+/** The state folder and what lies in it. Creates and changes no file. */
 import { once } from 'node:events';
 import {
   accessSync,
@@ -41,7 +41,7 @@ function stateFolder({ homeDir, storeDir, dataDir, groupsDir }: Config): Finding
   if (!canWrite(nearest))
     return missing(`${nearest} cannot be written`, 'Set NANOCLAW_HOME to a folder of yours.');
   const folders = [storeDir, dataDir, groupsDir].filter((folder) => existsSync(folder));
-  // Root may do all, and gives groups' folders to users that are nobody.
+  // Root may enter every folder, and gives the groups' folders to other users.
   const foreign = folders.filter((folder) => uid !== 0 && statSync(folder).uid !== uid);
   if (foreign.length > 0)
     return missing(
@@ -92,9 +92,9 @@ function database(path: string): Finding {
   return ok(`version ${version}${isOld ? `; the next start makes it ${migrations.length}` : ''}`);
 }
 
-/** The first row. Opening a store as the host does would bring its tables up to date. */
+/** The first row. Opens the database by itself, because `Store` would migrate its tables. */
 function askStore<Row>(path: string, sql: string): Row | undefined {
-  // Without a log beside it nobody has it open, and it is read without making one.
+  // Without a write-ahead log nobody has it open, and `immutable` reads it without creating one.
   const url = pathToFileURL(path);
   if (!existsSync(`${path}-wal`)) url.search = 'immutable=1';
   const db = new DatabaseSync(url, { readOnly: true });
@@ -105,7 +105,7 @@ function askStore<Row>(path: string, sql: string): Row | undefined {
   }
 }
 
-/** One that answers on the socket. */
+/** A host that answers on the socket. */
 async function runningHost(socketPath: string): Promise<Finding> {
   const socket = connect(socketPath);
   try {
@@ -121,17 +121,17 @@ async function runningHost(socketPath: string): Promise<Finding> {
       ? ok('none runs; `npm start` starts it')
       : note(`${socketPath} does not answer (${message})`, 'Stop the host, and start it again.');
   } finally {
-    socket.on('error', () => {}); // It may fail once more while it ends.
+    socket.on('error', () => {}); // It may fail again while it closes.
     socket.destroy();
   }
   const pid = listenerOn(socketPath);
   return ok(`runs${pid === undefined ? '' : `, process ${pid}`}; \`npm run chat\` attaches to it`);
 }
 
-/** The process that holds the socket, where Linux tells. */
+/** The process that holds the socket; undefined where that cannot be learned. */
 function listenerOn(socketPath: string): number | undefined {
   try {
-    // Num RefCount Protocol Flags Type St Inode Path; the flag tells it from those it accepted.
+    // Num RefCount Protocol Flags Type St Inode Path. The flag marks a socket that listens.
     const listening = /^\w+: \w+ \w+ 00010000 \w+ \w+ +(\d+) /;
     const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
     const inode = sockets
@@ -142,7 +142,7 @@ function listenerOn(socketPath: string): number | undefined {
       .map(Number)
       .find((pid) => pid > 0 && holds(pid, `socket:[${inode}]`));
   } catch {
-    return undefined; // No /proc: not Linux.
+    return undefined; // ENOENT: there is no /proc, so this is not Linux.
   }
 }
 
@@ -151,11 +151,11 @@ function holds(pid: number, file: string): boolean {
   try {
     return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === file);
   } catch {
-    return false; // It has ended, or is another user's.
+    return false; // ENOENT, EACCES: it has ended, or is another user's.
   }
 }
 
-/** By the channel's own store; opening it as the channel does would change it. */
+/** Reads the channel's own store. Opening it as the channel does would change it. */
 function whatsApp(config: Config): Finding {
   const { version } = JSON.parse(
     readFileSync(join(config.projectDir, 'node_modules/baileys/package.json'), 'utf8'),
@@ -173,7 +173,7 @@ function whatsApp(config: Config): Finding {
     : ok(`not linked; \`npm run link\` does it, by Baileys ${version}`);
 }
 
-/** What the owner may lend to agents. Until the file is right, nothing is lent. */
+/** What the owner may lend to agents. Nothing is lent while the file cannot be read. */
 function extraFolders({ allowlistPath }: Config): Finding {
   if (!existsSync(allowlistPath)) return ok(`none can be lent to agents: no ${allowlistPath}`);
   try {

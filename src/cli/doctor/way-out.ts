@@ -1,4 +1,4 @@
-/** The model API, and the web: what the host must reach for its agents. Asks nothing that costs. */
+/** What the host must reach for its agents: the model API and the web. Makes no request that costs. */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, isIP } from 'node:net';
@@ -8,7 +8,7 @@ import type { Config, Credential } from '../../config.ts';
 import { type Check, type Finding, note, ok } from './finding.ts';
 
 const connectTimeoutMs = 6000;
-/** As src/egress/web.ts asks. */
+/** The same as in src/egress/web.ts. */
 const lookUp = { timeout: 3000, tries: 2 };
 
 const usualHost = 'api.anthropic.com';
@@ -39,7 +39,7 @@ function credential({ model, projectDir }: Config): Finding {
   return ok(`${name}, from ${isGiven ? 'the environment' : join(projectDir, '.env')}`);
 }
 
-/** A connection and, for https, its certificate; no request. */
+/** Connects and, for https, checks the certificate. Makes no request. */
 async function modelApi(baseUrl: URL): Promise<Finding> {
   const isTls = baseUrl.protocol === 'https:';
   const host = hostOf(baseUrl);
@@ -60,12 +60,12 @@ async function modelApi(baseUrl: URL): Promise<Finding> {
       'Is this machine online, and ANTHROPIC_BASE_URL right? Until then agents wait and try again.',
     );
   } finally {
-    socket.on('error', () => {}); // It may fail once more while it ends.
+    socket.on('error', () => {}); // It may fail again while it closes.
     socket.destroy();
   }
 }
 
-/** Asked as the agents' web asks, which knows neither /etc/hosts nor other services of names. */
+/** Asks as the agents' web does, which uses neither /etc/hosts nor other name services. */
 async function nameServers(baseUrl: URL): Promise<Finding> {
   const isName = !isIP(hostOf(baseUrl)) && baseUrl.hostname !== 'localhost';
   const host = isName ? baseUrl.hostname : usualHost;
