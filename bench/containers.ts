@@ -4,8 +4,8 @@
  */
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
-import type { ContainerSpec, Runtime } from '../src/container-spec.ts';
 import { detectRuntime, spawnLaunch } from '../src/runtimes/container-runtime.ts';
+import type { ContainerSpec, Runtime } from '../src/runtimes/container-spec.ts';
 import { median, projectDir, rounded, say, took } from './measure.ts';
 
 const oneByOne = 30;

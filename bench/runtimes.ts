@@ -6,8 +6,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Runtime } from '../src/container-spec.ts';
 import { detectRuntime } from '../src/runtimes/container-runtime.ts';
+import type { Runtime } from '../src/runtimes/container-spec.ts';
 import { findEngine } from '../src/runtimes/engines.ts';
 import { type ScriptedModel, startScriptedModel } from '../test/scripted-model/scripted-model.ts';
 import { runOne } from './containers.ts';

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { listFiles } from './bundle.mjs';
+import { drawRooms } from './rooms.mjs';
 import { run } from './run.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
@@ -13,7 +14,7 @@ import { command, prepare, projectDir } from './setup.mjs';
  * one around it. `promised` is what we hold ourselves to, 8 % above it the check fails.
  */
 const rooms = [
-  { name: 'the core', dirs: ['src', 'container'], promised: 40_000, max: 45_000 },
+  { name: 'the core', dirs: ['src', 'container'], promised: 40_000, max: 56_000 },
   { name: 'channels/whatsapp', dirs: ['src/channels/whatsapp'], promised: 22_000 },
   { name: 'channels/terminal', dirs: ['src/channels/terminal'], promised: 3_000 },
   { name: 'egress', dirs: ['src/egress'], promised: 13_000 },
@@ -34,16 +35,7 @@ const steps = [
   ['format and lint', () => tool('@biomejs/biome/bin/biome', ['check', '--error-on-warnings'])],
   ['types', () => tool('typescript/bin/tsc', ['--pretty', 'false'])],
   ['dead code', () => tool('knip/bin/knip.js', ['--no-progress'])],
-  [
-    'imports go one way',
-    () =>
-      tool('dependency-cruiser/bin/dependency-cruise.mjs', [
-        '--config',
-        '.dependency-cruiser.mjs',
-        'src',
-        'container',
-      ]),
-  ],
+  ['imports go one way', imports],
   ['dependencies pinned', dependenciesPinned],
   ['line counts of the reading order', readingOrder],
   ['tokens', tokens],
@@ -81,18 +73,63 @@ function dependenciesPinned() {
   return { ok: loose.length === 0, output: loose.join('\n') };
 }
 
-/** docs/ARCHITECTURE.md counts the lines of what it tells to read; `--write` brings it up to date. */
+/** No arrow goes up. docs/ARCHITECTURE.md shows what was found. */
+async function imports() {
+  const { cruise } = await import('dependency-cruiser');
+  const { forbidden, options } = (await import('../.dependency-cruiser.mjs')).default;
+  const { output } = await cruise(['src', 'container'], {
+    ...options,
+    baseDir: projectDir,
+    ruleSet: { forbidden },
+    validate: true,
+  });
+  const { violations } = output.summary;
+  if (violations.length > 0) {
+    const lines = violations.map(({ rule, from, to }) => `${rule.name}: ${from} -> ${to}`);
+    return { ok: false, output: lines.join('\n') };
+  }
+  return documented(/(?<=```mermaid\n)graph TD[^`]*(?=\n```)/, () => drawRooms(output.modules));
+}
+
+/** The lines of what docs/ARCHITECTURE.md tells to read, and the sum of each part. */
 function readingOrder() {
+  return documented(/(?<=\n)\| \*\*The spine[\s\S]*?\n(?=\n)/, (table) => {
+    const rows = table.trimEnd().split('\n');
+    const counts = rows.map((row) => linesOf(/^\| `(\S+)`/.exec(row)?.[1]));
+    const sum = (some) => some.reduce((total, count) => total + (count ?? 0), 0);
+    const counted = rows.map((row, index) => {
+      const rest = counts.slice(index + 1);
+      const end = rest.indexOf(undefined);
+      const part = index === rows.length - 1 ? counts : rest.slice(0, end);
+      const count = counts[index] ?? `**${sum(part)}**`;
+      return row.replace(/\| +\**\d+\** \|/, (cell) => {
+        return `| ${String(count).padStart(cell.length - 4)} |`;
+      });
+    });
+    return `${counted.join('\n')}\n`;
+  });
+}
+
+/** Of a file, or of all files in `folder/*`; undefined without a path. */
+function linesOf(path) {
+  if (path === undefined) return undefined;
+  const [dir, rest] = path.split('/*');
+  const files = rest === undefined ? [path] : listFiles(projectDir, dir);
+  const texts = files.map((file) => readFileSync(join(projectDir, file), 'utf8'));
+  return texts.reduce((total, text) => total + text.split('\n').length - 1, 0);
+}
+
+/** Holds a part of docs/ARCHITECTURE.md to what is found; `--write` brings it up to date. */
+function documented(pattern, find) {
   const path = join(projectDir, 'docs/ARCHITECTURE.md');
   const said = readFileSync(path, 'utf8');
-  const linesOf = (file) => readFileSync(join(projectDir, file), 'utf8').split('\n').length - 1;
-  const counted = said.replace(
-    /^(\| `([^`]+\.ts)` +\|) +\d+ \|/gm,
-    (_row, start, file) => `${start} ${String(linesOf(file)).padStart(8)} |`,
-  );
-  if (process.argv.includes('--write')) writeFileSync(path, counted);
-  else if (counted !== said)
-    return { ok: false, output: 'docs/ARCHITECTURE.md is behind: npm run check -- --write' };
+  if (!pattern.test(said)) return { ok: false, output: 'docs/ARCHITECTURE.md lacks this part' };
+  const found = said.replace(pattern, (part) => find(part));
+  // The formatter pads the cells of tables.
+  const plain = (text) => text.replace(/ +/g, ' ');
+  if (plain(found) === plain(said)) return { ok: true };
+  if (process.argv.includes('--write')) writeFileSync(path, found);
+  else return { ok: false, output: 'docs/ARCHITECTURE.md is behind: npm run check -- --write' };
   return { ok: true };
 }
 
@@ -113,16 +150,25 @@ async function tokens() {
   });
   table.push({ name: 'all', ...whole, files: [], tokens: sumOf(files) });
   const lines = table.flatMap(({ name, tokens, promised, max, files }) => [
-    `${cell(name, 20)}${cell(tokens)}${cell(promised)}${cell(max)}${verdict(tokens, promised, max)}`,
+    `${cell(name, 24)}${cell(tokens)}${cell(promised)}${cell(max)}${verdict(tokens, promised, max)}`,
     ...(process.argv.includes('--tokens') ? files : [])
       .sort((a, b) => b.tokens - a.tokens)
-      .map((file) => `${cell('', 20)}${cell(file.tokens)}  ${file.file}`),
+      .map((file) => `${cell('', 24)}${cell(file.tokens)}  ${file.file}`),
   ]);
-  const head = `${cell('', 20)}${['tokens', 'promised', 'at most'].map((word) => cell(word)).join('')}`;
+  const head = `${cell('', 24)}${['tokens', 'promised', 'at most'].map((word) => cell(word)).join('')}`;
+  const { ok, output = '' } = documented(/(?<=\| room [^\n]*\n\|[^\n]*\n)(\|[^\n]*\n)*/, () =>
+    table.map(documentedRow).join(''),
+  );
   return {
-    ok: table.every(({ tokens, max }) => tokens <= max),
-    output: [head, ...lines].join('\n'),
+    ok: ok && table.every(({ tokens, max }) => tokens <= max),
+    output: [head, ...lines, output].join('\n').trimEnd(),
   };
+}
+
+/** In hundreds, so that not every change of the code changes the document. */
+function documentedRow({ name, tokens, promised, max }) {
+  const numbers = [Math.ceil(tokens / 100) * 100, promised, max];
+  return `| ${[name, ...numbers.map((number) => number.toLocaleString('en'))].join(' | ')} |\n`;
 }
 
 function verdict(tokens, promised, max) {

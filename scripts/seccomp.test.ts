@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../src/config.ts';
-import type { Mount } from '../src/container-spec.ts';
 import { detectRuntime, spawnLaunch } from '../src/runtimes/container-runtime.ts';
+import type { Mount } from '../src/runtimes/container-spec.ts';
 import { seccompFilter, seccompProfile, testedCalls } from './seccomp.mjs';
 import { allowedCalls } from './system-calls.mjs';
 

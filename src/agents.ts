@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
-import { loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
+import { deleteAgent, loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
 import { saveMessage } from './db/messages.ts';
 import type { Outbox } from './outbox.ts';
 import {
@@ -47,6 +47,11 @@ export class Agents {
     const { store } = this.#deps;
     saveAgent(store, { ...agent, inbox: `agent:${agent.id}` });
     return loadAgent(store, agent.id);
+  }
+
+  /** Joins the caller's transaction. What waits in its inbox is left to nobody. */
+  remove(agentId: string): void {
+    deleteAgent(this.#deps.store, agentId);
   }
 
   /**

@@ -4,10 +4,8 @@
  */
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config, Credential } from './config.ts';
-import type { ContainerSpec, Mount, Runtime } from './container-spec.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { findOpenTurn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
@@ -18,10 +16,13 @@ import { serveWire } from './egress/wire.ts';
 import { type IpcDependencies, OutReader, type Speaker } from './ipc.ts';
 import { step } from './log.ts';
 import { mountsFor, prepareFolders } from './mounts.ts';
-import { type InFile, inside, numberedFileName } from './protocol.ts';
+import { writeNumberedFile } from './numbered-files.ts';
+import { type InFile, inside } from './protocol.ts';
 import { removeFolder } from './remove-folder.ts';
 import { spawnLaunch } from './runtimes/container-runtime.ts';
+import type { ContainerSpec, Mount, Runtime } from './runtimes/container-spec.ts';
 import { watchFolders } from './runtimes/folder-watch.ts';
+import { tail } from './text.ts';
 import type { Agent, RunEnd, RunEndReason } from './types.ts';
 
 export interface RunnerDependencies extends IpcDependencies {
@@ -87,10 +88,9 @@ export class Run implements Speaker {
     const { requestsPerRunMax: most } = this.#deps.limits;
     if (this.#sent > most)
       this.kill('too-many-requests', `I asked my host for more than ${most} things`);
-    const path = join(this.#dir, 'in', numberedFileName(this.#sent));
-    // No fsync: the reader dies with the machine, and the turn is a row.
-    writeFileSync(`${path}.tmp`, JSON.stringify(file));
-    renameSync(`${path}.tmp`, path);
+    // Not flushed: the reader dies with the machine, and the turn is a row.
+    const flush = false;
+    writeNumberedFile(join(this.#dir, 'in'), this.#sent, JSON.stringify(file), { flush });
   }
 
   /** Lets the container finish what it writes, for a moment, then ends it. */
@@ -181,7 +181,7 @@ export class Run implements Speaker {
   async #exit(child: ChildProcessWithoutNullStreams): Promise<RunEnd> {
     let lastWords = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      lastWords = (lastWords + text).slice(-this.#deps.limits.stderrTextMax);
+      lastWords = tail(lastWords + text, this.#deps.limits.stderrTextMax);
     });
     // `close` comes after the last byte of standard error.
     const [code, signal] = await once(child, 'close');

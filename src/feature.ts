@@ -5,9 +5,9 @@
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
 import type { Command } from './commands.ts';
-import type { Mount } from './container-spec.ts';
 import type { Ledger } from './egress/ledger.ts';
 import type { Web, WebPolicy } from './egress/web.ts';
+import type { Mount } from './runtimes/container-spec.ts';
 import type { Tool } from './tools.ts';
 import type { Agent, Group, Owner } from './types.ts';
 
@@ -56,6 +56,8 @@ export interface FeatureHost extends Base {
   describe(): string[];
   /** What the features say of a group. */
   status(group: Group): string[];
+  /** What the features keep for a while only. */
+  retention(): Expiry[];
 }
 
 /** What agents are at. Each of these takes effect when the caller's transaction is committed. */

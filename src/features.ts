@@ -2,8 +2,9 @@
 import type { Feature } from './feature.ts';
 import { control } from './features/control/control.ts';
 import { groups } from './features/groups/groups.ts';
+import { housekeeping } from './features/housekeeping/housekeeping.ts';
 import { mounts } from './features/mounts/mounts.ts';
 import { speech } from './features/speech/speech.ts';
 import { web } from './features/web/web.ts';
 
-export const features: readonly Feature[] = [control, speech, groups, mounts, web];
+export const features: readonly Feature[] = [control, speech, groups, mounts, web, housekeeping];

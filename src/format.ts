@@ -1,4 +1,5 @@
 /** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
+import { printable } from './text.ts';
 import type { Group, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
@@ -75,12 +76,11 @@ function element(name: string, attributes: Record<string, string | number>, cont
 
 /** Safe inside an element or a quoted attribute; control characters become U+FFFD. */
 export function escapeXml(text: string): string {
-  return text
+  return printable(text)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replace(/[^\P{Cc}\n\t]/gu, '\uFFFD');
+    .replaceAll('"', '&quot;');
 }
 
 /** `2026-03-01 09:05 +01:00 Europe/Paris`: the offset lets an agent compute "in ten minutes". */

@@ -12,7 +12,7 @@ import { systemClock } from './clock.ts';
 import { createCommands } from './commands.ts';
 import { type Config, type Limits, limitsFor, type ModelAccess } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
-import { findAgentByInbox, listAgents, loadAgent } from './db/agents.ts';
+import { findAgent, findAgentByInbox, listAgents } from './db/agents.ts';
 import { findGroup, findMainGroup, listGroups, noteChat, saveGroup } from './db/groups.ts';
 import { migrations } from './db/migrations.ts';
 import type { Turn } from './db/turns.ts';
@@ -25,7 +25,6 @@ import type { Feature, Parts, Work } from './feature.ts';
 import { features as allFeatures } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
 import { mainGroup, openGroup, settledState } from './groups.ts';
-import { sweepRegularly } from './housekeeping.ts';
 import { instructionsFor, loadInstructions } from './instructions.ts';
 import { openLog } from './log.ts';
 import { prepareMemory } from './memory.ts';
@@ -107,7 +106,6 @@ export class Host {
   readonly #router: Router;
   readonly #channels: Channel[];
   readonly #events = new EventEmitter<{ settled: [ChatId] }>();
-  #cancelSweep = () => {};
 
   constructor(base: Foundation) {
     this.#base = base;
@@ -127,6 +125,7 @@ export class Host {
       work: this.#work(),
       describe: () => this.describe(),
       status: (group: Group) => this.#parts.flatMap((part) => part.status?.(group) ?? []),
+      retention: () => this.#parts.flatMap((part) => part.retention ?? []),
     };
     this.#parts = base.features.map((feature) => feature.create(featureHost));
     const tools = new Tools(this.#parts.flatMap((part) => part.tools ?? []));
@@ -172,14 +171,11 @@ export class Host {
     for (const part of this.#parts) part.start?.();
     this.#outbox.flushAll();
     for (const { id } of listAgents(store)) this.#queue.enqueue(id);
-    const retention = this.#parts.flatMap((part) => part.retention ?? []);
-    this.#cancelSweep = sweepRegularly(this.#base, retention);
     log.info({ reaped, host: this.describe() }, 'started');
   }
 
   async stop(): Promise<void> {
     const { log, store, model } = this.#base;
-    this.#cancelSweep();
     this.#queue.close();
     await this.#turns.shutdown();
     for (const part of this.#parts) part.stop?.();
@@ -228,13 +224,13 @@ export class Host {
       warm: (agentId) => this.#turns.warm(agentId),
       evict: (agentId, reason) => this.#turns.evict(agentId, reason),
       isFirst: (agentId) => {
-        const { group, inbox } = loadAgent(store, agentId);
-        return group.isMain && group.chatId === inbox;
+        const agent = findAgent(store, agentId);
+        return agent?.group.isMain === true && agent.group.chatId === agent.inbox;
       },
       failed: (agentId, error) => log.error({ err: error, agentId }, 'a turn broke'),
       settled: (agentId) => {
-        const { chatId } = loadAgent(store, agentId).group;
-        if (chatId !== null) this.#events.emit('settled', chatId);
+        const chatId = findAgent(store, agentId)?.group.chatId;
+        if (chatId) this.#events.emit('settled', chatId);
       },
     });
   }

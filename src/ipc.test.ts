@@ -22,7 +22,8 @@ import { systemClock } from './clock.ts';
 import { defaultLimits, loadConfig } from './config.ts';
 import { listOpenRuns, saveRun } from './db/runs.ts';
 import { OutReader, type Speaker } from './ipc.ts';
-import { type InFile, numberedFileName, type OutFile, protocolFileBytesMax } from './protocol.ts';
+import { numberedFileName } from './numbered-files.ts';
+import { type InFile, type OutFile, protocolFileBytesMax } from './protocol.ts';
 import type { Clock } from './types.ts';
 
 /** A reader over a temporary out folder; what it applies and answers is noted. */

@@ -19,15 +19,10 @@ import type { Base } from './base.ts';
 import { every } from './clock.ts';
 import { saveOutMark } from './db/runs.ts';
 import { step } from './log.ts';
-import {
-  fileNumber,
-  type InFile,
-  numberedFileName,
-  type OutFile,
-  outFileSchema,
-  protocolFileBytesMax,
-} from './protocol.ts';
+import { fileNumber, numberedFileName } from './numbered-files.ts';
+import { type InFile, type OutFile, outFileSchema, protocolFileBytesMax } from './protocol.ts';
 import { readInside } from './safe-open.ts';
+import { clip, fileName } from './text.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
 /** Between two looks at a folder that cannot be watched. */
@@ -200,7 +195,7 @@ export class OutReader {
     }
     const file = outFileSchema.safeParse(parsed);
     if (file.success) return this.#deps.effectOf(this.#speaker, file.data);
-    return this.#refuse(name, z.prettifyError(file.error).slice(0, 1000), parsed);
+    return this.#refuse(name, clip(z.prettifyError(file.error), 1000), parsed);
   }
 
   #refuse(name: string, problem: string, content?: unknown): Commit {
@@ -230,7 +225,7 @@ export class OutReader {
         .sort()
         .slice(0, 1 - limits.quarantineFilesMax))
         rmSync(join(dir, old));
-      const keptName = `${clock.now()}-${name.replace(/[^\w.-]/g, '_').slice(0, 80)}`;
+      const keptName = `${clock.now()}-${fileName(name, 80)}`;
       writeFileSync(join(dir, keptName), bytes.subarray(0, limits.quarantineFileBytesMax));
     } catch (error) {
       // A link, FIFO, socket or giant cannot be kept; the log has its name.

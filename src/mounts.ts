@@ -6,9 +6,9 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Config } from './config.ts';
-import type { Mount } from './container-spec.ts';
 import { beginMemory } from './memory.ts';
 import { inside } from './protocol.ts';
+import type { Mount } from './runtimes/container-spec.ts';
 import type { Agent } from './types.ts';
 
 interface Folders {

@@ -99,14 +99,3 @@ export const outFileSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 export type OutFile = z.infer<typeof outFileSchema>;
-
-/** `7` becomes `000007.json`. */
-export function numberedFileName(number: number): string {
-  return `${String(number).padStart(6, '0')}.json`;
-}
-
-/** Undefined for a name that `numberedFileName` does not make. */
-export function fileNumber(name: string): number | undefined {
-  const number = Number.parseInt(name, 10);
-  return numberedFileName(number) === name ? number : undefined;
-}

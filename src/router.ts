@@ -22,6 +22,7 @@ import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import { settle } from './outcome.ts';
 import { createInside, removeInside } from './safe-open.ts';
+import { clip, fileName } from './text.ts';
 import {
   type Agent,
   type Amendment,
@@ -235,8 +236,7 @@ export class Router {
     const { config, limits, log, clock } = this.#deps;
     const { kind, name, mime } = file;
     const day = new Date(clock.now()).toISOString().slice(0, 10);
-    const safeName = name.replace(/[^\p{L}\p{N}._-]/gu, '_').slice(-60);
-    const groupPath = `media/${day}-${randomUUID().slice(0, 8)}-${safeName}`;
+    const groupPath = `media/${day}-${randomUUID().slice(0, 8)}-${fileName(name)}`;
     const dir = join(config.groupsDir, group.folder);
     try {
       const sizeBytes = await createInside(dir, groupPath, await file.open(), {
@@ -257,7 +257,7 @@ export class Router {
     const max = this.#deps.limits.messageTextMax;
     const text = original.replaceAll('\0', '\uFFFD');
     const more = text.length - max;
-    return more > 0 ? `${text.slice(0, max)}\n[${more} more characters were cut]` : text;
+    return more > 0 ? `${clip(text, max, '')}\n[${more} more characters were cut]` : text;
   }
 }
 

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Outcome } from './outcome.ts';
 import type { ToolDescription } from './protocol.ts';
+import { clip } from './text.ts';
 import { type Agent, UserError } from './types.ts';
 
 export interface Tool<Args extends z.ZodObject = z.ZodObject> {
@@ -49,7 +50,7 @@ export class Tools {
     if (!tool || !isFor(tool, agent)) throw new UserError(`You have no tool ${name}.`);
     const args = tool.args.safeParse(given);
     if (!args.success)
-      throw new UserError(`Refused: ${z.prettifyError(args.error).slice(0, problemMax)}`);
+      throw new UserError(`Refused: ${clip(z.prettifyError(args.error), problemMax)}`);
     return tool.prepare({ agent, args: args.data });
   }
 }

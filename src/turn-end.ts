@@ -2,6 +2,7 @@
 import type { Limits } from './config.ts';
 import type { Turn } from './db/turns.ts';
 import type { ModelError } from './protocol.ts';
+import { clip } from './text.ts';
 import type { RunEnd } from './types.ts';
 
 export type TurnEnd =
@@ -23,7 +24,7 @@ export function verdictOf(
 }
 
 function modelVerdict({ status, message }: ModelError, turn: Turn, limits: Limits): Verdict {
-  const said = `${status ?? 'no answer'}: ${message.slice(0, 200)}`;
+  const said = `${status ?? 'no answer'}: ${clip(message, 200)}`;
   if (status === 401 || status === 403)
     return over(
       'model-refused',
@@ -68,7 +69,7 @@ function runVerdict({ reason, detail }: RunEnd, turn: Turn, limits: Limits): Ver
       const attempts = turn.failures + 1;
       if (attempts < limits.crashAttemptsMax)
         return again(reason, limits.crashRetryDelayMs, reason === 'session-lost' ? lost : null);
-      const why = detail ? `${reason}: ${detail.slice(0, 200)}` : reason;
+      const why = detail ? `${reason}: ${clip(detail, 200)}` : reason;
       return over(
         reason,
         `I broke down ${attempts} times over this and gave up (${why}). Write again to have me try once more.`,

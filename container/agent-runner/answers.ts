@@ -5,7 +5,8 @@
 import type { SDKMessage, SDKResultMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
 import { textMax } from '../../src/protocol.ts';
-import { cut, type Write } from './files.ts';
+import { clip } from '../../src/text.ts';
+import type { Write } from './files.ts';
 
 const errorMax = 2000;
 const progressMax = 80;
@@ -38,7 +39,7 @@ export function createReporter(write: Write): (message: SDKMessage) => void {
       write({ kind: 'session', sessionId });
     }
     const progress = progressOf(message);
-    if (progress) write({ kind: 'progress', text: cut(progress, progressMax) });
+    if (progress) write({ kind: 'progress', text: clip(progress, progressMax) });
 
     if (message.type !== 'result') return;
     const answer = answerOf(message);
@@ -66,10 +67,11 @@ function describeToolUse(tool: string, input: unknown): string {
 /** The SDK reports API errors as `success` with `is_error`; other failures have their own subtype. */
 function answerOf(result: SDKResultMessage) {
   const isSuccess = result.subtype === 'success';
-  if (isSuccess && !result.is_error) return { text: cut(result.result, textMax), error: null };
+  if (isSuccess && !result.is_error)
+    return { text: clip(result.result, textMax, ' [cut]'), error: null };
   const status = (isSuccess && result.api_error_status) || null;
   const message = isSuccess ? result.result : [result.subtype, ...result.errors].join(': ');
-  return { text: '', error: { status, message: cut(message, errorMax) } };
+  return { text: '', error: { status, message: clip(message, errorMax) } };
 }
 
 function usageOf({ session_id: sessionId, total_cost_usd: totalCostUsd, usage }: SDKResultMessage) {

@@ -2,15 +2,16 @@ import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { numberedFileName } from '../../src/numbered-files.ts';
 import {
   type InFile,
-  numberedFileName,
   type OutFile,
   outFileSchema,
   protocolFileBytesMax,
   textMax,
 } from '../../src/protocol.ts';
-import { cut, openOutbox, readInbox } from './files.ts';
+import { clip } from '../../src/text.ts';
+import { openOutbox, readInbox } from './files.ts';
 
 let dir: string;
 beforeEach(() => {
@@ -41,7 +42,7 @@ describe('the in folder', () => {
 });
 
 describe('the out folder', () => {
-  const reply = (text: string): OutFile => ({ kind: 'reply', text: cut(text, textMax) });
+  const reply = (text: string): OutFile => ({ kind: 'reply', text: clip(text, textMax, ' [cut]') });
 
   test('is filled by number, and holds nothing else', () => {
     const write = openOutbox(dir);

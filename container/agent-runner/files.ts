@@ -2,9 +2,11 @@
  * Reads and writes the two folders of numbered files: the host writes `in`, the agent writes `out`.
  * Each file is whole and in order. What a file means is decided elsewhere.
  */
-import { existsSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
-import { type InFile, inFileSchema, numberedFileName, type OutFile } from '../../src/protocol.ts';
+import { numberedFileName, writeNumberedFile } from '../../src/numbered-files.ts';
+import { type InFile, inFileSchema, type OutFile } from '../../src/protocol.ts';
+import { printable } from '../../src/text.ts';
 
 /** Time between sweeps, which find files whose file system event was lost or never sent. */
 const sweepEveryMs = 2000;
@@ -34,21 +36,13 @@ export type Write = (file: OutFile) => void;
 export function openOutbox(dir: string): Write {
   let written = 0;
   return (file) => {
-    const path = join(dir, numberedFileName(written + 1));
     const flush = file.kind !== 'progress'; // Progress may be lost.
-    writeFileSync(`${path}.tmp`, JSON.stringify(file, wellFormed), { flush });
-    renameSync(`${path}.tmp`, path);
+    writeNumberedFile(dir, written + 1, JSON.stringify(file, shortened), { flush });
     written += 1;
   };
 }
 
 /** In JSON, control characters and lone surrogates take six bytes each: a file could grow too large. */
-function wellFormed(_key: string, value: unknown): unknown {
-  return typeof value === 'string' ? value.replace(/[^\P{Cc}\n\t]|\p{Cs}/gu, '\uFFFD') : value;
-}
-
-/** Shortens `text` to at most `max` UTF-16 units, and marks the cut. */
-export function cut(text: string, max: number): string {
-  const mark = ' [cut]';
-  return text.length <= max ? text : text.slice(0, max - mark.length) + mark;
+function shortened(_key: string, value: unknown): unknown {
+  return typeof value === 'string' ? printable(value) : value;
 }

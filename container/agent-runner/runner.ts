@@ -4,8 +4,9 @@
  */
 import { PassThrough } from 'node:stream';
 import { type Options, query } from '@anthropic-ai/claude-agent-sdk/core';
+import { clip } from '../../src/text.ts';
 import { createReporter } from './answers.ts';
-import { cut, openOutbox, readInbox } from './files.ts';
+import { openOutbox, readInbox } from './files.ts';
 import { userMessages } from './prompts.ts';
 import { type Settings, sessionOptions } from './session.ts';
 import { HostTools } from './tools.ts';
@@ -30,7 +31,7 @@ export function runAgent(settings: Settings): void {
     console.error(error); // First, because writing the file fails when the disk is full.
     const isLost = error.message.includes('No conversation found');
     const reason = isLost ? 'session-lost' : 'crashed';
-    write({ kind: 'failed', reason, detail: cut(error.message, 2000) });
+    write({ kind: 'failed', reason, detail: clip(error.message, 2000) });
     process.exit(1);
   });
   readInbox(settings.dirs.inbox, (file) => {

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
-import { removeExpired } from '../housekeeping.ts';
 import { findGroup, noteChat, saveGroup } from './groups.ts';
 import {
   assignPrompt,
@@ -21,7 +20,6 @@ import { endTurn, findOpenTurn, saveTurn, saveUsage, startTurn } from './turns.t
 
 const chatId = 'terminal:main';
 const plain = { kind: 'text', about: null } as const;
-const dayMs = 24 * 60 * 60 * 1000;
 
 describe('the store', () => {
   test('opens again with what was committed', () => {
@@ -217,21 +215,6 @@ describe('the rest of the schema', () => {
     const second = saveRun(store, 'main', 2);
     endRun(store, first, { reason: 'idle', detail: '' }, 3);
     expect(listOpenRuns(store)).toEqual([{ id: second, agentId: 'main', outMark: 0 }]);
-  });
-
-  test('lets ended things go in time and open ones never', () => {
-    const store = openTemporaryStore();
-    saveMessage(store, newMessage({ id: 'open' }), 1);
-    saveMessage(store, newMessage({ id: 'handled', role: 'command' }), 1);
-    saveOutbound(store, { id: 'o', chatId: 'a', text: '', ...plain }, null);
-    const turn = saveTurn(store, 'main', 1);
-    endTurn(store, turn, 'done', null, 1);
-    saveTurn(store, 'main', 1);
-    removeExpired({ store, clock: { now: () => 400 * dayMs, after: () => () => {} } });
-    const count = (table: string) => store.get(`SELECT count(*) AS n FROM ${table}`);
-    expect(count('messages')).toEqual({ n: 1 });
-    expect(count('outbox')).toEqual({ n: 1 });
-    expect(count('turns')).toEqual({ n: 1 });
   });
 });
 

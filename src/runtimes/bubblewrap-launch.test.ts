@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
-import type { ContainerSpec } from '../container-spec.ts';
 import { type BubblewrapHost, bubblewrapLaunch } from './bubblewrap.ts';
+import type { ContainerSpec } from './container-spec.ts';
 
 const host: BubblewrapHost = {
   isRoot: false,

@@ -18,8 +18,8 @@ import { text } from 'node:stream/consumers';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
-import type { ContainerSpec } from '../container-spec.ts';
 import { openBubblewrap } from './bubblewrap.ts';
+import type { ContainerSpec } from './container-spec.ts';
 
 const projectDir = resolve(import.meta.dirname, '../..');
 const asRoot = process.getuid?.() === 0;

@@ -5,8 +5,8 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ContainerSpec, Launch, Mount, Runtime } from '../container-spec.ts';
 import { createCgroups, findCgroups, removeCgroups } from './cgroup.ts';
+import type { ContainerSpec, Launch, Mount, Runtime } from './container-spec.ts';
 import { closeInherited, killMarked, markName } from './processes.ts';
 
 export interface BubblewrapHost {

@@ -5,7 +5,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ContainerLimits } from '../container-spec.ts';
+import type { ContainerLimits } from './container-spec.ts';
 
 const cpuPeriodUs = 100_000;
 

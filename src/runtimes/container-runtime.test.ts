@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
-import type { Mount, Runtime } from '../container-spec.ts';
 import { UserError } from '../types.ts';
 import { detectRuntime, proveSealed } from './container-runtime.ts';
+import type { Mount, Runtime } from './container-spec.ts';
 
 const projectDir = resolve(import.meta.dirname, '../..');
 let dir: string;

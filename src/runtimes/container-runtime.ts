@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Config } from '../config.ts';
-import type { ContainerLimits, Launch, Mount, Runtime } from '../container-spec.ts';
 import { UserError } from '../types.ts';
 import { openBubblewrap } from './bubblewrap.ts';
+import type { ContainerLimits, Launch, Mount, Runtime } from './container-spec.ts';
 import { engineNames, findEngine, usualEngines } from './engines.ts';
 
 const proofTimeoutMs = 20_000;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
-import type { ContainerSpec } from '../container-spec.ts';
+import type { ContainerSpec } from './container-spec.ts';
 import { type Engine, type EngineName, engineArguments, findEngine } from './engines.ts';
 
 const spec: ContainerSpec = {

@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { ContainerSpec, Mount, Runtime } from '../container-spec.ts';
 import { type Answer, ask } from './ask.ts';
+import type { ContainerSpec, Mount, Runtime } from './container-spec.ts';
 import { runtimes } from './table.mjs';
 
 export type EngineName = Exclude<keyof typeof runtimes, 'bubblewrap'>;

@@ -19,8 +19,8 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { defaultLimits } from '../config.ts';
-import type { ContainerSpec, Runtime } from '../container-spec.ts';
 import { detectRuntime, proveSealed, spawnLaunch } from './container-runtime.ts';
+import type { ContainerSpec, Runtime } from './container-spec.ts';
 
 const wanted = process.env.NANOCLAW_RUNTIME ?? 'bubblewrap';
 const projectDir = resolve(import.meta.dirname, '../..');

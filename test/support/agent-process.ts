@@ -2,19 +2,20 @@
  * The agent-runner with the real `claude` as a plain process on a folder of its own. The test plays
  * the host, file by file. Every file that the runner writes must pass the host's schema.
  */
+
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, renameSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { numberedFileName, writeNumberedFile } from '../../src/numbered-files.ts';
 import {
   type InFile,
-  numberedFileName,
   type OutFile,
   outFileSchema,
   protocolFileBytesMax,
@@ -130,10 +131,8 @@ export class AgentProcess {
   }
 
   send(file: InFile): void {
-    const path = this.nextInboxPath();
     this.#sent += 1;
-    writeFileSync(`${path}.tmp`, JSON.stringify(file));
-    renameSync(`${path}.tmp`, path);
+    writeNumberedFile(this.#inboxDir, this.#sent, JSON.stringify(file), { flush: false });
   }
 
   /** The path of the next file from the host. */

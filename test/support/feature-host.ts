@@ -49,6 +49,7 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     },
     describe: () => [],
     status: () => [],
+    retention: () => [],
   };
   return { ...base, host, outbox, owner, agents: host.agents, woken };
 }

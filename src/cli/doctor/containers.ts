@@ -5,7 +5,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, defaultLimits } from '../../config.ts';
-import type { Runtime } from '../../container-spec.ts';
 import { ask } from '../../runtimes/ask.ts';
 import {
   detectRuntime,
@@ -14,6 +13,7 @@ import {
   proveSealed,
   remedyFor,
 } from '../../runtimes/container-runtime.ts';
+import type { Runtime } from '../../runtimes/container-spec.ts';
 import {
   type EngineName,
   engineNames,

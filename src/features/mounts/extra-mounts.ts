@@ -8,8 +8,8 @@ import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Base } from '../../base.ts';
-import type { Mount } from '../../container-spec.ts';
 import { findGroup } from '../../db/groups.ts';
+import type { Mount } from '../../runtimes/container-spec.ts';
 import { UserError } from '../../types.ts';
 import * as table from './store.ts';
 

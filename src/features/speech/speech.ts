@@ -16,6 +16,7 @@ import { stripInternal } from '../../format.ts';
 import type { Outcome } from '../../outcome.ts';
 import { inside, textMax } from '../../protocol.ts';
 import { copyInside } from '../../safe-open.ts';
+import { fileName } from '../../text.ts';
 import { defineTool, type Tool } from '../../tools.ts';
 import { type Agent, type OutboundContent, type OutboundFile, UserError } from '../../types.ts';
 
@@ -121,7 +122,7 @@ async function takeFile(
   const dir = join(config.dataDir, 'files');
   mkdirSync(dir, { recursive: true });
   const name = basename(insidePath);
-  const hostPath = join(dir, `${randomUUID()}-${name.replace(/[^\w.-]/g, '_').slice(-60)}`);
+  const hostPath = join(dir, `${randomUUID()}-${fileName(name)}`);
   const sizeBytes = await copyInside(
     join(config.groupsDir, group.folder),
     posix.relative(inside.group, posix.resolve(inside.group, insidePath)),

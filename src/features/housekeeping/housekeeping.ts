@@ -1,13 +1,13 @@
 /** The hourly sweep: what has ended and outlived its use is removed, what is open is never touched. */
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Base } from './base.ts';
-import { every } from './clock.ts';
-import { retention } from './config.ts';
-import { isFilePending } from './db/outbox.ts';
-import type { Expiry } from './feature.ts';
+import type { Base } from '../../base.ts';
+import { every } from '../../clock.ts';
+import { retention } from '../../config.ts';
+import { isFilePending } from '../../db/outbox.ts';
+import type { Expiry, Feature } from '../../feature.ts';
 
-/** What the core keeps for a while; features add theirs. */
+/** The core's own; other features add theirs. */
 const ofTheCore: Expiry[] = [
   { table: 'messages', endedAt: 'handled_at', keepMs: retention.messagesMs },
   { table: 'turns', endedAt: 'ended_at', keepMs: retention.turnsMs },
@@ -17,26 +17,37 @@ const ofTheCore: Expiry[] = [
   { table: 'notices', endedAt: 'told_at', keepMs: retention.noticesMs },
 ];
 
-/** Sweeps now and then again and again; returns the way to stop. */
-export function sweepRegularly(base: Base, ofFeatures: Expiry[]): () => void {
-  return every(base.clock, retention.sweepEveryMs, () => {
-    try {
-      removeExpired(base, ofFeatures);
-      removeSentFiles(base);
-    } catch (error) {
-      base.log.error({ err: error }, 'the sweep failed');
-    }
-  });
-}
+export const housekeeping: Feature = {
+  name: 'housekeeping',
+  migrations: [],
+  create: (host) => {
+    let stop = () => {};
+    const sweep = () => {
+      try {
+        removeExpired(host, host.retention());
+        removeSentFiles(host);
+      } catch (error) {
+        host.log.error({ err: error }, 'the sweep failed');
+      }
+    };
+    return {
+      retention: ofTheCore,
+      start: () => {
+        stop = every(host.clock, retention.sweepEveryMs, sweep);
+      },
+      stop: () => stop(),
+    };
+  },
+};
 
 /** The oldest, per table: a call stays short however much there is. */
 const rowsPerCall = 10_000;
 
 export function removeExpired(
   { store, clock }: Pick<Base, 'store' | 'clock'>,
-  ofFeatures: Expiry[] = [],
+  expiries: Expiry[],
 ): void {
-  for (const { table, endedAt, keepMs } of [...ofTheCore, ...ofFeatures])
+  for (const { table, endedAt, keepMs } of expiries)
     store.run(
       `DELETE FROM ${table} WHERE rowid IN (
          SELECT rowid FROM (SELECT rowid, ${endedAt} FROM ${table} ORDER BY rowid LIMIT :rowsPerCall)
