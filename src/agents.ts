@@ -7,6 +7,7 @@ import type { Base } from './base.ts';
 import { deleteAgent, loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
 import { saveMessage } from './db/messages.ts';
 import type { Outbox } from './outbox.ts';
+import { clip } from './text.ts';
 import {
   type Agent,
   type Channel,
@@ -108,7 +109,9 @@ export class Agents {
     this.#deps.channelOf(chatId)?.showActivity(chatId, all);
   }
 
-  #tell(agentId: string, sender: Post['sender'], text: string): void {
+  /** Shortens what is too long: nobody is there to say it again. */
+  #tell(agentId: string, sender: Post['sender'], words: string): void {
+    const text = clip(words, this.#deps.limits.messageTextMax, '\n[the rest was cut]');
     if (text) this.post(agentId, { id: randomUUID(), sender, text });
   }
 }
