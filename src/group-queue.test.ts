@@ -4,7 +4,7 @@ import { type Deferred, deferred } from './deferred.ts';
 import { GroupQueue, type NextRun } from './group-queue.ts';
 
 /** A queue whose runs end when the test says so; agents stay warm unless named in `cold`. */
-function startQueue(slotsMax: number) {
+function startQueue(slotsMax: number, isOpen = true) {
   const clock = new HeldClock();
   const started: string[] = [];
   const nudged: string[] = [];
@@ -35,6 +35,7 @@ function startQueue(slotsMax: number) {
     failed: (agentId) => void failed.push(agentId),
     settled: () => {},
   });
+  if (isOpen) queue.open();
   return {
     queue,
     clock,
@@ -65,6 +66,17 @@ describe('the queue', () => {
     queue.enqueue('a');
     expect(started).toEqual(['a']);
     expect(nudged).toEqual(['a']);
+  });
+
+  test('gives out no slot before it is opened, and then the first come first', () => {
+    const { queue, started } = startQueue(1, false);
+    for (const id of ['a', 'b', 'main']) queue.enqueue(id);
+    queue.warm('c');
+    expect(started).toEqual([]);
+    expect(queue.isBusy('a')).toBe(true);
+    queue.open();
+    expect(started).toEqual(['a', 'main']);
+    expect(queue.isBusy('c')).toBe(false);
   });
 
   test('runs again when the running turn could not take what arrived', async () => {
@@ -248,6 +260,7 @@ describe('the queue', () => {
       failed: (agentId) => void failed.push(agentId),
       settled: () => {},
     });
+    queue.open();
     queue.enqueue('a');
     queue.enqueue('b');
     await promisesSettled();

@@ -40,16 +40,22 @@ interface Member {
 export class GroupQueue {
   readonly #deps: QueueDependencies;
   readonly #members = new Map<string, Member>();
-  #closed = false;
+  #state: 'held' | 'open' | 'closed' = 'held';
 
   constructor(deps: QueueDependencies) {
     this.#deps = deps;
   }
 
+  /** Gives out slots from now on; until then whoever has work waits. */
+  open(): void {
+    this.#state = 'open';
+    this.#grant();
+  }
+
   /** Says that there is work for an agent. Any number of calls leads to at least one look. */
   enqueue(agentId: string): void {
     const member = this.#members.get(agentId);
-    if (this.#closed) return;
+    if (this.#state === 'closed') return;
     if (!member) this.#queueUp(agentId);
     else if (member.state === 'idle') this.#start(member);
     else if (member.state === 'running') member.again ||= !this.#deps.nudge(agentId);
@@ -59,7 +65,7 @@ export class GroupQueue {
   /** A head start for an agent that has no slot: only into a free one that nobody waits for. */
   warm(agentId: string): void {
     const isFull = this.#members.size >= this.#deps.slotsMax;
-    if (this.#closed || isFull || this.#members.has(agentId)) return;
+    if (this.#state !== 'open' || isFull || this.#members.has(agentId)) return;
     const member: Member = { id: agentId, state: 'idle', again: false, cancelTimer: () => {} };
     this.#deps.warm(agentId);
     this.#rest(member);
@@ -98,7 +104,7 @@ export class GroupQueue {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#state = 'closed';
     for (const member of this.#members.values()) member.cancelTimer();
   }
 
@@ -127,7 +133,7 @@ export class GroupQueue {
 
   /** Gives free slots to who waits; evicts idle holders for the rest. */
   #grant(): void {
-    if (this.#closed) return;
+    if (this.#state !== 'open') return;
     const leaving = this.count('leaving');
     const used = this.count('running') + this.count('idle') + leaving;
     const waiting = this.#listIn('waiting');
@@ -161,7 +167,7 @@ export class GroupQueue {
     const { clock, isWarm } = this.#deps;
     if (next.kind === 'retry') {
       this.#enter(member, 'backing-off');
-      if (this.#closed) return;
+      if (this.#state === 'closed') return;
       member.cancelTimer = clock.after(next.afterMs, () => this.#queueUp(member.id));
       this.#grant();
     } else if (!isWarm(member.id)) this.#free(member);

@@ -171,6 +171,7 @@ export class Host {
     for (const part of this.#parts) part.start?.();
     this.#outbox.flushAll();
     for (const { id } of listAgents(store)) this.#queue.enqueue(id);
+    this.#queue.open();
     log.info({ reaped, host: this.describe() }, 'started');
   }
 

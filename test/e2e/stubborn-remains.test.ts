@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { saveRun } from '../../src/db/runs.ts';
 import { Store } from '../../src/db.ts';
+import type { Feature } from '../../src/feature.ts';
 import { App } from '../support/app.ts';
 
 /** The last of these folders is too deep for any path to name it. */
@@ -48,11 +49,25 @@ test('folders that are too deep for a path do not keep the next host from starti
 });
 
 test('a host that failed to start is not mistaken for a running one', async () => {
+  let isBroken = false;
+  const start = () => {
+    if (isBroken) throw new Error('a feature is broken');
+  };
+  const broken: Feature = { name: 'broken', migrations: [], create: () => ({ start }) };
+  const app = await App.start({ features: [broken] });
+  await app.stop();
+  isBroken = true;
+  await expect(app.start()).rejects.toThrow('a feature is broken');
+  isBroken = false;
+  await app.start();
+  expect(app.rows(openRuns)).toEqual([]);
+});
+
+test('a run of an agent that is no more is ended, and keeps no host from starting', async () => {
   const app = await App.start();
   await app.stop();
   const out = leaveRun(app, 'nobody');
-  await expect(app.start()).rejects.toThrow('nobody');
-  rmSync(out, { recursive: true });
   await app.start();
   expect(app.rows(openRuns)).toEqual([]);
+  expect(existsSync(out)).toBe(false);
 });
