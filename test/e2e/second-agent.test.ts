@@ -9,7 +9,7 @@ import { runFolder } from '../../src/container-runner.ts';
 import { saveRun } from '../../src/db/runs.ts';
 import { Store } from '../../src/db.ts';
 import type { FeatureHost } from '../../src/feature.ts';
-import { numberedFileName } from '../../src/protocol.ts';
+import { numberedFileName } from '../../src/numbered-files.ts';
 import type { ScriptedCall } from '../scripted-model/scripted-model.ts';
 import { agentsFeature } from '../support/agents-feature.ts';
 import { App, type AppOptions } from '../support/app.ts';

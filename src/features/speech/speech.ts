@@ -48,7 +48,7 @@ function sendFile(host: FeatureHost): Tool {
   return defineTool({
     name: 'send_file',
     description:
-      'Sends a file of your group folder to the chat, with an optional caption. Pictures show as pictures.',
+      'Sends a file of your group folder to the chat, with an optional caption. Pictures show as pictures, .ogg with Opus as a voice note.',
     args: z.strictObject({
       /** As the container sees it. */
       path: z.string().min(1).max(4096),
