@@ -112,11 +112,12 @@ export class Inbox {
     try {
       const commands = rows.flatMap((row) => {
         const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
-        if (incoming.kind !== 'message' || incoming.media) return [];
+        // Only what has a slash can be a command; the rest need not be read twice.
+        if (incoming.kind !== 'message' || !incoming.text.includes('/')) return [];
         const message = this.#inbound(chat, row, incoming);
         return host.isCommand(message) ? [message] : [];
       });
-      await host.receive(commands);
+      if (commands.length > 0) await host.receive(commands);
     } catch (error) {
       log.warn({ err: error }, 'a command waits for its turn');
     }
