@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
-import { HostProcess } from '../support/host-process.ts';
 import { answerAllNumbers, chance, countAnswers, remains, seed } from '../support/storm.ts';
+import { StormHost } from '../support/storm-host.ts';
 import { TestTerminal } from '../support/terminal.ts';
 
 const messageCount = 200;
@@ -100,46 +100,4 @@ async function startStorm() {
       countAnswers(terminals.flatMap(({ delivered }) => delivered.map(({ text }) => text))),
     remains: () => remains(home),
   };
-}
-
-class StormHost {
-  readonly #environment: Record<string, string>;
-  readonly #terminals: TestTerminal[];
-  #process: HostProcess | undefined;
-
-  constructor(environment: Record<string, string>, terminals: TestTerminal[]) {
-    this.#environment = environment;
-    this.#terminals = terminals;
-  }
-
-  /** Resolves when all terminals are attached, or when the host has died at the step `killAt`. */
-  async start(killAt?: string): Promise<void> {
-    const host = new HostProcess(this.#environment, killAt ? { killAt } : {});
-    this.#process = host;
-    try {
-      await host.says(/^state /m);
-      for (const terminal of this.#terminals) await terminal.connect();
-    } catch (cause) {
-      if (killAt === undefined) throw new Error(`no host to attach to: ${host.output}`, { cause });
-      await host.exited; // It has died at its step.
-    }
-  }
-
-  /** Waits up to 60 s. Resolves to 1 when the host dies at its step, otherwise to 0. */
-  async diesBySelf(): Promise<number> {
-    const host = this.#process;
-    if (!host) return 0;
-    await Promise.race([host.exited, delay(60_000)]);
-    if (!host.isAlive) return host.child.signalCode === 'SIGKILL' ? 1 : 0;
-    await host.kill();
-    return 0;
-  }
-
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-  }
-
-  async stop(): Promise<void> {
-    await this.#process?.kill('SIGTERM');
-  }
 }
