@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
+import { settle } from '../outcome.ts';
+import { UserError } from '../types.ts';
 import { findGroup, noteChat, saveGroup } from './groups.ts';
 import {
   assignPrompt,
@@ -57,6 +59,145 @@ describe('the store', () => {
     const store = openTemporaryStore();
     expect(store.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
     expect(store.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
+  });
+});
+
+describe('what follows a commit', () => {
+  /** A store, what has followed its commits, and the way to have something follow. */
+  function openFollowed() {
+    const store = openTemporaryStore();
+    const followed: string[] = [];
+    const follow = (name: string) => store.afterCommit(() => void followed.push(name));
+    return { store, followed, follow };
+  }
+
+  test('runs after the outermost commit, in order, when others can read what was written', () => {
+    const path = join(temporaryFolder(), 'x.db');
+    const store = new Store(path);
+    const seen: string[] = [];
+    const follow = (name: string) =>
+      store.afterCommit(() => {
+        const reader = new Store(path);
+        seen.push(`${name}: ${hasUnclaimed(reader, chatId)}`);
+        reader.close();
+      });
+    store.transaction(() => {
+      follow('first');
+      store.transaction(() => {
+        saveMessage(store, newMessage({}), 1);
+        follow('inner');
+      });
+      follow('last');
+      expect(seen).toEqual([]);
+    });
+    store.close();
+    expect(seen).toEqual(['first: true', 'inner: true', 'last: true']);
+  });
+
+  test('never runs when the transaction is undone, nor with the next one', () => {
+    const { store, followed, follow } = openFollowed();
+    const broken = () =>
+      store.transaction(() => {
+        store.transaction(() => follow('inner'));
+        follow('outer');
+        throw new Error('no');
+      });
+    expect(broken).toThrow('no');
+    store.transaction(() => follow('next'));
+    expect(followed).toEqual(['next']);
+  });
+
+  test('is only that of the parts that were not undone', () => {
+    const { store, followed, follow } = openFollowed();
+    const broken = () =>
+      store.transaction(() => {
+        follow('undone');
+        store.transaction(() => follow('undone within'));
+        throw new Error('no');
+      });
+    store.transaction(() => {
+      follow('before');
+      expect(broken).toThrow('no');
+      follow('after');
+    });
+    expect(followed).toEqual(['before', 'after']);
+  });
+
+  test('runs at once outside a transaction, also when it is what followed one', () => {
+    const { store, followed, follow } = openFollowed();
+    follow('alone');
+    expect(followed).toEqual(['alone']);
+    store.transaction(() => {
+      store.afterCommit(() => {
+        follow('by itself');
+        store.transaction(() => follow('in a transaction of its own'));
+      });
+      follow('behind');
+    });
+    expect(followed).toEqual(['alone', 'by itself', 'in a transaction of its own', 'behind']);
+  });
+
+  test('runs although something before it failed, and the failure is reported', () => {
+    const { store, followed, follow } = openFollowed();
+    const commit = () =>
+      store.transaction(() => {
+        saveMessage(store, newMessage({}), 1);
+        store.afterCommit(() => {
+          throw new Error('this one');
+        });
+        follow('the other');
+      });
+    expect(commit).toThrow('what follows a commit failed');
+    expect(followed).toEqual(['the other']);
+    expect(hasUnclaimed(store, chatId)).toBe(true);
+  });
+});
+
+describe('an outcome', () => {
+  /** Settles an outcome that has written a message, among rows of the caller. */
+  function settleAmong(end: () => string) {
+    const store = openTemporaryStore();
+    const followed: string[] = [];
+    const attempt = () =>
+      store.transaction(() => {
+        saveMessage(store, newMessage({ chatId: 'terminal:caller' }), 1);
+        const commit = () => {
+          saveMessage(store, newMessage({}), 1);
+          store.afterCommit(() => void followed.push('of the rows'));
+          return end();
+        };
+        return settle(store, () => ({ commit, after: () => void followed.push('after') }));
+      });
+    const kept = () => ({
+      caller: hasUnclaimed(store, 'terminal:caller'),
+      outcome: hasUnclaimed(store, chatId),
+    });
+    return { attempt, kept, followed };
+  }
+
+  test('is committed with the rows of its caller, and is followed', () => {
+    const { attempt, kept, followed } = settleAmong(() => 'done');
+    expect(attempt()).toEqual({ ok: true, text: 'done' });
+    expect(kept()).toEqual({ caller: true, outcome: true });
+    expect(followed.sort()).toEqual(['after', 'of the rows']);
+  });
+
+  test('that is refused is undone alone, and the refusal is the answer', () => {
+    const { attempt, kept, followed } = settleAmong(() => {
+      throw new UserError('it is taken');
+    });
+    expect(attempt()).toEqual({ ok: false, text: 'it is taken' });
+    expect(kept()).toEqual({ caller: true, outcome: false });
+    expect(followed).toEqual([]);
+  });
+
+  test('that breaks undoes its caller as well', () => {
+    const { attempt, kept, followed } = settleAmong(() => {
+      throw new Error('disk full');
+    });
+    expect(attempt).toThrow('disk full');
+    expect(kept()).toEqual({ caller: false, outcome: false });
+    expect(followed).toEqual([]);
   });
 });
 
