@@ -129,6 +129,10 @@ export const migrations: readonly string[] = [
   DROP TABLE groups;
   ALTER TABLE groups_with_or_without_chat RENAME TO groups;
   CREATE UNIQUE INDEX groups_main ON groups (is_main) WHERE is_main = 1;
+  -- Only a terminal could open a group without a chat: what was said there waits for one.
+  UPDATE OR REPLACE chats SET id = 'terminal:' || substr(id, 6) WHERE id LIKE 'none:%';
+  UPDATE messages SET chat_id = 'terminal:' || substr(chat_id, 6) WHERE chat_id LIKE 'none:%';
+  UPDATE outbox SET chat_id = 'terminal:' || substr(chat_id, 6) WHERE chat_id LIKE 'none:%';
 
   -- A group's own agent has its inbox and its voice (JSON) in the group's chat: both are null.
   -- tools: a JSON list, or null for all that its group may use
