@@ -1,4 +1,4 @@
-/** The machine's own clock, and what is done with any: the only place that sets a timer of Node's. */
+/** The clock of the machine, and work that repeats by any clock. */
 import type { Clock } from './types.ts';
 
 /** Beyond 2^31 - 1 ms Node's timers fire at once: https://nodejs.org/api/timers.html */
