@@ -20,12 +20,12 @@ import { Store } from './db.ts';
 import { effectOf } from './effects.ts';
 import { Ledger } from './egress/ledger.ts';
 import { openModelApi } from './egress/model-api.ts';
-import { noWeb, Web, type WebPolicy } from './egress/web.ts';
-import type { Feature, Parts, Work } from './feature.ts';
+import { noWeb, Web } from './egress/web.ts';
+import type { Feature, Parts } from './feature.ts';
 import { features as allFeatures } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
 import { mainGroup, openGroup, settledState } from './groups.ts';
-import { instructionsFor, loadInstructions } from './instructions.ts';
+import { loadInstructions, startFile } from './instructions.ts';
 import { openLog } from './log.ts';
 import { prepareMemory } from './memory.ts';
 import { Outbox } from './outbox.ts';
@@ -37,7 +37,7 @@ import { claimSocket, prepareState } from './state-folders.ts';
 import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
 import type { TurnEnd } from './turn-end.ts';
-import type { Agent, Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
+import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
 
 /**
  * Starts everything. Throws UserError with the remedy where it cannot: another host runs,
@@ -46,7 +46,7 @@ import type { Agent, Channel, ChannelHost, ChatId, Group, Owner } from './types.
 export async function startHost(
   config: Config,
   access: ModelAccess,
-  { limits = limitsHere(), features = allFeatures }: HostOptions = {},
+  { limits = limitsFor(thisMachine()), features = allFeatures }: HostOptions = {},
 ): Promise<Host> {
   const host = new Host(await layFoundation(config, access, { limits, features }));
   try {
@@ -66,8 +66,8 @@ interface HostOptions {
   features?: readonly Feature[];
 }
 
-function limitsHere(): Limits {
-  return limitsFor({ memoryBytes: totalmem(), processors: availableParallelism() });
+function thisMachine() {
+  return { memoryBytes: totalmem(), processors: availableParallelism() };
 }
 
 async function layFoundation(
@@ -90,8 +90,20 @@ async function layFoundation(
   // Last: whoever attaches from now on must find the channel listening.
   const socket = await claimSocket(config.socketPath, store);
   const clock = systemClock;
-  const parts = { config, limits, clock, log, store, socket, runtime, instance, model };
-  return { ...parts, features, instructions, createChannels };
+  return {
+    config,
+    limits,
+    clock,
+    log,
+    store,
+    socket,
+    runtime,
+    instance,
+    model,
+    features,
+    instructions,
+    createChannels,
+  };
 }
 
 export class Host {
@@ -115,20 +127,38 @@ export class Host {
     this.#ledger = new Ledger(base);
     const channelFor = (chatId: ChatId) => channelOf(this.#channels, chatId);
     const agents = new Agents({ ...shared, owner: this.#owner, channelOf: channelFor });
-    const web = new Web(this.#webPolicy());
+    const web = new Web(noWeb);
+    this.#queue = this.#createQueue();
+    this.#router = new Router({
+      ...shared,
+      owner: this.#owner,
+      findCommand: (message) => findCommand(message),
+    });
+    this.#turns = new Turns({
+      ...base,
+      agents,
+      queue: this.#queue,
+      router: this.#router,
+      startRun: (agent) => new Run(this.#runner, agent, startFile(agent, surroundings)),
+      showTaken: (messages) => channelFor(messages[0]?.chatId ?? '')?.showTaken?.(messages),
+    });
     const featureHost = {
       ...base,
       agents,
       owner: this.#owner,
       web,
       ledger: this.#ledger,
-      work: this.#work(),
+      work: this.#turns,
       describe: () => this.describe(),
       status: (group: Group) => this.#parts.flatMap((part) => part.status?.(group) ?? []),
       retention: () => this.#parts.flatMap((part) => part.retention ?? []),
     };
     this.#parts = base.features.map((feature) => feature.create(featureHost));
+    web.policy = this.#parts.find((part) => part.webPolicy)?.webPolicy ?? noWeb;
+    const commands = this.#parts.flatMap((part) => part.commands ?? []);
+    const findCommand = createCommands(base, commands);
     const tools = new Tools(this.#parts.flatMap((part) => part.tools ?? []));
+    const surroundings = { ...base, tools, features: this.#parts };
     const effects = {
       ...base,
       agents,
@@ -142,22 +172,6 @@ export class Host {
       effectOf: (speaker, file) => effectOf(effects, speaker, file),
       moreMounts: (agent) => this.#parts.flatMap((part) => part.mounts?.(agent) ?? []),
     };
-    this.#turns = new Turns({
-      ...base,
-      agents,
-      tools,
-      instructionsFor: (agent) => this.#instructionsFor(agent, tools),
-      startRun: (agent, start) => new Run(this.#runner, agent, start),
-      showTaken: (messages) => channelFor(messages[0]?.chatId ?? '')?.showTaken?.(messages),
-      released: (agentId) => this.#queue.release(agentId),
-      stopped: (agentId) => this.#queue.cancel(agentId),
-      isReceiving: (inbox) => this.#router.isReceiving(inbox),
-      stopReceiving: (inbox) => this.#router.stopReceiving(inbox),
-    });
-    this.#queue = this.#createQueue();
-    const commands = this.#parts.flatMap((part) => part.commands ?? []);
-    const findCommand = createCommands(base, commands);
-    this.#router = new Router({ ...shared, owner: this.#owner, findCommand });
     this.#channels = base.createChannels({ ...base, host: this.#channelHost() });
   }
 
@@ -234,39 +248,6 @@ export class Host {
         if (chatId) this.#events.emit('settled', chatId);
       },
     });
-  }
-
-  /** The feature that decides it may be made later, and by a fork left out. */
-  #webPolicy(): WebPolicy {
-    const policy = () => this.#parts.find((part) => part.webPolicy)?.webPolicy ?? noWeb;
-    return {
-      objection: (group, host) => policy().objection(group, host),
-      refused: (group, host) => policy().refused(group, host),
-    };
-  }
-
-  #instructionsFor(agent: Agent, tools: Tools): string {
-    const { instructions } = this.#base;
-    const own = new Set(tools.describe(agent).map(({ name }) => name));
-    const further = this.#parts.filter((part) => part.tools?.some(({ name }) => own.has(name)));
-    return instructionsFor(instructions, [
-      ...(agent.group.isMain ? [instructions.main] : []),
-      ...further.flatMap((part) => part.instructions ?? []),
-    ]);
-  }
-
-  #work(): Work {
-    return {
-      stop: (agentId) => this.#turns.stop(agentId),
-      renew: (agentId) => this.#turns.renew(agentId),
-      restart: (agentId, options) =>
-        this.#base.store.afterCommit(() => this.#queue.evict(agentId, options)),
-      stateOf: (agentId) => {
-        if (this.#turns.isActive(agentId)) return 'working';
-        return this.#queue.isBusy(agentId) ? 'waiting' : 'idle';
-      },
-      count: (state) => this.#queue.count(state),
-    };
   }
 
   #channelHost(): ChannelHost {

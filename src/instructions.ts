@@ -1,17 +1,24 @@
 /**
- * What every agent is told, from container/instructions/. It becomes the system prompt, so it
- * holds nothing that differs by group or turn: agents with the same tools share its cached bytes.
+ * How an agent's session opens: with its earlier conversation, its tools, and what it is told. That
+ * comes from container/instructions/ and the features. It becomes the system prompt, so it holds
+ * nothing that differs by group or turn: agents with the same tools share its cached bytes.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from './config.ts';
+import { findSession } from './db/runs.ts';
+import type { Store } from './db.ts';
+import type { Parts } from './feature.ts';
+import type { InFile } from './protocol.ts';
+import type { Tools } from './tools.ts';
+import type { Agent } from './types.ts';
 
-export interface Instructions {
+interface Instructions {
   everyone: string;
   main: string;
 }
 
-/** Reads the texts. Throws when one is missing: the program is not whole then. */
+/** Reads the texts. Throws when one is missing, because the installation is incomplete then. */
 export function loadInstructions({ projectDir, assistantName }: Config): Instructions {
   const load = (name: string) =>
     readFileSync(join(projectDir, 'container/instructions', `${name}.md`), 'utf8')
@@ -20,7 +27,32 @@ export function loadInstructions({ projectDir, assistantName }: Config): Instruc
   return { everyone: load('everyone'), main: load('main') };
 }
 
-/** The system prompt of an agent: what everyone is told, then the texts for its tools, in order. */
-export function instructionsFor({ everyone }: Instructions, further: readonly string[]): string {
-  return [everyone, ...further].join('\n\n');
+interface Surroundings {
+  store: Store;
+  instructions: Instructions;
+  tools: Tools;
+  features: Parts[];
+}
+
+/** The first file for a container of the agent. */
+export function startFile(
+  agent: Agent,
+  { store, instructions, tools, features }: Surroundings,
+): InFile {
+  const { everyone, main } = instructions;
+  const own = tools.describe(agent);
+  const names = new Set(own.map(({ name }) => name));
+  const further = features.filter((feature) => feature.tools?.some(({ name }) => names.has(name)));
+  const texts = [
+    everyone,
+    ...(agent.group.isMain ? [main] : []),
+    ...further.flatMap((feature) => feature.instructions ?? []),
+  ];
+  return {
+    kind: 'start',
+    sessionId: findSession(store, agent.id),
+    instructions: texts.join('\n\n'),
+    tools: own,
+    model: agent.model,
+  };
 }

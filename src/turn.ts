@@ -15,32 +15,25 @@ import {
   takeOmittedCount,
 } from './db/messages.ts';
 import { listTextsOfTurn } from './db/outbox.ts';
-import { deleteSession, findSession } from './db/runs.ts';
+import { deleteSession } from './db/runs.ts';
 import { endTurn, findOpenTurn, requeueTurn, saveTurn, startTurn, type Turn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
+import type { Work } from './feature.ts';
 import { formatPrompt } from './format.ts';
-import type { NextRun } from './group-queue.ts';
+import type { GroupQueue, NextRun } from './group-queue.ts';
 import { step } from './log.ts';
 import type { InFile } from './protocol.ts';
-import type { Tools } from './tools.ts';
+import type { Router } from './router.ts';
 import { type TurnEnd, verdictOf } from './turn-end.ts';
-import type { Agent, Attachment, InboxId, StoredMessage } from './types.ts';
+import type { Agent, Attachment, StoredMessage } from './types.ts';
 
 export interface TurnDependencies extends Base {
   agents: Agents;
-  tools: Tools;
-  /** The agent's system prompt. */
-  instructionsFor(agent: Agent): string;
-  startRun(agent: Agent, start: InFile): Run;
-  /** The agent's container has ended. */
-  released(agentId: string): void;
-  /** The agent's turn, and what waited for it, was stopped. */
-  stopped(agentId: string): void;
-  /** The agent has taken up these messages. */
+  queue: GroupQueue;
+  router: Router;
+  startRun(agent: Agent): Run;
+  /** Called when an agent has taken up these messages. */
   showTaken(messages: StoredMessage[]): void;
-  /** Whether messages are on their way into the inbox, and their end: they wake nobody then. */
-  isReceiving(inbox: InboxId): boolean;
-  stopReceiving(inbox: InboxId): void;
 }
 
 /** Image content blocks of the Messages API. */
@@ -52,7 +45,7 @@ interface ActiveTurn {
   end: Deferred<TurnEnd>;
 }
 
-export class Turns {
+export class Turns implements Work {
   readonly #deps: TurnDependencies;
   readonly #active = new Map<string, ActiveTurn>();
   readonly #runs = new Map<string, Run>();
@@ -85,10 +78,6 @@ export class Turns {
     return !hasUnclaimed(store, agent.inbox);
   }
 
-  isActive(agentId: string): boolean {
-    return this.#active.has(agentId);
-  }
-
   isWarm(agentId: string): boolean {
     return this.#runs.get(agentId)?.isOpen === true;
   }
@@ -115,16 +104,16 @@ export class Turns {
    * False when there is nothing.
    */
   stop(agentId: string): boolean {
-    const { store, clock, stopped, isReceiving, stopReceiving } = this.#deps;
+    const { store, clock, queue, router } = this.#deps;
     const agent = loadAgent(store, agentId);
     const { inbox } = agent;
     const hasWork = this.#hasWork(agent);
-    if (!hasWork && !isReceiving(inbox)) return false;
+    if (!hasWork && !router.isReceiving(inbox)) return false;
     store.transaction(() => {
       store.afterCommit(() => {
-        stopReceiving(inbox);
+        router.stopReceiving(inbox);
         this.#kill(agentId);
-        stopped(agentId);
+        queue.cancel(agentId);
       });
       if (!hasWork) return;
       const turnId = this.#gather(agent);
@@ -146,6 +135,20 @@ export class Turns {
     this.stop(agentId);
     deleteSession(store, agentId);
     store.afterCommit(() => this.#runs.get(agentId)?.kill('new-session'));
+  }
+
+  restart(agentId: string, options: { interrupt: boolean }): void {
+    const { store, queue } = this.#deps;
+    store.afterCommit(() => queue.evict(agentId, options));
+  }
+
+  stateOf(agentId: string): 'working' | 'waiting' | 'idle' {
+    if (this.#active.has(agentId)) return 'working';
+    return this.#deps.queue.isBusy(agentId) ? 'waiting' : 'idle';
+  }
+
+  count(state: 'running' | 'idle' | 'waiting'): number {
+    return this.#deps.queue.count(state);
   }
 
   /** Ends all containers. Turns under way stay open and are taken up at the next start. */
@@ -228,18 +231,12 @@ export class Turns {
   }
 
   #start(agent: Agent): Run {
-    const { store, tools, instructionsFor, startRun, released } = this.#deps;
-    const run = startRun(agent, {
-      kind: 'start',
-      sessionId: findSession(store, agent.id),
-      instructions: instructionsFor(agent),
-      tools: tools.describe(agent),
-      model: agent.model,
-    });
+    const { queue, startRun } = this.#deps;
+    const run = startRun(agent);
     this.#runs.set(agent.id, run);
     void run.ended.then(() => {
       this.#runs.delete(agent.id);
-      released(agent.id);
+      queue.release(agent.id);
     });
     return run;
   }

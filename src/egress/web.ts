@@ -68,18 +68,19 @@ export const noWeb: WebPolicy = {
 };
 
 export class Web {
-  readonly #policy: WebPolicy;
+  /** Features are made after the web, and one of them may set it; nothing connects before that. */
+  policy: WebPolicy;
   readonly #attempts = new Map<string, number>();
   readonly #live = new Map<Socket, { group: Group; target: Target }>();
 
   constructor(policy: WebPolicy) {
-    this.#policy = policy;
+    this.policy = policy;
   }
 
   /** Cuts the group's connections that its policy no longer allows. */
   recheck(folder: string): void {
     for (const [socket, { group, target }] of this.#live)
-      if (group.folder === folder && this.#policy.objection(group, target.host)) socket.destroy();
+      if (group.folder === folder && this.policy.objection(group, target.host)) socket.destroy();
   }
 
   /** Resolves to an open connection. Throws Refusal, with words that an agent can pass on. */
@@ -105,9 +106,9 @@ export class Web {
     };
     if (!ports.includes(port))
       throw refuse('Of the web, only the ports 80 and 443 can be reached.');
-    const reason = this.#policy.objection(group, host);
+    const reason = this.policy.objection(group, host);
     if (reason !== undefined) {
-      this.#policy.refused(group, host);
+      this.policy.refused(group, host);
       throw refuse(reason);
     }
     const offTheWeb = `${host} is not on the public web.`;
@@ -120,7 +121,7 @@ export class Web {
     const allowed = addresses.filter(isPublic);
     if (allowed.length === 0) throw refuse(offTheWeb);
     // The policy may have changed meanwhile.
-    const late = this.#policy.objection(group, host);
+    const late = this.policy.objection(group, host);
     if (late !== undefined) throw refuse(late);
     account.add(entry, { requests: 1 });
     const found = allowed.map((address) => ({ address, family: isIP(address) }));
