@@ -113,11 +113,8 @@ export class Outbox {
 /** File and quote go with the first piece. An empty text is none. */
 function piecesOf(content: OutboundContent, textMax: number): OutboundContent[] {
   if (content.kind === 'reaction') return [content];
-  const [first = '', ...rest] = splitText(
-    content.kind === 'text' ? content.text : content.caption,
-    textMax,
-  );
+  const [first = '', ...rest] = splitText(content.text, textMax);
+  if (!first && content.kind === 'text') return [];
   const more = rest.map((text) => ({ kind: 'text' as const, text, about: null }));
-  if (content.kind === 'file') return [{ ...content, caption: first }, ...more];
-  return first ? [{ ...content, text: first }, ...more] : [];
+  return [{ ...content, text: first }, ...more];
 }

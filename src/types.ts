@@ -99,7 +99,7 @@ export interface Reference {
 
 export type OutboundContent =
   | { kind: 'text'; text: string; about: Reference | null }
-  | { kind: 'file'; file: OutboundFile; caption: string; about: Reference | null }
+  | { kind: 'file'; file: OutboundFile; text: string; about: Reference | null }
   /** An empty emoji takes the reaction back. */
   | { kind: 'reaction'; emoji: string; about: Reference };
 

@@ -25,20 +25,13 @@ function toOutbound({ id, chatId, text, isReaction, ...row }: OutboxRow): Outbou
   const about = fromJson(aboutSchema, row.about);
   const file = fromJson(fileSchema, row.file);
   if (isReaction && about) return { kind: 'reaction', id, chatId, emoji: text, about };
-  if (file) return { kind: 'file', id, chatId, caption: text, file, about };
+  if (file) return { kind: 'file', id, chatId, text, file, about };
   return { kind: 'text', id, chatId, text, about };
 }
 
-/** What stands in the column `text`: a caption, an emoji or the text. */
+/** What the column `text` holds. */
 export function wordsOf(message: OutboundMessage): string {
-  switch (message.kind) {
-    case 'text':
-      return message.text;
-    case 'file':
-      return message.caption;
-    case 'reaction':
-      return message.emoji;
-  }
+  return message.kind === 'reaction' ? message.emoji : message.text;
 }
 
 export function saveOutbound(store: Store, message: OutboundMessage, turnId: number | null): void {

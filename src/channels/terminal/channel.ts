@@ -188,14 +188,8 @@ export class TerminalChannel implements Channel {
 }
 
 function shown(message: OutboundMessage): { text: string; file: OutboundFile | null } {
-  switch (message.kind) {
-    case 'text':
-      return { text: message.text, file: null };
-    case 'file':
-      return { text: message.caption, file: message.file };
-    case 'reaction':
-      return { text: `(${message.emoji})`, file: null };
-  }
+  if (message.kind === 'reaction') return { text: `(${message.emoji})`, file: null };
+  return { text: message.text, file: message.kind === 'file' ? message.file : null };
 }
 
 /** A file named by a person at this machine, who could read it anyway. */

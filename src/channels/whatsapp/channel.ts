@@ -147,8 +147,7 @@ export class WhatsAppChannel implements Channel {
   #content(message: OutboundMessage, about: WAMessage | null): AnyMessageContent {
     if (message.kind === 'reaction')
       return { react: { text: message.emoji, ...(about && { key: about.key }) } };
-    const words = message.kind === 'text' ? message.text : message.caption;
-    const { text, jids } = this.#addresses.mentions(toWhatsApp(words, this.#signature));
+    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, this.#signature));
     return outgoingContent(message.kind === 'file' ? message.file : null, text, jids);
   }
 

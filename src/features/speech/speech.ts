@@ -58,9 +58,9 @@ function sendFile(host: FeatureHost): Tool {
     prepare: async ({ agent, args }) => {
       admit(host, agent);
       const file = await takeFile(host, agent, args.path);
-      const caption = stripInternal(args.caption ?? '');
+      const text = stripInternal(args.caption ?? '');
       const answer = `Sent ${file.name} (${file.sizeBytes} bytes).`;
-      return says(host, agent, { kind: 'file', file, caption, about: null }, answer);
+      return says(host, agent, { kind: 'file', file, text, about: null }, answer);
     },
   });
 }
