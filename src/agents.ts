@@ -36,8 +36,8 @@ export interface Post {
 
 export class Agents {
   readonly #deps: AgentDependencies;
-  /** What each agent is doing, by the chat in which it shows. */
-  readonly #activities = new Map<ChatId, Map<string, string>>();
+  /** By the agent's id: what it is doing, and the chat that shows it. */
+  readonly #activities = new Map<string, { chatId: ChatId; text: string }>();
 
   constructor(deps: AgentDependencies) {
     this.#deps = deps;
@@ -100,12 +100,10 @@ export class Agents {
   showActivity({ id, voice }: Agent, text: string | null): void {
     if (voice?.kind !== 'chat') return;
     const { chatId } = voice;
-    const activities = this.#activities.get(chatId) ?? new Map<string, string>();
-    if (text === null) activities.delete(id);
-    else activities.set(id, text);
-    if (activities.size === 0) this.#activities.delete(chatId);
-    else this.#activities.set(chatId, activities);
-    const all = [...activities.values()].join(' | ') || null;
+    if (text === null) this.#activities.delete(id);
+    else this.#activities.set(id, { chatId, text });
+    const here = [...this.#activities.values()].filter((activity) => activity.chatId === chatId);
+    const all = here.map((activity) => activity.text).join(' | ') || null;
     this.#deps.channelOf(chatId)?.showActivity(chatId, all);
   }
 
@@ -118,9 +116,6 @@ export class Agents {
 
 /** In a chat in which several agents speak, each but the group's own says who it is. */
 function under(name: string | undefined, content: OutboundContent): OutboundContent {
-  if (name === undefined || content.kind === 'reaction') return content;
-  const signed = (text: string) => (text ? `*${name}* ${text}` : '');
-  return content.kind === 'text'
-    ? { ...content, text: signed(content.text) }
-    : { ...content, caption: signed(content.caption) };
+  if (name === undefined || content.kind === 'reaction' || !content.text) return content;
+  return { ...content, text: `*${name}* ${content.text}` };
 }
