@@ -112,8 +112,15 @@ export const retention = {
   filesMs: 7 * day,
 };
 
+/** The environment variable of each kind of credential. */
+export const credentialVariables = {
+  'api-key': 'ANTHROPIC_API_KEY',
+  'oauth-token': 'CLAUDE_CODE_OAUTH_TOKEN',
+  'auth-token': 'ANTHROPIC_AUTH_TOKEN',
+} as const;
+
 export interface Credential {
-  kind: 'api-key' | 'oauth-token' | 'auth-token';
+  kind: keyof typeof credentialVariables;
   secret: string;
 }
 
@@ -195,12 +202,9 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
 }
 
 function modelAccess(settings: z.infer<typeof environmentSchema>): ModelAccess | null {
-  const secrets: [Credential['kind'], string | undefined][] = [
-    ['api-key', settings.ANTHROPIC_API_KEY],
-    ['oauth-token', settings.CLAUDE_CODE_OAUTH_TOKEN],
-    ['auth-token', settings.ANTHROPIC_AUTH_TOKEN],
-  ];
-  for (const [kind, secret] of secrets)
+  for (const kind of ['api-key', 'oauth-token', 'auth-token'] as const) {
+    const secret = settings[credentialVariables[kind]];
     if (secret) return { baseUrl: settings.ANTHROPIC_BASE_URL, credential: { kind, secret } };
+  }
   return null;
 }

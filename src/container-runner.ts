@@ -5,7 +5,7 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import type { Config, Credential } from './config.ts';
+import { type Config, credentialVariables } from './config.ts';
 import { endRun, saveRun } from './db/runs.ts';
 import { findOpenTurn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
@@ -40,12 +40,6 @@ type State = { kind: 'open' } | { kind: 'leaving'; reason: RunEndReason } | { ki
 
 /** How long the exit of a process may lag behind the end of its streams. */
 const exitGraceMs = 500;
-
-const placeholderNames: Record<Credential['kind'], string> = {
-  'api-key': 'ANTHROPIC_API_KEY',
-  'oauth-token': 'CLAUDE_CODE_OAUTH_TOKEN',
-  'auth-token': 'ANTHROPIC_AUTH_TOKEN',
-};
 
 export function runFolder(config: Config, agentId: string, runId: number): string {
   return join(config.dataDir, 'agents', agentId, `run-${runId}`);
@@ -170,7 +164,7 @@ export class Run implements Speaker {
         HOME: inside.home,
         LANG: 'C.UTF-8',
         TZ: Intl.DateTimeFormat().resolvedOptions().timeZone,
-        [placeholderNames[model.credential.kind]]: 'placeholder',
+        [credentialVariables[model.credential.kind]]: 'placeholder',
       },
       workDir: inside.group,
       command: ['node', `${inside.program}/agent-runner.js`],

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, isIP } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import type { Config, Credential } from '../../config.ts';
+import { type Config, credentialVariables } from '../../config.ts';
 import { type Check, type Finding, note, ok } from './finding.ts';
 
 const connectTimeoutMs = 6000;
@@ -12,12 +12,6 @@ const connectTimeoutMs = 6000;
 const lookUp = { timeout: 3000, tries: 2 };
 
 const usualHost = 'api.anthropic.com';
-
-const variables: Record<Credential['kind'], string> = {
-  'api-key': 'ANTHROPIC_API_KEY',
-  'oauth-token': 'CLAUDE_CODE_OAUTH_TOKEN',
-  'auth-token': 'ANTHROPIC_AUTH_TOKEN',
-};
 
 export function wayOutChecks(config: Config): Check[] {
   const baseUrl = new URL(config.model?.baseUrl ?? `https://${usualHost}`);
@@ -34,7 +28,7 @@ function credential({ model, projectDir }: Config): Finding {
       'none: the demo model would answer, a small script, not Claude',
       'Put ANTHROPIC_API_KEY=... (or CLAUDE_CODE_OAUTH_TOKEN=...) into .env',
     );
-  const name = variables[model.credential.kind];
+  const name = credentialVariables[model.credential.kind];
   const isGiven = Boolean(process.env[name]?.trim());
   return ok(`${name}, from ${isGiven ? 'the environment' : join(projectDir, '.env')}`);
 }
