@@ -14,7 +14,7 @@ import { type Outcome, settle } from './outcome.ts';
 import type { OutFile } from './protocol.ts';
 import type { Tools } from './tools.ts';
 import type { TurnEnd } from './turn-end.ts';
-import { type Agent, UserError } from './types.ts';
+import type { Agent } from './types.ts';
 
 export interface EffectDependencies extends Base {
   agents: Agents;
@@ -61,11 +61,9 @@ async function answerRequest(
   const { agent } = speaker;
   const decide = await tools.prepare(agent, tool, args).then(
     (outcome) => () => outcome,
-    (error) => {
-      if (!(error instanceof UserError)) throw error;
-      return (): Outcome => {
-        throw error;
-      };
+    // Settled like a refusal by the outcome itself.
+    (error) => (): Outcome => {
+      throw error;
     },
   );
   return () => {

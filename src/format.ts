@@ -1,5 +1,5 @@
 /** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
-import { printable } from './text.ts';
+import { clip, printable } from './text.ts';
 import type { Group, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
@@ -19,7 +19,7 @@ interface PromptContext {
   group: Pick<Group, 'name' | 'isMain'>;
   /** Older context messages that were left out. */
   omitted: number;
-  interrupted: Interruption | '' | null;
+  interrupted: Interruption | null;
 }
 
 /** Messages as XML, everything escaped, with the chat that they come from. */
@@ -115,5 +115,5 @@ function splitPoint(text: string, max: number): number {
     // A tiny piece is a worse cut than the next smaller separator.
     if (at >= max / 4) return at;
   }
-  return /[\uD800-\uDBFF]/.test(text.charAt(max - 1)) ? max - 1 : max;
+  return clip(text, max, '').length;
 }

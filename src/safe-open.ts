@@ -23,6 +23,7 @@ import {
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { clip } from './text.ts';
 import { UserError } from './types.ts';
 
 /** Why a path was not opened, in words for whoever named it. */
@@ -233,7 +234,7 @@ function split(path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   const isOdd = path.startsWith('/') || path.includes('\0') || path.length > pathLengthMax;
   if (isOdd || parts.length === 0 || parts.includes('..'))
-    throw new Refused(`${path.slice(0, 100)}: not a path inside this folder`);
+    throw new Refused(`${clip(path, 100, '')}: not a path inside this folder`);
   return parts;
 }
 

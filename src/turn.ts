@@ -201,7 +201,8 @@ export class Turns implements Work {
       const text = formatPrompt(messages, {
         group: agent.group,
         omitted: takeOmittedCount(store, agent.inbox),
-        interrupted: reason && { reason, alreadySent: listTextsOfTurn(store, turnId) },
+        interrupted:
+          reason === null ? null : { reason, alreadySent: listTextsOfTurn(store, turnId) },
       });
       const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
       const images = shown.map(({ groupPath }) => groupPath);
