@@ -24,7 +24,6 @@ import { settle } from './outcome.ts';
 import { createInside, removeInside } from './safe-open.ts';
 import { clip, fileName } from './text.ts';
 import {
-  type Agent,
   type Amendment,
   type Attachment,
   type ChatId,
@@ -44,7 +43,6 @@ export interface RouterDependencies extends Base {
 }
 
 interface Arrival {
-  agent: Agent;
   message: NewMessage;
   /** Would have woken the agent, but comes too late for an answer. */
   isStale: boolean;
@@ -52,7 +50,7 @@ interface Arrival {
 
 /** What is on its way into a chat: it takes its turn behind what came before it. */
 interface Receipt {
-  chatIds: ChatId[];
+  chatId: ChatId;
   done: Promise<void>;
   /** It wakes nobody any more: somebody stopped what is at work there. */
   isStopped: boolean;
@@ -67,18 +65,19 @@ export class Router {
   }
 
   /**
-   * Resolves when all are committed, in the order given; only commands overtake, also what was
-   * given before and is still being downloaded. A message that comes again changes nothing. Of
-   * chats without a group only the time is kept.
+   * Takes messages of one chat. Resolves when all are committed, in the order given. Commands are
+   * carried out first, even before earlier messages whose files are still being downloaded. A message
+   * that is stored already changes nothing. For a chat without a group, only the time is stored.
    */
   async receive(messages: InboundMessage[]): Promise<void> {
     const { store } = this.#deps;
+    const chatId = messages[0]?.chatId;
+    if (chatId === undefined) return;
     store.transaction(() => {
-      for (const { chatId, sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
+      for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
       for (const message of messages) this.#carryOut(message);
     });
-    const chatIds = [...new Set(messages.map(({ chatId }) => chatId))];
-    await this.#inOrder(chatIds, (receipt) => this.#receive(messages, receipt));
+    await this.#inOrder(chatId, (receipt) => this.#receive(messages, receipt));
   }
 
   /**
@@ -86,32 +85,29 @@ export class Router {
    * is told; what was prompted is emptied in the store.
    */
   amend(amendment: Amendment): Promise<void> {
-    return this.#inOrder([amendment.chatId], (receipt) => this.#amend(amendment, receipt));
+    return this.#inOrder(amendment.chatId, (receipt) => this.#amend(amendment, receipt));
   }
 
   /** Whether messages are on their way into the chat. */
   isReceiving(chatId: ChatId): boolean {
-    return this.#receiptsOf([chatId]).length > 0;
+    return this.#receiptsOf(chatId).length > 0;
   }
 
   /** What is on its way into the chat is stored, but wakes nobody. */
   stopReceiving(chatId: ChatId): void {
-    for (const receipt of this.#receiptsOf([chatId])) receipt.isStopped = true;
+    for (const receipt of this.#receiptsOf(chatId)) receipt.isStopped = true;
   }
 
-  #receiptsOf(chatIds: ChatId[]): Receipt[] {
-    return [...this.#receipts].filter((receipt) =>
-      receipt.chatIds.some((chatId) => chatIds.includes(chatId)),
-    );
+  #receiptsOf(chatId: ChatId): Receipt[] {
+    return [...this.#receipts].filter((receipt) => receipt.chatId === chatId);
   }
 
-  async #inOrder(chatIds: ChatId[], work: (receipt: Receipt) => Promise<void>): Promise<void> {
-    const before = this.#receiptsOf(chatIds).map(({ done }) => done);
-    const receipt: Receipt = { chatIds, done: Promise.resolve(), isStopped: false };
-    const done = Promise.allSettled(before).then(() => work(receipt));
-    receipt.done = done;
+  async #inOrder(chatId: ChatId, work: (receipt: Receipt) => Promise<void>): Promise<void> {
+    const before = this.#receiptsOf(chatId).map(({ done }) => done);
+    const receipt: Receipt = { chatId, done: Promise.resolve(), isStopped: false };
+    receipt.done = Promise.allSettled(before).then(() => work(receipt));
     this.#receipts.add(receipt);
-    return done.finally(() => this.#receipts.delete(receipt));
+    return receipt.done.finally(() => this.#receipts.delete(receipt));
   }
 
   /** Commits a command and its answer, at once; its files are not kept. */
@@ -140,24 +136,24 @@ export class Router {
 
   async #receive(messages: InboundMessage[], receipt: Receipt): Promise<void> {
     const { store, clock, limits, wake } = this.#deps;
+    const { chatId } = receipt;
+    const agent = findAgentByInbox(store, chatId);
+    if (!agent) return;
     const arrivals: Arrival[] = [];
-    for (const message of messages) {
-      const agent = findAgentByInbox(store, message.chatId);
-      if (agent && !hasMessage(store, message.chatId, message.id))
-        arrivals.push(await this.#prepare(message, agent));
-    }
+    for (const message of messages)
+      if (!hasMessage(store, chatId, message.id))
+        arrivals.push(await this.#prepare(message, agent.group));
     if (arrivals.length === 0) return;
     store.transaction(() => {
-      const fresh = arrivals.filter(({ message, agent }) => {
+      const fresh = arrivals.filter(({ message }) => {
         if (receipt.isStopped && message.role === 'wakes') message.role = 'context';
         const isFresh = saveMessage(store, message, clock.now());
         if (isFresh) this.#noteStored(message);
         if (isFresh && message.role === 'wakes') store.afterCommit(() => wake(agent.id));
         return isFresh;
       });
-      for (const chatId of receipt.chatIds)
-        trimContext(store, chatId, limits.contextMessagesMax, clock.now());
-      this.#tellStale(fresh);
+      trimContext(store, chatId, limits.contextMessagesMax, clock.now());
+      this.#tellStale(agent.group, fresh);
     });
   }
 
@@ -206,20 +202,17 @@ export class Router {
     return clock.now() - sentAtMs > limits.staleMessageMs;
   }
 
-  #tellStale(arrivals: Arrival[]): void {
+  #tellStale({ folder, name }: Group, arrivals: Arrival[]): void {
     const { limits, owner } = this.#deps;
     const stale = arrivals.filter(({ isStale }) => isStale);
-    for (const folder of new Set(stale.map(({ agent }) => agent.group.folder))) {
-      const own = stale.filter(({ agent }) => agent.group.folder === folder);
-      const [name, last] = [own[0]?.agent.group.name, own.at(-1)?.message.id];
-      const text = `${own.length} messages in "${name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
-      owner.tell(text, { key: `late ${folder} ${last}` });
-    }
+    const last = stale.at(-1);
+    if (!last) return;
+    const text = `${stale.length} messages in "${name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
+    owner.tell(text, { key: `late ${folder} ${last.message.id}` });
   }
 
-  async #prepare(message: InboundMessage, agent: Agent): Promise<Arrival> {
+  async #prepare(message: InboundMessage, group: Group): Promise<Arrival> {
     const { limits } = this.#deps;
-    const { group } = agent;
     const calls = this.#isCall(message, group);
     const isStale = calls && this.#isLate(message);
     const offered = message.attachments.slice(0, limits.attachmentsMax);
@@ -228,7 +221,7 @@ export class Router {
     const text = [this.#cut(message.text), ...problems].join('\n');
     const role = calls && !isStale ? 'wakes' : 'context';
     const attachments = kept.filter((file) => typeof file !== 'string');
-    return { agent, isStale, message: { ...storable(message, text, role), attachments } };
+    return { isStale, message: { ...storable(message, text, role), attachments } };
   }
 
   /** Into the group's folder; a problem becomes a line that takes the file's place. */

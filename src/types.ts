@@ -128,7 +128,7 @@ export interface Channel {
 /** What the host offers to a channel. */
 export interface ChannelHost {
   readonly assistantName: string;
-  /** Resolves when all are committed, in order; only then may the channel acknowledge. */
+  /** Messages of one chat. Resolves when all are committed; only then may the channel acknowledge. */
   receive(messages: InboundMessage[]): Promise<void>;
   /** Whether the host would answer it itself: it need not wait for anything that came before it. */
   isCommand(message: InboundMessage): boolean;
