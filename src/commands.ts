@@ -30,7 +30,7 @@ export interface Command<Args = unknown> {
 }
 
 /** Checks and parses a command as given in a group. Throws UserError. */
-export type CarryOut = (group: Group) => Outcome;
+type CarryOut = (group: Group) => Outcome;
 
 /** The command that a message consists of, with or without the assistant's name before it. */
 export type FindCommand = (message: {

@@ -18,8 +18,18 @@ interface Folders {
 
 /** What main may read of the project: by name, so that nothing new shows by accident. */
 const projectNames = [
-  ...['src', 'container', 'docs', 'scripts', 'test', 'bench', '.claude/skills'],
-  ...['README.md', 'CLAUDE.md', 'CHANGELOG.md', 'package.json', 'tsconfig.json'],
+  'src',
+  'container',
+  'docs',
+  'scripts',
+  'test',
+  'bench',
+  '.claude/skills',
+  'README.md',
+  'CLAUDE.md',
+  'CHANGELOG.md',
+  'package.json',
+  'tsconfig.json',
 ];
 
 export function isGroupFolder(name: string): boolean {
@@ -44,13 +54,14 @@ export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
   const project = projectNames.map((name) =>
     mount(join(config.projectDir, name), join(inside.project, name)),
   );
+  const files = isMain ? [...program, ...project] : program;
   return [
     mount(join(config.groupsDir, folder), inside.group, false),
     mount(join(config.groupsDir, 'global'), inside.global, !isMain),
     mount(homeOf(agent, config), inside.home, false),
     mount(join(runDir, 'in'), inside.inbox),
     mount(join(runDir, 'out'), inside.outbox, false),
-    ...[...program, ...(isMain ? project : [])].filter(({ source }) => existsSync(source)),
+    ...files.filter(({ source }) => existsSync(source)),
   ];
 }
 

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
-import type { CarryOut, FindCommand } from './commands.ts';
+import type { FindCommand } from './commands.ts';
 import { findAgentByInbox } from './db/agents.ts';
 import { noteChat } from './db/groups.ts';
 import {
@@ -20,7 +20,7 @@ import {
 import { mentions } from './format.ts';
 import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
-import { settle } from './outcome.ts';
+import { type Outcome, settle } from './outcome.ts';
 import { createInside, removeInside } from './safe-open.ts';
 import { clip, fileName } from './text.ts';
 import {
@@ -114,24 +114,27 @@ export class Router {
   #carryOut(message: InboundMessage): void {
     const { store, clock, outbox } = this.#deps;
     const { chatId } = message;
-    const agent = findAgentByInbox(store, chatId);
-    const carryOut = agent && this.#findCommand(message, agent.group);
-    if (!carryOut) return;
+    const decide = this.#findCommand(message);
+    if (!decide) return;
     const stored = storable(message, this.#cut(message.text), 'command');
     if (!saveMessage(store, stored, clock.now())) return;
-    const { text } = settle(store, () => carryOut(agent.group));
+    const { text } = settle(store, decide);
     outbox.add(chatId, { kind: 'text', text, about: null });
     this.#noteStored(stored);
   }
 
   isCommand(message: InboundMessage): boolean {
-    const agent = findAgentByInbox(this.#deps.store, message.chatId);
-    return agent !== undefined && this.#findCommand(message, agent.group) !== undefined;
+    return this.#findCommand(message) !== undefined;
   }
 
-  #findCommand(message: InboundMessage, group: Group): CarryOut | undefined {
-    const isMute = message.isContext || this.#isLate(message) || !mayTrigger(message, group);
-    return isMute ? undefined : this.#deps.findCommand(message);
+  /** Undefined also for a sender who may not give commands, and for one that comes too late. */
+  #findCommand(message: InboundMessage): (() => Outcome) | undefined {
+    const { store, findCommand } = this.#deps;
+    const group = findAgentByInbox(store, message.chatId)?.group;
+    if (!group || message.isContext || this.#isLate(message) || !mayTrigger(message, group))
+      return undefined;
+    const carryOut = findCommand(message);
+    return carryOut && (() => carryOut(group));
   }
 
   async #receive(messages: InboundMessage[], receipt: Receipt): Promise<void> {

@@ -112,7 +112,9 @@ export class Turns implements Work {
     store.transaction(() => {
       store.afterCommit(() => {
         router.stopReceiving(inbox);
-        this.#kill(agentId);
+        const active = this.#active.get(agentId);
+        active?.run.kill('stopped');
+        if (active) this.end(active.turn, { kind: 'done' });
         queue.cancel(agentId);
       });
       if (!hasWork) return;
@@ -121,12 +123,6 @@ export class Turns implements Work {
       endTurn(store, turnId, 'stopped', 'stopped', clock.now());
     });
     return true;
-  }
-
-  #kill(agentId: string): void {
-    const active = this.#active.get(agentId);
-    active?.run.kill('stopped');
-    if (active) this.end(active.turn, { kind: 'done' });
   }
 
   /** Forgets the conversation, in the same way; files and CLAUDE.md stay. Stops a running turn. */
