@@ -1,6 +1,6 @@
 /**
- * Agents as the rest of the host sees them: what is put into their inboxes, and where their words
- * go. Whoever asks an agent for work posts a message; whatever an agent says goes by its voice.
+ * What is put into agents' inboxes, and where their words go. Whoever asks an agent for work posts
+ * a message; whatever an agent says goes through its voice. Runs no turn.
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
@@ -22,11 +22,11 @@ export interface AgentDependencies extends Base {
   outbox: Outbox;
   owner: Owner;
   channelOf(chatId: ChatId): Channel | undefined;
-  /** There is work for the agent. */
+  /** Called when there is work for the agent. */
   wake(agentId: string): void;
 }
 
-/** Not from a person: it is never read for commands, triggers or lateness. */
+/** A message that is not from a person. It is never read for commands, triggers or lateness. */
 export interface Post {
   /** A second post with the same id in the same inbox changes nothing. */
   id: string;
@@ -43,21 +43,27 @@ export class Agents {
     this.#deps = deps;
   }
 
-  /** Joins the caller's transaction. Its inbox is `agent:<id>`. Throws when the id is taken. */
+  /**
+   * Adds an agent with the inbox `agent:<id>`, in the caller's transaction. Throws when the id is
+   * taken.
+   */
   create(agent: Omit<NewAgent, 'inbox'>): Agent {
     const { store } = this.#deps;
     saveAgent(store, { ...agent, inbox: `agent:${agent.id}` });
     return loadAgent(store, agent.id);
   }
 
-  /** Joins the caller's transaction. What waits in its inbox is left to nobody. */
+  /**
+   * Removes an agent, in the caller's transaction. Nobody gets the messages that wait in its inbox.
+   */
   remove(agentId: string): void {
     deleteAgent(this.#deps.store, agentId);
   }
 
   /**
-   * Puts a message into the agent's inbox, joins the caller's transaction, and wakes the agent after
-   * it. False when it was there already. Throws UserError when the text is too long.
+   * Puts a message into the agent's inbox, in the caller's transaction, and wakes the agent after
+   * the commit. False when the inbox has a message with this id already. Throws UserError when the
+   * text is longer than `messageTextMax`.
    */
   post(agentId: string, { id, sender, text }: Post): boolean {
     const { store, clock, limits, wake } = this.#deps;
@@ -73,8 +79,8 @@ export class Agents {
   }
 
   /**
-   * Commits words of the agent, as a part of the caller's transaction, to where its voice goes. A
-   * file or a reaction needs a chat: throws UserError where there is none.
+   * Sends what the agent says through its voice, in the caller's transaction. Throws UserError for
+   * a file or a reaction when the voice is no chat.
    */
   say(agent: Agent, content: OutboundContent, turnId: number | null): void {
     const { outbox, owner } = this.#deps;
@@ -89,14 +95,17 @@ export class Agents {
       );
   }
 
-  /** Commits words of the host about the agent, to where the agent's own would go. */
+  /**
+   * Sends what the host says about the agent through the agent's voice, in the caller's
+   * transaction.
+   */
   report(agent: Agent, text: string): void {
     const { voice } = agent;
     if (voice?.kind === 'agent') this.#tell(voice.agentId, { kind: 'host', id: 'host' }, text);
     else if (voice) this.#deps.outbox.add(voice.chatId, { kind: 'text', text, about: null });
   }
 
-  /** Shows in its chat what the agent is doing, beside others that work there; null: nothing. */
+  /** Shows in the agent's chat what it is doing, beside what others do there. Null clears it. */
   showActivity({ id, voice }: Agent, text: string | null): void {
     if (voice?.kind !== 'chat') return;
     const { chatId } = voice;
@@ -107,14 +116,14 @@ export class Agents {
     this.#deps.channelOf(chatId)?.showActivity(chatId, all);
   }
 
-  /** Shortens what is too long: nobody is there to say it again. */
+  /** Clips a text that is too long, because its author is not there to shorten it. */
   #tell(agentId: string, sender: Post['sender'], words: string): void {
     const text = clip(words, this.#deps.limits.messageTextMax, '\n[the rest was cut]');
     if (text) this.post(agentId, { id: randomUUID(), sender, text });
   }
 }
 
-/** In a chat in which several agents speak, each but the group's own says who it is. */
+/** Puts the name before the words, so that the agents in a chat can be told apart. */
 function under(name: string | undefined, content: OutboundContent): OutboundContent {
   if (name === undefined || content.kind === 'reaction' || !content.text) return content;
   return { ...content, text: `*${name}* ${content.text}` };

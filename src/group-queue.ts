@@ -1,7 +1,7 @@
 /**
- * Who runs when: one turn per agent at a time, a cap on slots, the longest-idle holder evicted
- * when another waits, first come first served; only main never waits. Has no idea what a turn or a
- * container is.
+ * Decides which agent runs when. An agent has one turn at a time, and there are only so many slots.
+ * The agent that has waited longest gets the next one; the one that has idled longest is evicted
+ * for it. Only main's own agent never waits. Does not know what a turn or a container is.
  */
 import type { Clock } from './types.ts';
 
@@ -12,28 +12,32 @@ export interface QueueDependencies {
   /** An agent that holds a slot without a turn is evicted after this. */
   idleTimeoutMs: number;
   clock: Clock;
-  /** Runs one turn. */
+  /** Runs one turn. Resolves when it has ended. */
   run(agentId: string): Promise<NextRun>;
-  /** Something arrived for an agent whose turn is running; true when that turn has taken it. */
+  /**
+   * Called when something arrives for an agent whose turn runs. True when that turn has taken it.
+   */
   nudge(agentId: string): boolean;
-  /** Whether the agent still holds what its slot is for, now that its turn has ended. */
+  /** Whether the agent still uses its slot, now that its turn has ended. */
   isWarm(agentId: string): boolean;
   /** Prepares what the agent's next turn needs. */
   warm(agentId: string): void;
-  /** Asks an agent without a turn to give up its slot; `release` follows. */
+  /** Asks an agent to give up its slot. If it has no turn, a call of `release` follows. */
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
-  /** Whether it never waits for a slot: main's own. */
+  /** Whether the agent never waits for a slot: main's own. */
   isFirst(agentId: string): boolean;
+  /** Called when `run` rejects; the turn counts as ended. */
   failed(agentId: string, error: unknown): void;
+  /** Called when the agent's turn, or its wait for one, has ended. */
   settled(agentId: string): void;
 }
 
 interface Member {
   id: string;
   state: 'waiting' | 'running' | 'idle' | 'leaving' | 'backing-off';
-  /** Something arrived that the present turn may not have seen. */
+  /** Something arrived that the current turn may not have seen. */
   again: boolean;
-  /** Cancels the timer of this state: another attempt, or the end of idling. */
+  /** Cancels the timer of this state: the retry or the idle timeout. */
   cancelTimer: () => void;
 }
 
@@ -46,13 +50,16 @@ export class GroupQueue {
     this.#deps = deps;
   }
 
-  /** Gives out slots from now on; until then whoever has work waits. */
+  /** Starts to give out slots. Until then, every agent that has work waits. */
   open(): void {
     this.#state = 'open';
     this.#grant();
   }
 
-  /** Says that there is work for an agent. Any number of calls leads to at least one look. */
+  /**
+   * Call it when an agent has work. After any number of calls, `run` or `nudge` looks at least
+   * once.
+   */
   enqueue(agentId: string): void {
     const member = this.#members.get(agentId);
     if (this.#state === 'closed') return;
@@ -62,7 +69,7 @@ export class GroupQueue {
     else if (member.state === 'leaving') member.again = true;
   }
 
-  /** A head start for an agent that has no slot: only into a free one that nobody waits for. */
+  /** Gives an agent a slot before it has work. Does nothing when no slot is free. */
   warm(agentId: string): void {
     const isFull = this.#members.size >= this.#deps.slotsMax;
     if (this.#state !== 'open' || isFull || this.#members.has(agentId)) return;
@@ -71,20 +78,20 @@ export class GroupQueue {
     this.#rest(member);
   }
 
-  /** An agent without a turn has lost what its slot was for. */
+  /** Frees the slot of an agent that has no turn. */
   release(agentId: string): void {
     const member = this.#members.get(agentId);
     if (member?.state === 'idle' || member?.state === 'leaving') this.#free(member);
   }
 
-  /** Takes the slot of an agent without a turn, and with `interrupt` what a running turn works in. */
+  /** Evicts an agent that has no turn. With `interrupt`, also one whose turn runs. */
   evict(agentId: string, { interrupt }: { interrupt: boolean }): void {
     const member = this.#members.get(agentId);
     if (member?.state === 'idle') this.#evict(member, 'evicted');
     else if (member?.state === 'running' && interrupt) this.#deps.evict(agentId, 'evicted');
   }
 
-  /** Ends the wait for a slot or for another attempt. */
+  /** Removes an agent that waits for a slot or for a retry. */
   cancel(agentId: string): void {
     const state = this.#members.get(agentId)?.state;
     if (state !== 'waiting' && state !== 'backing-off') return;
@@ -92,7 +99,7 @@ export class GroupQueue {
     this.#deps.settled(agentId);
   }
 
-  /** Whether a turn of the agent runs, waits for a slot or waits for another attempt. */
+  /** Whether a turn of the agent runs, waits for a slot or waits for a retry. */
   isBusy(agentId: string): boolean {
     const member = this.#members.get(agentId);
     if (member?.state === 'idle' || member?.state === 'leaving') return member.again;
@@ -108,7 +115,7 @@ export class GroupQueue {
     for (const member of this.#members.values()) member.cancelTimer();
   }
 
-  /** Members in a state, the first that entered it first: see `#enter`. */
+  /** Members in a state, in the order in which they entered it, which `#enter` keeps. */
   #listIn(state: Member['state']): Member[] {
     return [...this.#members.values()].filter((member) => member.state === state);
   }
@@ -131,7 +138,7 @@ export class GroupQueue {
     this.#members.delete(agentId);
   }
 
-  /** Gives free slots to who waits; evicts idle holders for the rest. */
+  /** Gives free slots to waiting agents, and evicts idle agents for the rest. */
   #grant(): void {
     if (this.#state !== 'open') return;
     const leaving = this.count('leaving');
@@ -175,7 +182,7 @@ export class GroupQueue {
       this.#rest(member);
       this.#grant();
     } else if (this.count('waiting') === 0) this.#start(member);
-    // More work here, but others came first: to the end of the line.
+    // It has more work, but others wait: it goes to the end of the queue.
     else this.#evict(member, 'evicted');
   }
 

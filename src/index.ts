@@ -1,6 +1,7 @@
 /**
- * The orchestrator: the only place that constructs; it starts in order and stops in reverse. A
- * message goes channel, router, store, queue, turn, container, and its answer ipc, outbox, channel.
+ * The orchestrator: the only place that constructs. Starts all parts in order and stops them in
+ * reverse. A message passes channel, router, store, queue, turn and container; its answer passes
+ * ipc, outbox and channel.
  */
 import { createHash } from 'node:crypto';
 import { EventEmitter } from 'node:events';
@@ -40,8 +41,9 @@ import type { TurnEnd } from './turn-end.ts';
 import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
 
 /**
- * Starts everything. Throws UserError with the remedy where it cannot: another host runs,
- * no container runtime, a runtime that does not seal.
+ * Starts everything, and resolves when the host takes messages. Rejects with UserError, which says
+ * what to do, when another host runs, when there is no container runtime, or when the runtime does
+ * not isolate its containers.
  */
 export async function startHost(
   config: Config,
@@ -52,7 +54,7 @@ export async function startHost(
   try {
     await host.start();
   } catch (error) {
-    // Or its socket would pass for a host that runs.
+    // Otherwise its socket would look like a running host.
     await host.stop();
     throw error;
   }
@@ -80,14 +82,14 @@ async function layFoundation(
   prepareMemory(config, log);
   const instructions = loadInstructions(config);
   const runtime = await detectRuntime(config.runtime, config.projectDir, process.env);
-  // Tells the containers of this state folder from those of another.
+  // Tells the containers of this state folder from those of others.
   const instance = createHash('sha256').update(config.homeDir).digest('hex').slice(0, 8);
   const name = `nanoclaw-${instance}-probe`;
   await proveSealed(runtime, { name, limits: limits.container, hidden: hiddenPaths(config) });
   const model = openModelApi(access);
   const store = new Store(join(config.storeDir, 'nanoclaw.db'), migrations, features);
   const createChannels = await loadChannels(config);
-  // Last: whoever attaches from now on must find the channel listening.
+  // Last, because terminals can connect from now on.
   const socket = await claimSocket(config.socketPath, store);
   const clock = systemClock;
   return {
@@ -175,7 +177,7 @@ export class Host {
     this.#channels = base.createChannels({ ...base, host: this.#channelHost() });
   }
 
-  /** First what a dead host left, then the channels and the features, then the work that waits. */
+  /** Recovers from a crash, then starts channels and features, then the work that waits. */
   async start(): Promise<void> {
     const { store, log, runtime, instance } = this.#base;
     const reaped = await runtime.reap(instance);
@@ -203,7 +205,7 @@ export class Host {
     log.flush();
   }
 
-  /** Runtime, model, channels, and where the state lies: a line each. */
+  /** One line each about runtime, model, channels and state folder. */
   describe(): string[] {
     const { runtime, config, model } = this.#base;
     const { host } = new URL(model.baseUrl);
@@ -281,7 +283,7 @@ export class Host {
   #reportRefusal(chatId: ChatId, reason: string): void {
     const { log, store } = this.#base;
     log.error({ chatId, reason }, 'the server refused a message');
-    // Main's own would be refused again, and so on for ever.
+    // A notice about the main chat would be refused there as well, and so on without end.
     if (findMainGroup(store)?.chatId === chatId) return;
     const text = `A message to ${chatId} was refused: ${reason}`;
     this.#owner.tell(text, { key: `refused ${chatId} ${reason}` });

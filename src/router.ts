@@ -1,6 +1,7 @@
 /**
- * The way in for what people say: stores it, before anything else happens to it, and decides whom
- * it concerns: the host itself (a command), the chat's agent, or nobody yet (context).
+ * The way in for what people say. Stores each message before anything else happens to it, and
+ * decides whom it is for: the host (a command), the chat's agent, or nobody yet (context). Runs no
+ * turn.
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
@@ -38,21 +39,21 @@ export interface RouterDependencies extends Base {
   outbox: Outbox;
   owner: Owner;
   findCommand: FindCommand;
-  /** There is work for the agent. */
+  /** Called when there is work for the agent. */
   wake(agentId: string): void;
 }
 
 interface Arrival {
   message: NewMessage;
-  /** Would have woken the agent, but comes too late for an answer. */
+  /** It would have woken the agent, but it is too late for an answer. */
   isStale: boolean;
 }
 
-/** What is on its way into a chat: it takes its turn behind what came before it. */
+/** Messages or an amendment being received. Those of one chat are committed in order. */
 interface Receipt {
   chatId: ChatId;
   done: Promise<void>;
-  /** It wakes nobody any more: somebody stopped what is at work there. */
+  /** Set by /stop: it is stored, but wakes nobody. */
   isStopped: boolean;
 }
 
@@ -81,19 +82,19 @@ export class Router {
   }
 
   /**
-   * A message that no prompt holds yet changes, or goes with its files. Of a later edit the agent
-   * is told; what was prompted is emptied in the store.
+   * Resolves when it is committed. A deletion empties the message and removes its files. An edit
+   * changes a message that is in no prompt yet; otherwise the agent gets it as a new message.
    */
   amend(amendment: Amendment): Promise<void> {
     return this.#inOrder(amendment.chatId, (receipt) => this.#amend(amendment, receipt));
   }
 
-  /** Whether messages are on their way into the chat. */
+  /** Whether messages of the chat are still being received. */
   isReceiving(chatId: ChatId): boolean {
     return this.#receiptsOf(chatId).length > 0;
   }
 
-  /** What is on its way into the chat is stored, but wakes nobody. */
+  /** Messages of the chat that are still being received are stored, but wake nobody. */
   stopReceiving(chatId: ChatId): void {
     for (const receipt of this.#receiptsOf(chatId)) receipt.isStopped = true;
   }
@@ -110,7 +111,7 @@ export class Router {
     return receipt.done.finally(() => this.#receipts.delete(receipt));
   }
 
-  /** Commits a command and its answer, at once; its files are not kept. */
+  /** Commits a command and its answer at once. Files that come with it are not kept. */
   #carryOut(message: InboundMessage): void {
     const { store, clock, outbox } = this.#deps;
     const { chatId } = message;
@@ -127,7 +128,7 @@ export class Router {
     return this.#findCommand(message) !== undefined;
   }
 
-  /** Undefined also for a sender who may not give commands, and for one that comes too late. */
+  /** Undefined as well when the sender may not give commands, and when the message is too late. */
   #findCommand(message: InboundMessage): (() => Outcome) | undefined {
     const { store, findCommand } = this.#deps;
     const group = findAgentByInbox(store, message.chatId)?.group;
@@ -192,7 +193,7 @@ export class Router {
     }
   }
 
-  /** Whether the message wakes the group's agent: by whom it is from and what it says. */
+  /** Whether the message wakes the group's agent, by its sender and its text. */
   #isCall(message: Caller, group: Group): boolean {
     if (message.isContext || !mayTrigger(message, group)) return false;
     if (group.isMain || !group.requiresTrigger || message.isAddressed) return true;
@@ -227,7 +228,9 @@ export class Router {
     return { isStale, message: { ...storable(message, text, role), attachments } };
   }
 
-  /** Into the group's folder; a problem becomes a line that takes the file's place. */
+  /**
+   * Saves a file in the group's folder. Resolves to a line for the prompt when it cannot be saved.
+   */
   async #keep(file: IncomingAttachment, group: Group): Promise<Attachment | string> {
     const { config, limits, log, clock } = this.#deps;
     const { kind, name, mime } = file;
@@ -248,7 +251,7 @@ export class Router {
     }
   }
 
-  /** Without zero characters as well: SQLite would end the text there. */
+  /** Clips a text. Replaces null characters too, because SQLite would end the text there. */
   #cut(original: string): string {
     const max = this.#deps.limits.messageTextMax;
     const text = original.replaceAll('\0', '\uFFFD');
@@ -259,7 +262,7 @@ export class Router {
 
 type Caller = Pick<InboundMessage, 'senderId' | 'text' | 'isAddressed' | 'isContext'>;
 
-/** Nothing shuts the owner out of the main chat. */
+/** Everybody may in the main chat, so that the owner cannot be locked out. */
 function mayTrigger({ senderId }: Caller, { isMain, triggeredBy }: Group): boolean {
   return isMain || triggeredBy === null || triggeredBy.includes(senderId);
 }

@@ -1,4 +1,7 @@
-/** What the end of an attempt means: done, once more, or over, and what the chat is told. */
+/**
+ * What the end of an attempt means (a retry, or the end of the turn), and what the chat is told.
+ * Pure.
+ */
 import type { Limits } from './config.ts';
 import type { Turn } from './db/turns.ts';
 import type { ModelError } from './protocol.ts';
@@ -6,13 +9,14 @@ import { clip } from './text.ts';
 import type { RunEnd } from './types.ts';
 
 export type TurnEnd =
-  /** Committed already: with the last reply, or by /stop. */
+  /** Committed already, with the last reply or by /stop. */
   | { kind: 'done' }
   | { kind: 'model-error'; error: ModelError }
   | { kind: 'run-ended'; end: RunEnd };
 
 type Verdict = ReturnType<typeof again> | ReturnType<typeof over>;
 
+/** Whether to retry and when, or how the turn ends; `notice` is for the chat. Pure. */
 export function verdictOf(
   end: Exclude<TurnEnd, { kind: 'done' }>,
   turn: Turn,

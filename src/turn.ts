@@ -1,6 +1,7 @@
 /**
- * Turns: claim messages, build the prompt, run, commit. Every end of an attempt has its recorded
- * reason, and leads to another attempt or to a sentence in the chat. Keeps the warm containers.
+ * Turns: claims messages, builds the prompts, runs, commits. The end of each attempt has a recorded
+ * reason, and leads to a retry or to a sentence in the chat. Keeps the warm containers. Decides
+ * neither who runs when nor what a failure means.
  */
 import { randomUUID } from 'node:crypto';
 import type { Agents } from './agents.ts';
@@ -36,7 +37,7 @@ export interface TurnDependencies extends Base {
   showTaken(messages: StoredMessage[]): void;
 }
 
-/** Image content blocks of the Messages API. */
+/** The types that the Messages API takes as image blocks. */
 const shownImages = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
 
 interface ActiveTurn {
@@ -54,11 +55,13 @@ export class Turns implements Work {
     this.#deps = deps;
   }
 
-  /** One turn of the agent, if there is anything to do. */
+  /**
+   * Runs one turn of the agent, if it has work. Resolves when the end of the attempt is committed.
+   */
   async take(agentId: string): Promise<NextRun> {
     const agent = loadAgent(this.#deps.store, agentId);
     const last = this.#runs.get(agentId);
-    // A container on its way out still holds the agent's session.
+    // A container that is still closing holds the agent's session.
     if (last && !last.isOpen) await last.ended;
     if (!this.#hasWork(agent)) return { kind: 'none' };
     const run = last?.isOpen ? last : this.#start(agent);
@@ -67,7 +70,9 @@ export class Turns implements Work {
     return this.#conclude(agent, turn, await this.#attempt(turn, run));
   }
 
-  /** Hands what arrived to the agent's running turn; false when it must wait for the next. */
+  /**
+   * Hands what arrived to the agent's running turn. False when some of it must wait for the next.
+   */
   nudge(agentId: string): boolean {
     const active = this.#active.get(agentId);
     if (!active?.run.isOpen) return false;
@@ -82,7 +87,7 @@ export class Turns implements Work {
     return this.#runs.get(agentId)?.isOpen === true;
   }
 
-  /** Starts the agent's container for a turn that is likely to come. */
+  /** Starts the agent's container before there is a turn for it. */
   warm(agentId: string): void {
     if (!this.#runs.has(agentId)) this.#start(loadAgent(this.#deps.store, agentId));
   }
@@ -91,7 +96,7 @@ export class Turns implements Work {
     this.#runs.get(agentId)?.close(reason);
   }
 
-  /** Ends the attempt that runs for a turn, if it still does. */
+  /** Ends the turn's current attempt, if it still runs. */
   end({ id, agentId }: Turn, end: TurnEnd): void {
     const active = this.#active.get(agentId);
     if (active?.turn.id !== id) return;
@@ -100,8 +105,8 @@ export class Turns implements Work {
   }
 
   /**
-   * Stops, once the caller's transaction is committed, what the agent does and what waits for it.
-   * False when there is nothing.
+   * Ends the agent's turn and closes the messages that wait for it, in the caller's transaction.
+   * After the commit, kills the container. False when there is nothing to stop.
    */
   stop(agentId: string): boolean {
     const { store, clock, queue, router } = this.#deps;
@@ -125,7 +130,7 @@ export class Turns implements Work {
     return true;
   }
 
-  /** Forgets the conversation, in the same way; files and CLAUDE.md stay. Stops a running turn. */
+  /** Does what `stop` does, and forgets the conversation. Files and CLAUDE.md stay. */
   renew(agentId: string): void {
     const { store } = this.#deps;
     this.stop(agentId);
@@ -147,7 +152,7 @@ export class Turns implements Work {
     return this.#deps.queue.count(state);
   }
 
-  /** Ends all containers. Turns under way stay open and are taken up at the next start. */
+  /** Ends all containers, and resolves when they are gone. Open turns go on at the next start. */
   async shutdown(): Promise<void> {
     const runs = [...this.#runs.values()];
     for (const run of runs) run.kill('shutdown');
@@ -159,7 +164,7 @@ export class Turns implements Work {
     return findOpenTurn(store, id) !== undefined || hasUnclaimed(store, inbox);
   }
 
-  /** The agent's open turn, or a new one, with all that waits claimed for it. */
+  /** Claims what waits for the agent's open turn, or for a new one, and returns the turn's id. */
   #gather(agent: Agent): number {
     const { store, clock, limits } = this.#deps;
     const turnId = findOpenTurn(store, agent.id)?.id ?? saveTurn(store, agent.id, clock.now());
@@ -167,7 +172,7 @@ export class Turns implements Work {
     return turnId;
   }
 
-  /** Undefined when all that the turn had claimed was taken back. */
+  /** Starts an attempt. Undefined when all messages of the turn have been deleted. */
   #claim(run: Run): Turn | undefined {
     const { store, clock, log } = this.#deps;
     const { agent } = run;
@@ -241,7 +246,7 @@ export class Turns implements Work {
   readonly #isShown = (file: Attachment): boolean =>
     shownImages.has(file.mime) && file.sizeBytes <= this.#deps.limits.imageBytesMax;
 
-  /** Commits what the end of an attempt means, and says when to try again. */
+  /** Commits what the end of an attempt means, and returns when to retry. */
   #conclude(agent: Agent, turn: Turn, end: TurnEnd): NextRun {
     const { store, log, clock, agents, limits } = this.#deps;
     log.info({ agent: agent.id, turn: turn.id, end }, 'attempt ended');
@@ -253,7 +258,8 @@ export class Turns implements Work {
     store.transaction(() => {
       if (verdict.kind === 'again') {
         requeueTurn(store, turn.id, verdict.reason, verdict.counts);
-        // A first turn that was killed early may not have reached the disk: nothing is missed.
+        // The session of a first turn that was killed early may not be on disk yet. Nothing is lost
+        // then.
         if (verdict.reason === 'session-lost' && !deleteSession(store, agent.id)) return;
       } else {
         settleMessages(store, turn.id, verdict.fate, clock.now());

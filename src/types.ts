@@ -15,7 +15,7 @@ export interface IncomingAttachment {
   kind: 'image' | 'audio' | 'video' | 'document';
   name: string;
   mime: string;
-  /** Called once; the receiver bounds the bytes. Rejects when they cannot be had. */
+  /** Called once. The receiver limits the bytes. Rejects when the file is not available. */
   open(): Promise<Readable>;
 }
 
@@ -42,7 +42,7 @@ export interface Quote {
   text: string;
 }
 
-/** What a person said, as a channel brings it. `(chatId, id)` is its identity. */
+/** What a person said, as a channel received it. `(chatId, id)` is its identity. */
 export interface InboundMessage {
   chatId: ChatId;
   id: string;
@@ -54,34 +54,34 @@ export interface InboundMessage {
   sentAtMs: number;
   quote?: Quote;
   attachments: IncomingAttachment[];
-  /** Calls the assistant in the channel's own way, by a reply to it, say. */
+  /** Addresses the assistant in the channel's own way, such as by a reply to it. */
   isAddressed?: boolean;
-  /** Wakes nobody (a reaction, say): context for what does. */
+  /** Wakes no agent (such as a reaction). It is context for a message that does. */
   isContext?: boolean;
 }
 
-/** A person changes a message of theirs, or takes it back when `text` is null. */
+/** A person edits a message, or deletes it when `text` is null. */
 export interface Amendment {
   chatId: ChatId;
-  /** Its own; `messageId` is the one that it changes. */
+  /** The id of the amendment itself; `messageId` is that of the message that it changes. */
   id: string;
   messageId: string;
-  /** Null when the channel has checked that they may change what others said. */
+  /** Null when the channel has checked that the sender may change messages of others. */
   senderId: string | null;
   text: string | null;
   sentAtMs: number;
 }
 
-/** Who put a message into an inbox. What is not a person's carries no person's authority. */
+/** Who put a message into an inbox. Only a person's message carries a person's authority. */
 export type Sender =
   | { kind: 'person'; id: string; name: string }
   | { kind: 'clock' | 'agent' | 'host'; id: string };
 
-/** In an agent's inbox. `(chatId, id)` is its identity. */
+/** A message in an agent's inbox. `(chatId, id)` is its identity. */
 export interface StoredMessage {
   chatId: InboxId;
   id: string;
-  /** Its order, given by SQLite. */
+  /** Its place in the order, assigned by SQLite. */
   seq: number;
   sender: Sender;
   text: string;
@@ -90,7 +90,7 @@ export interface StoredMessage {
   attachments: Attachment[];
 }
 
-/** A message that another one answers, or that a reaction is put on. */
+/** The message that a reply quotes or that a reaction is for. */
 export interface Reference {
   messageId: string;
   senderId: string;
@@ -100,26 +100,30 @@ export interface Reference {
 export type OutboundContent =
   | { kind: 'text'; text: string; about: Reference | null }
   | { kind: 'file'; file: OutboundFile; text: string; about: Reference | null }
-  /** An empty emoji takes the reaction back. */
+  /** An empty emoji removes the reaction. */
   | { kind: 'reaction'; emoji: string; about: Reference };
 
-/** The id is the same when it is sent again. */
+/** A retry carries the same id. */
 export type OutboundMessage = OutboundContent & { id: string; chatId: ChatId };
 
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
 
 export interface Channel {
   readonly name: string;
+  /** The longest text of one message, in UTF-16 units. */
   readonly textMax: number;
-  /** Resolves once it works or retries on its own. */
+  /** Resolves when the channel is connected, or keeps retrying in the background. */
   connect(): Promise<void>;
-  /** Resolves to the server's word. Rejects while the channel is down: then again later. */
+  /**
+   * Resolves when the server has acknowledged or refused the message. Rejects while the channel is
+   * down; the outbox retries.
+   */
   deliver(message: OutboundMessage): Promise<Delivery>;
-  /** What the agent is doing, to be shown until told null. */
+  /** Shows what the agents of the chat are doing, until it is called with null. */
   showActivity(chatId: ChatId, text: string | null): void;
-  /** The agent has taken up these messages of one chat. */
+  /** Shows that an agent has started on these messages, which are all of one chat. */
   showTaken?(messages: StoredMessage[]): void;
-  /** A message on its way, through whatever channel; told perhaps more than once. */
+  /** Called with each message that waits for delivery by any channel, perhaps more than once. */
   mirror?(message: OutboundMessage): void;
   describe(): string;
   disconnect(): Promise<void>;
@@ -128,37 +132,50 @@ export interface Channel {
 /** What the host offers to a channel. */
 export interface ChannelHost {
   readonly assistantName: string;
-  /** Messages of one chat. Resolves when all are committed; only then may the channel acknowledge. */
+  /**
+   * Takes messages of one chat. Resolves when all are committed, in the order given. Only then may
+   * the channel acknowledge them.
+   */
   receive(messages: InboundMessage[]): Promise<void>;
-  /** Whether the host would answer it itself: it need not wait for anything that came before it. */
+  /** Whether the host answers it itself. A command need not wait for earlier messages. */
   isCommand(message: InboundMessage): boolean;
-  /** Resolves when it is committed. Of a message that is not there nothing is changed. */
+  /** Resolves when it is committed. Does nothing when the message does not exist. */
   amend(amendment: Amendment): Promise<void>;
-  /** Of other chats a channel keeps nothing but what `noteChat` takes. */
+  /** The chats of groups. Of any other chat, a channel keeps only what `noteChat` takes. */
   listRegistered(): ChatId[];
-  /** What list_groups shows. A null name leaves the known one. */
+  /** Records a chat for list_groups. A null name keeps the known one. */
   noteChat(chatId: ChatId, name: string | null, lastMessageAtMs: number): void;
-  /** Somebody starts to write: a head start for the agent, if a slot is free. */
+  /**
+   * Call it when somebody starts to type. Starts the agent's container early, if a slot is free.
+   */
   expectMessage(chatId: ChatId): void;
   readonly owner: Owner;
-  /** The channel, or one chat, can deliver again. */
+  /**
+   * Call it when the channel, or one chat, can deliver again. Retries pending deliveries at once.
+   */
   available(chatId?: ChatId): void;
-  /** The folder's group, in whatever chat; on first use registered for this one. Throws UserError. */
+  /**
+   * Returns the folder's group, whatever its chat is. On first use, registers it for this chat.
+   * Throws UserError when the name is not allowed.
+   */
   openGroup(request: { folder: string; chatId: ChatId; name: string }): Group & { chatId: ChatId };
-  /** `isMirror`: for who sees what leaves, whether or not it is delivered. */
+  /**
+   * Whether the chat is answered and delivered. With `isMirror`, pending deliveries do not count,
+   * because a mirror shows messages before they are delivered.
+   */
   settled(chatId: ChatId, isMirror: boolean): Settled;
   /** Calls `listener` whenever `settled` may have changed. */
   onSettled(listener: (chatId: ChatId) => void): void;
 }
 
-/** The way to say something to the owner unasked, in the main chat. */
+/** Notices to the owner, in the main chat. */
 export interface Owner {
   /**
-   * Says it unless the same `key` was told within a day. Of a topic `atMost.perDay` are said; the
-   * next one is `atMost.last`, and then no more that day.
+   * Sends the text, unless a notice with the same `key` was sent in the last 24 hours. With
+   * `atMost`, sends `perDay` notices of its topic in 24 hours, then `last` once, then nothing.
    */
   tell(text: string, notice: { key: string; atMost?: NoticeLimit }): void;
-  /** What the key stands for is over: when it comes back it is told again. */
+  /** Call it when the cause of a notice is gone. When it comes back, the owner is told again. */
   forget(key: string): void;
 }
 
@@ -168,27 +185,31 @@ export interface NoticeLimit {
   last: string;
 }
 
-/** Whether all is answered and delivered; `failed`: not all, but nothing is under way. */
+/**
+ * Whether all is answered and delivered. `failed`: something is not, and nothing is in progress.
+ */
 export type Settled = 'open' | 'settled' | 'failed';
 
 export interface Group {
   /** Its identity on disk. */
   folder: string;
-  /** Null while it talks nowhere. */
+  /** Null while the group has no chat. */
   chatId: ChatId | null;
   name: string;
   isMain: boolean;
   requiresTrigger: boolean;
-  /** The accounts that wake its agent; null: everybody. */
+  /** The accounts that may wake its agent; null: everybody. */
   triggeredBy: string[] | null;
-  /** Of its agents, when the host is root. */
+  /** The user id of its agents' processes, where the host is root. */
   uid: number;
 }
 
-/** Where an agent's messages lie: the chat of its group, or `agent:<agent's id>`. */
+/** An agent's inbox: the id of its group's chat, or `agent:<agent's id>`. */
 export type InboxId = string;
 
-/** Where an agent's words go: into a chat, under a name if it has one there, or to another agent. */
+/**
+ * Where an agent's words go: to a chat, under the name `as` if there is one, or to another agent.
+ */
 export type Voice =
   | { kind: 'chat'; chatId: ChatId; as?: string }
   | { kind: 'agent'; agentId: string };
@@ -198,11 +219,11 @@ export interface Agent {
   id: string;
   group: Group;
   inbox: InboxId;
-  /** Null while its group talks nowhere. */
+  /** Null while its group has no chat. */
   voice: Voice | null;
-  /** The names of those that it may use; null: all that its group may use. */
+  /** The names of the tools that it may use; null: all that its group may use. */
   tools: string[] | null;
-  /** Null: the one that the SDK chooses. */
+  /** Null: the SDK's default. */
   model: string | null;
 }
 
