@@ -1,6 +1,6 @@
 /**
- * What the host answers itself, without a model and before the queue. A command works with
- * the model down, the queue full and the agent looping.
+ * The commands that the host answers itself. They need no model and no slot, so they work while the
+ * model is down, the queue is full or the agent loops.
  */
 import type { Base } from './base.ts';
 import type { Outcome } from './outcome.ts';
@@ -9,30 +9,32 @@ import { type Group, UserError } from './types.ts';
 /** Where a command is given. */
 export interface Call {
   group: Group;
-  /** Of the message to which it is a reply. */
+  /** The text of the message to which it is a reply. */
   quoted: string | undefined;
 }
 
-/** `callers`: whoever may call the agent, in their chat. `main`: the owner, in the main chat. */
+/**
+ * `callers`: whoever may call the agent, in their own chat. `main`: the owner, in the main chat.
+ */
 type Rights = 'callers' | 'main';
 
 export interface Command<Args = unknown> {
   name: string;
-  /** The words that may follow; none unless said. */
+  /** The words that may follow, as /help shows them. Without it, none may. */
   takes?: string;
   help: string;
   who: Rights;
-  /** Of the words that follow the name. Throws UserError, with what was expected. */
+  /** Parses the words after the name. Throws UserError, which says what was expected. */
   parse(words: string[], call: Call): Args;
-  /** What it is about to do, in words for its owner. */
+  /** What the command will do, in words for the owner. */
   describe(args: Args): string;
   apply(args: Args): Outcome;
 }
 
-/** Checks and parses a command as given in a group. Throws UserError. */
+/** Checks the rights and parses a command that was given in the group. Throws UserError. */
 type CarryOut = (group: Group) => Outcome;
 
-/** The command that a message consists of, with or without the assistant's name before it. */
+/** Finds the command that a message consists of, with or without `@Name` before it. */
 export type FindCommand = (message: {
   text: string;
   quote?: { text: string };

@@ -1,6 +1,6 @@
 /**
- * Constants with their units, and what the environment may say. There is no other
- * configuration; to change anything else, change it here.
+ * Every limit with its unit, and the settings that the environment may change. There is no other
+ * configuration: to change anything else, edit it here.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -17,29 +17,29 @@ const mebibyte = 1024 * 1024;
 export type Limits = typeof defaultLimits;
 
 export const defaultLimits = {
-  /** Containers at once, warm ones included; one more for main when all are at work. */
+  /** Containers at once, warm ones included. Main gets one more when all have work. */
   containersMax: 5,
   /** A container without a turn is stopped after this. */
   idleTimeoutMs: 10 * minute,
-  /** From spawn to the runner's first sign of life. */
+  /** From the start of the process to the runner's first file. */
   startTimeoutMs: 60 * second,
   /** One turn, tools included. */
   turnTimeoutMs: 30 * minute,
   /** Between asking a container to close and killing it. */
   closeGraceMs: 2 * second,
 
-  /** Waits between attempts of a turn that the model failed; then it is given up. */
+  /** Waits before the retries of a turn that the model has failed. Then the turn is given up. */
   retryDelaysMs: [5, 15, 45, 135, 405, 600, 600, 600].map((seconds) => seconds * second),
-  /** After so many the person is told that the model is away. */
+  /** After this many attempts, the chat is told that the model is not available. */
   attemptsBeforeNotice: 2,
   crashAttemptsMax: 3,
   crashRetryDelayMs: second,
 
-  /** What comes later than this is context, and not answered. */
+  /** A message that arrives later than this after it was sent is context, and is not answered. */
   staleMessageMs: 12 * 60 * minute,
-  /** Untriggered messages shown as context, the newest. */
+  /** Messages shown as context at most; the newest are kept. */
   contextMessagesMax: 50,
-  /** Messages in one prompt; texts are measured in UTF-16 units. */
+  /** Messages that wake the agent and are claimed at once. Texts are measured in UTF-16 units. */
   promptMessagesMax: 200,
   promptTextMax: 150_000,
   messageTextMax: 100_000,
@@ -49,35 +49,38 @@ export const defaultLimits = {
   /** An image above this is named in the prompt but not shown to the model. */
   imageBytesMax: 5 * mebibyte,
 
-  /** Files in one listing of an out folder; the rest waits. */
+  /** Files in one listing of an out folder; the rest waits for the next. */
   outFilesPerSweep: 1000,
-  /** After news of an out folder nothing is heard from it for so long; then it is looked at. */
+  /** How long an out folder is not watched after an event. */
   outQuietMs: 5,
   /** Backs up the file system's events, which may be lost or absent (VMs of macOS). */
   outSweepMs: 5 * second,
-  /** Refused files kept per agent and told of per run, and what is kept of each. */
+  /** Refused files kept per agent and logged per run, and the bytes kept of each. */
   quarantineFilesMax: 20,
   quarantineFileBytesMax: 64 * 1024,
 
-  /** Waits between attempts to deliver; the last repeats while the channel is down. */
+  /** Waits before the retries of a delivery. The last one repeats while the channel is down. */
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   sendFileBytesMax: 64 * mebibyte,
-  /** Of one agent: what waits to be sent, or is kept still. */
+  /** All files sent to one chat that wait for delivery or are still kept. */
   sentFilesBytesMax: 1024 * mebibyte,
-  /** As the chat sees them, files and reactions included, before the answer. */
+  /** Messages before the answer as the chat sees them, with files and reactions. */
   messagesPerTurnMax: 200,
-  /** Of one container: its requests, each of which is answered by a file, and its prompts. */
+  /** Files sent to one container: prompts, and an answer to each of its requests. */
   requestsPerRunMax: 20_000,
 
-  /** All that an agent has on the disk, and what it must leave free. */
+  /** What an agent may have on the disk, and what must stay free there. */
   folderBytesMax: 10 * 1024 * mebibyte,
   folderFilesMax: 500_000,
   diskFreeBytesMin: 1024 * mebibyte,
-  /** Between two looks at it; one look takes longer with many files, and too long with too many. */
+  /**
+   * Between two checks of this. A check takes longer with more files, and is cut off at its
+   * timeout.
+   */
   folderCheckMs: 5 * second,
   folderLookTimeoutMs: 2 * minute,
 
-  /** What is kept of a container's standard error. */
+  /** The end of a container's standard error that is kept, in UTF-16 units. */
   stderrTextMax: 2000,
 
   container: {
@@ -94,8 +97,8 @@ export const defaultLimits = {
 const slotBytes = 1024 * mebibyte;
 
 /**
- * The limits on a machine of so much memory and so many processors. A container takes about 300 MiB
- * and waits for the model most of the time.
+ * The limits on this machine. A container takes about 300 MiB and waits for the model most of the
+ * time.
  */
 export function limitsFor(machine: { memoryBytes: number; processors: number }): Limits {
   const most = Math.min(machine.memoryBytes / slotBytes, 4 * machine.processors, 16);
@@ -127,7 +130,7 @@ export interface Credential {
 export interface ModelAccess {
   baseUrl: string;
   credential: Credential;
-  /** What the ledger calls it; its host unless said. */
+  /** Its name in the ledger; by default the host of `baseUrl`. */
   label?: string;
   /** Ends the demo model. */
   close?(): Promise<void>;
@@ -164,7 +167,7 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
   const dotEnv = existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
   const given = Object.entries({ ...dotEnv, ...environment })
     .map(([name, value]) => [name, value?.trim()])
-    // Set to nothing counts as not set.
+    // An empty value counts as not set.
     .filter(([, value]) => value);
   const parsed = environmentSchema.safeParse(Object.fromEntries(given));
   if (!parsed.success)
@@ -176,7 +179,7 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     assistantName: settings.ASSISTANT_NAME,
     /** The program: sources, built files, node_modules. */
     projectDir,
-    /** The state; all that follows lies in it. */
+    /** The state; the paths below are inside it. */
     homeDir,
     groupsDir: join(homeDir, 'groups'),
     storeDir: join(homeDir, 'store'),
@@ -184,16 +187,16 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     logsDir: join(dataDir, 'logs'),
     trashDir: join(dataDir, 'trash'),
     socketPath: join(dataDir, 'nanoclaw.sock'),
-    /** The name of the one that is to be used, or null to detect one. */
+    /** The name of the container runtime, or null to detect one. */
     runtime: settings.NANOCLAW_RUNTIME ?? null,
-    /** What the image of the engines is built from, or null for the Dockerfile's own base. */
+    /** The base of the engines' image, or null for the Dockerfile's own. */
     imageBase: settings.NANOCLAW_IMAGE_BASE ?? null,
-    /** Which folders of the host may be lent; apart from the state, so that no agent sees it. */
+    /** The folders of the host that may be lent. Outside the state, so that no agent sees it. */
     allowlistPath: resolve(
       settings.XDG_CONFIG_HOME ?? join(homedir(), '.config'),
       'nanoclaw/mount-allowlist.json',
     ),
-    /** Null when no credential is there: then the demo model answers. */
+    /** Null without a credential: then the demo model answers. */
     model: modelAccess(settings),
     terminalLogLevel: settings.LOG_LEVEL,
     /** Null for WhatsApp's own server. */

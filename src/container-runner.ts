@@ -1,6 +1,7 @@
 /**
- * One container's life: start, talk, stop. Whatever ends it first is recorded as the reason,
- * once, and there is one way out that leaves nothing behind.
+ * One container's life: start, talk, stop. The first cause of its end is recorded as the reason,
+ * once. Every end takes the same path, which leaves nothing behind. Does not read what the agent
+ * says.
  */
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,14 +32,16 @@ export interface RunnerDependencies extends IpcDependencies {
   web: Web;
   ledger: Ledger;
   instance: string;
-  /** What the agent sees beside its own folders. */
+  /** Mounts beside the agent's own folders. */
   moreMounts(agent: Agent): Mount[];
 }
 
-/** Only what is open takes files. What was asked to leave has its reason, whatever ends it then. */
+/**
+ * Only an open run takes files. A run that was asked to leave keeps that reason, whatever ends it.
+ */
 type State = { kind: 'open' } | { kind: 'leaving'; reason: RunEndReason } | { kind: 'over' };
 
-/** How long the exit of a process may lag behind the end of its streams. */
+/** How long a process may take to exit after the end of its streams. */
 const exitGraceMs = 500;
 
 export function runFolder(config: Config, agentId: string, runId: number): string {
@@ -48,7 +51,7 @@ export function runFolder(config: Config, agentId: string, runId: number): strin
 export class Run implements Speaker {
   readonly runId: number;
   readonly agent: Agent;
-  /** Resolves, never rejects, when the container is gone and all that it said is applied. */
+  /** Resolves when the container is gone and all that it said is applied. Never rejects. */
   readonly ended: Promise<RunEnd>;
   readonly #deps: RunnerDependencies;
   readonly #dir: string;
@@ -76,6 +79,7 @@ export class Run implements Speaker {
     return this.#state.kind === 'open';
   }
 
+  /** Writes a file for the container. Does nothing unless the run is open. */
   send(file: InFile): void {
     if (!this.isOpen) return;
     this.#sent += 1;
@@ -87,7 +91,7 @@ export class Run implements Speaker {
     writeNumberedFile(join(this.#dir, 'in'), this.#sent, json, { flush: false });
   }
 
-  /** Lets the container finish what it writes, for a moment, then ends it. */
+  /** Asks the container to exit, and kills it after `closeGraceMs`. */
   close(reason: RunEndReason): void {
     if (!this.isOpen) return;
     this.send({ kind: 'close' });
@@ -96,8 +100,8 @@ export class Run implements Speaker {
   }
 
   /**
-   * Ends the container at once; the first reason counts. What it had to say is applied still,
-   * unless it was stopped.
+   * Kills the container; the first reason counts. Files that it has written are still applied,
+   * unless the reason is `stopped` or `new-session`.
    */
   kill(reason: RunEndReason, detail = ''): void {
     if (reason === 'stopped' || reason === 'new-session') this.#reader.close();
@@ -140,11 +144,11 @@ export class Run implements Speaker {
     const caller = { group, account };
     const io = { input: child.stdout, output: child.stdin };
     const wire = serveWire(io, { model, web, caller, log });
-    // It breaks when the process dies, too; the exit tells more, a moment later.
+    // The wire also breaks when the process dies. The exit, a moment later, says more.
     void wire.broken.then(({ message }) =>
       clock.after(exitGraceMs, () => this.kill('wire-broken', message)),
     );
-    // A session that garbage has stopped reads no further, and so sees no end.
+    // After garbage, the HTTP/2 session stops reading, and so never sees the end of the stream.
     child.once('exit', () => clock.after(exitGraceMs, () => wire.close()));
     this.#cancelStartTimeout = clock.after(limits.startTimeoutMs, () =>
       this.kill('start-timeout', `no sign of life in ${limits.startTimeoutMs} ms`),
@@ -183,14 +187,14 @@ export class Run implements Speaker {
     return { reason: 'crashed', detail: `exit ${code ?? signal}: ${lastWords.trim()}` };
   }
 
-  /** The one way out: nothing of the run lives or lies about afterwards. */
+  /** Cleans up after every end: no process, container or folder of the run is left. */
   async #finish(child: ChildProcessWithoutNullStreams | undefined, end: RunEnd): Promise<void> {
     const { store, log, clock, runtime } = this.#deps;
     const facts = { run: this.runId, agent: this.agent.id, ...end };
     try {
       if (child?.pid !== undefined && child.exitCode === null && child.signalCode === null) {
         const exited = once(child, 'exit');
-        // An engine's client first: it could still be about to start what is not there to kill.
+        // The engine's client first: it may be about to start a container that does not exist yet.
         child.kill('SIGKILL');
         await runtime.kill(this.#name);
         await exited;
@@ -198,7 +202,7 @@ export class Run implements Speaker {
       await this.#reader.drain();
       this.#reader.close();
       await runtime.release(this.#name);
-      // In this order: what is left of a run that has not ended is removed at the next start.
+      // In this order, because the next start removes the folders of runs that have not ended.
       removeFolder(this.#dir, this.#deps);
       endRun(store, this.runId, end, clock.now());
     } catch (error) {

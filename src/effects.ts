@@ -1,6 +1,6 @@
 /**
- * What an agent's files do. Each becomes one function that joins the transaction in which the run's
- * mark moves. Requests are authorised by who speaks, never by what they say.
+ * What an agent's files do. Each becomes one function, which runs in the transaction that moves the
+ * run's mark. Who speaks decides what a request may do, never what it says.
  */
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
@@ -22,7 +22,10 @@ export interface EffectDependencies extends Base {
   turnEnded(turn: Turn, end: TurnEnd): void;
 }
 
-/** Does the slow work, and resolves to the rest. Rejects only on a host's fault. */
+/**
+ * Does the slow work before the transaction, and resolves to the rest. That throws on an error of
+ * the host; the file then stays and is tried again.
+ */
 export async function effectOf(
   deps: EffectDependencies,
   speaker: Speaker,
@@ -46,7 +49,7 @@ export async function effectOf(
   }
 }
 
-/** What comes after a turn's end counts as said in it. */
+/** What is said after the end of a turn counts towards that turn's limit. */
 function sayMore({ agents, store, limits }: EffectDependencies, agent: Agent, text: string): void {
   const turnId = findLastTurnId(store, agent.id);
   if (turnId === undefined || countOfTurn(store, turnId) >= limits.messagesPerTurnMax) return;
@@ -61,7 +64,7 @@ async function answerRequest(
   const { agent } = speaker;
   const decide = await tools.prepare(agent, tool, args).then(
     (outcome) => () => outcome,
-    // Settled like a refusal by the outcome itself.
+    // `settle` answers a UserError and throws any other.
     (error) => (): Outcome => {
       throw error;
     },
@@ -73,7 +76,7 @@ async function answerRequest(
   };
 }
 
-/** Reply, handled messages and perhaps the turn's end: one transaction. */
+/** Commits together the reply, the handled messages and, if no message is open, the turn's end. */
 function takeAnswer(
   { store, agents, clock, turnEnded }: EffectDependencies,
   agent: Agent,

@@ -1,6 +1,6 @@
 /**
- * What a feature is and what it is given. A feature is all that is not needed to carry a message
- * from a person to an agent and back; it stands in a folder of its own and knows no other.
+ * What a feature is and what it is given. A feature is whatever is not needed to carry a message
+ * from a person to an agent and back. It has a folder of its own and knows no other feature.
  */
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
@@ -12,33 +12,36 @@ import type { Tool } from './tools.ts';
 import type { Agent, Group, Owner } from './types.ts';
 
 export interface Feature {
-  /** Stands in the store, beside the number of its migrations: it never changes. */
+  /** Never changes, because the store keeps the version of the feature's tables under it. */
   name: string;
   /** Entry n takes its tables from version n to n + 1. Never edit one that was released. */
   migrations: readonly string[];
   create(host: FeatureHost): Parts;
 }
 
-/** What a feature brings; each is optional. */
+/** What a feature adds. Each part is optional. */
 export interface Parts {
   tools?: Tool[];
   commands?: Command[];
   /** For the system prompt of each agent that may use one of its tools. */
   instructions?: string;
-  /** What an agent sees beside its own folders; asked at each start of a container. */
+  /** Mounts beside an agent's own folders. Called at each start of a container. */
   mounts?(agent: Agent): Mount[];
-  /** Its rows that have ended go after a while. */
+  /** Which of its rows are deleted after a while. */
   retention?: Expiry[];
   /** Lines for /status in a group's chat. */
   status?(group: Group): string[];
-  /** What a group may reach of the web. Only one feature can decide it; without one, nothing. */
+  /**
+   * What a group may reach of the web. The first feature that has a policy decides; without one,
+   * groups reach nothing.
+   */
   webPolicy?: WebPolicy;
-  /** After recovery and the channels, before agents are woken. */
+  /** Called after recovery and the channels, before agents are woken. */
   start?(): void;
   stop?(): void;
 }
 
-/** Rows of `table` in which the column `endedAt` lies longer back than `keepMs` go. */
+/** Rows of `table` are deleted when the time in the column `endedAt` is more than `keepMs` ago. */
 export interface Expiry {
   table: string;
   endedAt: string;
@@ -52,21 +55,26 @@ export interface FeatureHost extends Base {
   work: Work;
   web: Web;
   ledger: Ledger;
-  /** Runtime, model, channels, and where the state lies: a line each. */
+  /** One line each about runtime, model, channels and state folder. */
   describe(): string[];
-  /** What the features say of a group. */
+  /** The lines of all features for /status in a group's chat. */
   status(group: Group): string[];
-  /** What the features keep for a while only. */
+  /** The rows of all features that are deleted after a while. */
   retention(): Expiry[];
 }
 
-/** What agents are at. Each of these takes effect when the caller's transaction is committed. */
+/**
+ * Asks and controls what agents do. A change takes effect when the caller's transaction commits.
+ */
 export interface Work {
-  /** Ends the agent's turn and what waits for it; false when there is nothing. */
+  /** Ends the agent's turn and what waits for it. False when there is nothing to stop. */
   stop(agentId: string): boolean;
-  /** As `stop`; forgets the conversation as well. */
+  /** Does what `stop` does, and forgets the conversation. */
   renew(agentId: string): void;
-  /** Replaces an idle container, and with `interrupt` one at work; its turn then goes on. */
+  /**
+   * Closes an idle container, so that the next turn gets a new one. With `interrupt`, also closes
+   * one at work; its turn goes on in a new one.
+   */
   restart(agentId: string, options: { interrupt: boolean }): void;
   stateOf(agentId: string): 'working' | 'waiting' | 'idle';
   count(state: 'running' | 'idle' | 'waiting'): number;

@@ -1,4 +1,6 @@
-/** Text in and out: the prompt that an agent sees, and the chat texts that its words become. */
+/**
+ * Text in and out: the prompts that an agent sees, and the chat texts that its words become. Pure.
+ */
 import { clip, printable } from './text.ts';
 import type { Group, StoredMessage } from './types.ts';
 
@@ -22,7 +24,7 @@ interface PromptContext {
   interrupted: Interruption | null;
 }
 
-/** Messages as XML, everything escaped, with the chat that they come from. */
+/** The messages as XML, with the chat that they come from. Everything in them is escaped. */
 export function formatPrompt(
   messages: StoredMessage[],
   { group, omitted, interrupted }: PromptContext,
@@ -47,7 +49,7 @@ function interruptionNote({ reason, alreadySent }: Interruption): string {
   ].join('\n');
 }
 
-/** What a person wrote is a `message`; what the clock, an agent or the host put there, a `post`. */
+/** A person's message is a `<message>`; one of the clock, an agent or the host is a `<post>`. */
 function formatMessage({ id, sender, text, quote, attachments, sentAtMs }: StoredMessage): string {
   const time = localTime(sentAtMs);
   if (sender.kind !== 'person') {
@@ -93,7 +95,7 @@ function localTime(atMs: number): string {
   return `${date.format(atMs)} ${offset} ${date.resolvedOptions().timeZone}`;
 }
 
-/** Removes `<internal>` parts, also an unclosed one. */
+/** Removes `<internal>` parts, also one that is not closed. */
 export function stripInternal(text: string): string {
   return text.replace(/<internal>[\s\S]*?(<\/internal>|$)/gi, '').trim();
 }
@@ -112,7 +114,7 @@ export function splitText(text: string, max: number): string[] {
 function splitPoint(text: string, max: number): number {
   for (const separator of ['\n\n', '\n', ' ']) {
     const at = text.lastIndexOf(separator, max);
-    // A tiny piece is a worse cut than the next smaller separator.
+    // A very short piece is worse than a cut at the next smaller separator.
     if (at >= max / 4) return at;
   }
   return clip(text, max, '').length;

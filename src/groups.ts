@@ -33,7 +33,7 @@ export function openGroup(
   return saveGroup(store, { folder, chatId, name, ...settings });
 }
 
-/** As it is before anybody has said otherwise. */
+/** The main group of a new state. */
 export const mainGroup = {
   folder: 'main',
   chatId: 'terminal:main',
@@ -44,8 +44,8 @@ export const mainGroup = {
 };
 
 /**
- * The main group talks in `chatId` from now on; what waits in its chat goes along. A group that
- * had this chat keeps its folder and has none.
+ * Moves the main group to another chat, with its messages that are not handled or not delivered. A
+ * group that had this chat keeps its folder and has no chat then.
  */
 export function moveMain(store: Store, chatId: ChatId): void {
   store.transaction(() => {

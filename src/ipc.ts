@@ -1,6 +1,6 @@
 /**
- * The agents' voice: reads a run's out folder, in order, each file once. Who speaks is decided
- * by the folder, never by what a file says; what a file means is not decided here.
+ * Reads the out folder of a run: in order, each file once. The folder decides who speaks, never
+ * what a file says. What a file does is not decided here.
  */
 import {
   type FSWatcher,
@@ -25,7 +25,7 @@ import { readInside } from './safe-open.ts';
 import { clip, fileName } from './text.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
-/** Between two looks at a folder that cannot be watched. */
+/** Between two listings of a folder that cannot be watched. */
 const unwatchedLookMs = 1000;
 
 /** Who speaks, and how to answer. */
@@ -38,7 +38,7 @@ export interface Speaker {
   noteAlive(): void;
 }
 
-/** What a file does, as a part of the transaction that moves the run's mark. */
+/** What a file does, in the transaction that moves the run's mark. */
 export type Commit = () => void;
 
 export interface IpcDependencies extends Base {
@@ -66,14 +66,14 @@ export class OutReader {
     this.#mark = mark;
   }
 
-  /** Reads from now on. A slow sweep backs up the file system's events, which can be lost. */
+  /** Starts to read. A slow sweep backs up the file system's events, which can be lost. */
   start(): void {
     this.#watch();
     const { clock, limits } = this.#deps;
     this.#cancelSweep = every(clock, limits.outSweepMs, () => void this.drain());
   }
 
-  /** Resolves when everything that lies there now is applied or refused. Never rejects. */
+  /** Resolves when every file that is there now is applied or refused. Never rejects. */
   drain(): Promise<void> {
     this.#again = true;
     this.#pumping ??= this.#pump().finally(() => {
@@ -82,7 +82,7 @@ export class OutReader {
     return this.#pumping;
   }
 
-  /** Applies nothing more. */
+  /** Stops reading. Nothing is applied from now on. */
   close(): void {
     const { limits, log } = this.#deps;
     if (!this.#closed && this.#refused > limits.quarantineFilesMax)
@@ -111,7 +111,7 @@ export class OutReader {
       this.#watcher.on('error', (error) => log.warn({ err: error }, 'watching failed'));
       void this.drain();
     } catch (error) {
-      // The system gives each user so many watches, and an agent may hold them all.
+      // The system limits the watches of each user, and an agent may hold them all.
       log.warn({ err: error }, 'watching failed');
       again(unwatchedLookMs);
     }
@@ -130,7 +130,7 @@ export class OutReader {
     }
   }
 
-  /** Applies what a listing shows; true when there is the next file after that. */
+  /** Applies the files of one listing. True when the next file is there by then. */
   async #applyListed(): Promise<boolean> {
     for (const number of this.#list()) {
       if (number === this.#mark + 1) await this.#apply(number);
@@ -141,23 +141,23 @@ export class OutReader {
     const left = this.#list();
     const next = this.#mark + 1;
     if (left.includes(next)) return true;
-    // The runner writes in order and a listing taken after a file shows all before it, so what
-    // a second look finds beyond a gap was not written by the runner.
+    // The runner writes in order, so a listing that shows a file shows all files before it. What a
+    // second listing shows beyond a gap was not written by the runner.
     for (const number of left.filter((number) => number > next))
       this.#refuse(numberedFileName(number), `out of order: ${next} was expected`);
     return false;
   }
 
-  /** Numbers of the files that lie there, ascending. Files of another name are refused. */
+  /** The numbers of the files that are there, ascending. Refuses files of any other name. */
   #list(): number[] {
     const numbers: number[] = [];
-    // A character for each byte: other names than UTF-8 would not lead back to their files.
+    // One character per byte, so that a name that is not UTF-8 still leads to its file.
     const dir = opendirSync(this.#dir, { encoding: 'latin1' });
     for (let seen = 0; seen < this.#deps.limits.outFilesPerSweep; seen += 1) {
       const entry = dir.readSync();
       if (!entry) break;
       const number = fileNumber(entry.name);
-      // A folder can be removed safely only with the whole run; until then it is passed over.
+      // A folder is skipped, because it can be removed safely only with the whole run.
       if (entry.isDirectory() || entry.name.endsWith('.tmp')) continue;
       if (number !== undefined) numbers.push(number);
       else this.#refuse(entry.name, 'not a numbered file');
@@ -202,7 +202,7 @@ export class OutReader {
     const { runId, agent } = this.#speaker;
     const { store } = this.#deps;
     this.#refused += 1;
-    // The first of a run: an agent can have them without end.
+    // Only the first of a run, because an agent can make any number of them.
     if (this.#refused <= this.#deps.limits.quarantineFilesMax) {
       this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
       this.#quarantine(name);
@@ -228,7 +228,7 @@ export class OutReader {
       const keptName = `${clock.now()}-${fileName(name, 80)}`;
       writeFileSync(join(dir, keptName), bytes.subarray(0, limits.quarantineFileBytesMax));
     } catch (error) {
-      // A link, FIFO, socket or giant cannot be kept; the log has its name.
+      // A link, a FIFO, a socket or a file that is too large. The log has its name.
       log.debug({ err: error, name }, 'not kept in quarantine');
     }
   }
@@ -237,7 +237,7 @@ export class OutReader {
     try {
       unlinkSync(Buffer.concat([Buffer.from(`${this.#dir}/`), Buffer.from(name, 'latin1')]));
     } catch {
-      // It has gone, or the next look finds it again.
+      // It is gone already, or the next listing finds it again.
     }
   }
 }

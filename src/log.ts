@@ -1,6 +1,6 @@
 /**
- * The log: pino, one line a fact, to rotated files and to the terminal only when LOG_LEVEL
- * asks. Secrets are redacted by name here; nobody logs them on purpose.
+ * The log, by pino: to rotated files, and to the terminal when LOG_LEVEL says so. Fields are
+ * redacted here when their name is that of a secret; no code logs one on purpose.
  */
 import { channel } from 'node:diagnostics_channel';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ export async function openLog(config: Config): Promise<Log> {
 }
 
 /**
- * Notes that a message has passed a place at which a crash must cost nothing. Observers can
+ * Logs that a message has reached a step at which a crash must lose nothing. Observers can
  * subscribe to `nanoclaw:step` (node:diagnostics_channel).
  */
 export function step(log: Log, name: string, facts: Record<string, unknown>): void {

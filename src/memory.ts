@@ -1,6 +1,6 @@
 /**
  * The memory files, groups/<group>/CLAUDE.md. They belong to the agent and the owner: the host
- * begins one where there is none, and leaves it alone from then on.
+ * creates one that is missing, and does not change it afterwards.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -13,7 +13,7 @@ const beginning = '# Memory\n';
 /** A larger file is not searched for old instructions. */
 const memoryBytesMax = 1024 * 1024;
 const temporaryName = 'CLAUDE.md.new';
-/** A memory that shares fewer lines with the old instructions does so by chance. */
+/** A memory with fewer of the old lines has them by chance. */
 const oldLinesMin = 3;
 /** The first five characters of each old line's SHA-256 in base64url. */
 const oldLines = new Set(
@@ -27,7 +27,7 @@ const oldLines = new Set(
     .split(/\s+/),
 );
 
-/** Begins the memory of a group whose folder exists. Nothing happens where the name is taken. */
+/** Creates the memory of a group whose folder exists. Does nothing where the name is taken. */
 export function beginMemory(groupsDir: string, folder: string): void {
   try {
     writeInside(groupsDir, `${folder}/CLAUDE.md`, Buffer.from(beginning));
@@ -37,7 +37,10 @@ export function beginMemory(groupsDir: string, folder: string): void {
   }
 }
 
-/** Begins the memories that every state has, and mends those of earlier versions. Never throws. */
+/**
+ * Creates the memories that every state has, and migrates those of version 0.1. Never throws; a
+ * failure is logged.
+ */
 export function prepareMemory({ groupsDir }: Config, log: Log): void {
   for (const folder of ['main', 'global'])
     try {
@@ -50,12 +53,12 @@ export function prepareMemory({ groupsDir }: Config, log: Log): void {
 }
 
 /**
- * Until version 0.1.0 the memory files held the instructions as well. This removes the lines of
- * those, and the empty lines after them; what the owner or the agent added stays as it is.
+ * In version 0.1, the memory files also held the instructions. Removes the lines of those, and the
+ * empty lines after them. Lines that the owner or the agent has added stay as they are.
  */
 function removeOldInstructions(groupDir: string): void {
   const bytes = readInside(groupDir, 'CLAUDE.md', { bytesMax: memoryBytesMax });
-  // One character for each byte, so that text which is not UTF-8 stays as well.
+  // One character per byte, so that text that is not UTF-8 is kept too.
   const lines = bytes.toString('latin1').split(/(?<=\n)/);
   if (lines.filter(isOld).length < oldLinesMin) return;
   let wasOld = false;
@@ -64,7 +67,7 @@ function removeOldInstructions(groupDir: string): void {
     return !wasOld;
   });
   const text = kept.join('') || beginning;
-  // A crash may have left it.
+  // An attempt that crashed may have left it.
   removeInside(groupDir, temporaryName);
   writeInside(groupDir, temporaryName, Buffer.from(text, 'latin1'), 'CLAUDE.md');
 }

@@ -16,7 +16,7 @@ interface Folders {
   runDir: string;
 }
 
-/** What main may read of the project: by name, so that nothing new shows by accident. */
+/** What main may read of the project. Listed by name, so that nothing new shows by accident. */
 const projectNames = [
   'src',
   'container',
@@ -36,7 +36,7 @@ export function isGroupFolder(name: string): boolean {
   return /^[a-z0-9][a-z0-9_-]{0,39}$/.test(name) && name !== 'global';
 }
 
-/** The agent's mounts. Of the program's files, those that exist. */
+/** The agent's mounts. Files of the program that do not exist are left out. */
 export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
   const { isMain, folder } = agent.group;
   const mount = (source: string, target: string, readOnly = true) => ({ source, target, readOnly });
@@ -66,8 +66,8 @@ export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
 }
 
 /**
- * Makes what is missing of the folders behind `mountsFor`. Where the host is root they are given
- * to the group's uid, and no group can read another's; `in` stays the host's.
+ * Makes the folders that `mountsFor` needs. Where the host is root, they belong to the group's uid,
+ * so that no group can read another's. `in` stays the host's.
  */
 export function prepareFolders(agent: Agent, { config, runDir }: Folders): void {
   const { folder, uid, isMain } = agent.group;
@@ -87,11 +87,14 @@ function homeOf(agent: Agent, config: Config): string {
   return join(config.dataDir, 'agents', agent.id, 'home');
 }
 
-/** Gives a folder away once, with all that the owner has put there before any agent ran in it. */
+/**
+ * Makes a folder. Where the host is root, gives it to `uid` once, with all that the owner has put
+ * there before.
+ */
 function giveTo(uid: number, folder: string, mode: number): void {
   mkdirSync(folder, { recursive: true });
   if (process.getuid?.() === 0 && lstatSync(folder).uid !== uid)
-    // Links themselves, never what they lead to.
+    // -h changes a link itself, never its target.
     execFileSync('chown', ['-hR', `${uid}:${uid}`, '--', folder]);
   chmodSync(folder, mode);
 }

@@ -1,6 +1,6 @@
 /**
- * The way out: messages leave in order per chat, and stay until the channel's server has
- * acknowledged or refused them. Knows nothing of agents.
+ * The way out. The messages of a chat are delivered in order, and each stays in the store until the
+ * channel's server has acknowledged or refused it. Knows nothing of agents.
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
@@ -25,11 +25,12 @@ export interface OutboxDependencies extends Omit<Base, 'config'> {
 }
 
 const defaultTextMax = 4000;
+/** Pending messages of a chat that one flush shows to mirrors, the newest. */
 const leavingMax = 100;
 
 export class Outbox {
   readonly #deps: OutboxDependencies;
-  /** Chats with a delivery under way, and what cuts its wait short. */
+  /** Chats with a delivery in progress, and the function that ends its wait for a retry. */
   readonly #busy = new Map<ChatId, () => void>();
   #closed = false;
 
@@ -37,7 +38,10 @@ export class Outbox {
     this.#deps = deps;
   }
 
-  /** Joins the caller's transaction; delivery follows it. A text may become several messages. */
+  /**
+   * Stores content in the caller's transaction; delivery starts after the commit. A text longer
+   * than the channel's `textMax` becomes several messages.
+   */
   add(chatId: ChatId, content: OutboundContent, turnId: number | null = null): void {
     const { store, channelOf } = this.#deps;
     const textMax = channelOf(chatId)?.textMax ?? defaultTextMax;
@@ -50,7 +54,7 @@ export class Outbox {
     for (const chatId of listPendingChats(this.#deps.store)) this.flush(chatId);
   }
 
-  /** Delivers what is pending; also ends the wait after a failed attempt. */
+  /** Starts to deliver what is pending; a retry that waits is made at once. Waits for nothing. */
   flush(chatId: ChatId): void {
     for (const message of listPending(this.#deps.store, chatId, leavingMax))
       this.#deps.leaving(message);
@@ -59,6 +63,7 @@ export class Outbox {
     else if (!this.#closed) void this.#deliverAll(chatId);
   }
 
+  /** Starts no further delivery. */
   close(): void {
     this.#closed = true;
     for (const wake of this.#busy.values()) wake();
@@ -72,7 +77,7 @@ export class Outbox {
       failures = (await this.#deliver(message, failures)) ? 0 : failures + 1;
       if (failures > 0) await this.#wait(chatId, failures);
     }
-    // At once after the look that found nothing: no flush falls in between.
+    // Nothing is awaited since the query found no message, so no flush is missed.
     this.#busy.delete(chatId);
   }
 
@@ -90,7 +95,7 @@ export class Outbox {
       delivered(chatId);
       return true;
     } catch (error) {
-      // Told now and then, ever less often, when it lasts.
+      // A long outage is reported ever less often: after 4, 8, 16 and so on failures.
       const level = failures > 2 && Number.isInteger(Math.log2(failures)) ? 'warn' : 'debug';
       log[level]({ chatId, id, failures, err: error }, 'delivery failed, the message is kept');
       return false;
@@ -110,7 +115,7 @@ export class Outbox {
   }
 }
 
-/** File and quote go with the first piece. An empty text is none. */
+/** The file and the quote go with the first piece. An empty text becomes no message. */
 function piecesOf(content: OutboundContent, textMax: number): OutboundContent[] {
   if (content.kind === 'reaction') return [content];
   const [first = '', ...rest] = splitText(content.text, textMax);

@@ -1,18 +1,17 @@
 /**
- * What people, agents or the clock want of the host, once it is parsed and checked: the one shape
- * that tools and commands give. Nothing is written before `commit`, and nothing is killed, sent or
- * shown within it.
+ * What a tool or a command returns once the request is parsed and checked. Nothing is written
+ * before `commit`, and nothing is killed, sent or shown within it.
  */
 import type { Store } from './db.ts';
 import { UserError } from './types.ts';
 
 export interface Outcome {
   /**
-   * Joins the caller's transaction and returns the answer, made from the committed rows. Throws
-   * UserError when it must be refused after all; then nothing of it is committed.
+   * Runs in the caller's transaction and returns the answer, made from the rows that it has
+   * written. Throws UserError to refuse after all; then nothing of it is committed.
    */
   commit(): string;
-  /** Follows the commit. */
+  /** Runs after the commit. */
   after?(): void;
 }
 
@@ -21,7 +20,10 @@ export interface Answer {
   text: string;
 }
 
-/** Commits an outcome within the open transaction. A UserError undoes it alone and is the answer. */
+/**
+ * Commits an outcome in the open transaction. A UserError undoes this outcome only, and becomes the
+ * answer. Throws any other error.
+ */
 export function settle(store: Store, decide: () => Outcome): Answer {
   try {
     return store.transaction(() => {

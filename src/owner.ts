@@ -1,4 +1,4 @@
-/** What the host says to its owner unasked: stored, and never twice where once is enough. */
+/** Notices to the owner, which nobody asked for. They are stored, and not repeated within a day. */
 import type { Base } from './base.ts';
 import { findMainGroup } from './db/groups.ts';
 import { countNotices, deleteNotice, saveNotice } from './db/notices.ts';
@@ -12,7 +12,7 @@ export function createOwner({
   clock,
   outbox,
 }: Pick<Base, 'store' | 'clock'> & { outbox: Outbox }): Owner {
-  /** What is to be said of the topic; undefined when enough was. */
+  /** What to send on the topic; undefined when its limit for the day is reached. */
   const within = (text: string, atMost: NoticeLimit | undefined, sinceMs: number) => {
     if (!atMost) return text;
     const told = countNotices(store, atMost.topic, sinceMs);

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 
 export const protocolFileBytesMax = 1024 * 1024;
-/** Of one file, in UTF-16 units. */
+/** The longest text in one file, in UTF-16 units. */
 export const textMax = 200_000;
 
 export const inside = {
@@ -33,9 +33,9 @@ export const inFileSchema = z.discriminatedUnion('kind', [
     sessionId: z.string().nullable(),
     /** The system prompt. */
     instructions: z.string(),
-    /** Those that the host carries out for this agent. */
+    /** The tools that the host carries out for this agent. */
     tools: z.array(toolSchema),
-    /** Null: the one that the SDK chooses. */
+    /** Null: the SDK's default. */
     model: z.string().nullable(),
   }),
   /** A user message; `uuid` names it in `turn_done`. */
@@ -43,7 +43,7 @@ export const inFileSchema = z.discriminatedUnion('kind', [
     kind: z.literal('prompt'),
     uuid: z.uuid(),
     text: z.string(),
-    /** To be shown; paths are relative to the group's folder. */
+    /** Images for the model; the paths are relative to the group's folder. */
     images: z.array(z.string()),
   }),
   z.strictObject({
@@ -68,16 +68,16 @@ export type ModelError = z.infer<typeof modelErrorSchema>;
 const sessionId = z.string().min(1).max(200);
 
 export const outFileSchema = z.discriminatedUnion('kind', [
-  /** Sent when it becomes known or changes. */
+  /** Sent when the session's id becomes known or changes. */
   z.strictObject({ kind: z.literal('session'), sessionId }),
   z.strictObject({ kind: z.literal('progress'), text: z.string().max(500) }),
-  /** Answers no prompt (a background task ended). */
+  /** Text that answers no prompt, such as after a background task has ended. */
   z.strictObject({ kind: z.literal('reply'), text: z.string().max(textMax) }),
   z.strictObject({
     kind: z.literal('request'),
     requestId: z.string().min(1).max(100),
     tool: z.string().min(1).max(64),
-    /** As the tool's own schema on the host takes them. */
+    /** Parsed by the tool's own schema on the host. */
     args: z.record(z.string(), z.unknown()),
   }),
   /** The prompts `uuids` are answered by `text`, or failed by `error`. */

@@ -1,6 +1,6 @@
 /**
- * After a death of the host, at any instant: what its containers had said is applied, their
- * remains are removed, and interrupted turns wait to be taken up again. Asks nobody anything.
+ * Recovery after a crash of the host at any instant. Applies what its containers had said, removes
+ * what is left of them, and queues interrupted turns again. Asks nobody anything.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,12 +12,12 @@ import { type IpcDependencies, OutReader } from './ipc.ts';
 import { step } from './log.ts';
 import { emptyTrash, removeFolder } from './remove-folder.ts';
 
-/** Settles what a dead host left, once no container of it lives any more. */
+/** Recovers from a crash. Call it when no container of the earlier host runs any more. */
 export async function recover(deps: IpcDependencies): Promise<void> {
   const { store, config, clock, log } = deps;
   const reason = 'host-died';
   emptyTrash(deps);
-  // Nobody is there to be answered.
+  // Nobody is there to get an answer.
   const nobody = { send() {}, kill() {}, noteAlive() {} };
   for (const { id: runId, agentId, outMark } of listOpenRuns(store)) {
     const dir = runFolder(config, agentId, runId);

@@ -1,6 +1,7 @@
 /**
- * Removes folders that an agent has filled, however deep, large or closed they are. They are put
- * aside at once and another process does the rest: the host neither waits for it nor fails by it.
+ * Removes folders that an agent has filled, however deep, large or closed they are. A folder is
+ * moved aside at once, and another process deletes it: the host neither waits for it nor fails with
+ * it.
  */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -10,14 +11,14 @@ import type { Base } from './base.ts';
 
 type Host = Pick<Base, 'config' | 'log'>;
 
-/** Never throws; a failure is logged. */
+/** Moves the folder aside; does not wait until it is deleted. Never throws; a failure is logged. */
 export function removeFolder(dir: string, { config, log }: Host): void {
   if (!existsSync(dir)) return;
   const failed = (err: unknown) => log.error({ err, dir }, 'a folder was not removed');
   const aside = join(config.trashDir, randomUUID());
   try {
     renameSync(dir, aside);
-    // What is closed to its owner is opened first; links are not followed.
+    // An agent can take permissions away, so they are given back first. Links are not followed.
     spawn('nice', ['sh', '-c', 'chmod -R u+rwX "$0"; rm -rf "$0"', aside], { stdio: 'ignore' })
       .once('error', failed)
       .once('exit', (code) => code !== 0 && failed(code))
@@ -27,7 +28,7 @@ export function removeFolder(dir: string, { config, log }: Host): void {
   }
 }
 
-/** Goes on with what a dead host had put aside. */
+/** Deletes what an earlier host had moved aside. */
 export function emptyTrash(host: Host): void {
   const { trashDir } = host.config;
   for (const name of readdirSync(trashDir)) removeFolder(join(trashDir, name), host);

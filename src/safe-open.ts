@@ -1,6 +1,7 @@
 /**
- * The one way by which the host opens anything in a folder that an agent can write to. Refuses
- * whatever leads out or never ends. What was opened is checked, so swapping it gains nothing.
+ * The only way in which the host opens anything in a folder that an agent can write to. Refuses
+ * what leads out of the folder and what is not a regular file. Checks what it has opened, so that
+ * replacing a file meanwhile gains nothing.
  */
 import {
   closeSync,
@@ -38,7 +39,7 @@ const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY
 const isLinux = process.platform === 'linux';
 /** On macOS O_NOFOLLOW_ANY of sys/fcntl.h: no link anywhere in the path. */
 const noFollow = isLinux ? O_NOFOLLOW : 0x20000000;
-/** NONBLOCK: to open a pipe would otherwise wait for its writer. */
+/** NONBLOCK, because opening a pipe would otherwise wait for its writer. */
 const safely = noFollow | O_NONBLOCK;
 const pathLengthMax = 4096;
 
@@ -52,7 +53,7 @@ const reasons: Record<string, string> = {
   ENAMETOOLONG: 'the name is too long',
 };
 
-/** The file's content, at most as long as it was when opened. Throws Refused. */
+/** The file's content, up to the size that it had when it was opened. Throws Refused. */
 export function readInside(root: string, path: string, { bytesMax }: { bytesMax: number }): Buffer {
   const { fd, sizeBytes } = openFile(root, path, bytesMax);
   try {
@@ -64,8 +65,8 @@ export function readInside(root: string, path: string, { bytesMax }: { bytesMax:
 }
 
 /**
- * Copies a file out to `destination`, which must not exist and lies where no agent writes.
- * Resolves to the bytes copied, which are then on disk. Rejects with Refused.
+ * Copies a file to `destination`, which must not exist and must be where no agent can write.
+ * Resolves to its size in bytes once it is on disk. Rejects with Refused.
  */
 export async function copyInside(
   root: string,
@@ -84,13 +85,13 @@ export async function copyInside(
 interface Creation {
   bytesMax: number;
   timeoutMs: number;
-  /** Who owns the file and the folders made for it, where the host is root. */
+  /** The owner of the file and of the folders made for it, where the host is root. */
   uid: number;
 }
 
 /**
- * Writes a new file, and the folders on the way. Resolves to its bytes, which are then on disk.
- * On failure nothing is left of the file. Rejects with Refused, or with the source's error.
+ * Writes a new file, and makes the folders on its path. Resolves to its size in bytes once it is on
+ * disk. Leaves no file on failure. Rejects with Refused, or with the source's error.
  */
 export async function createInside(
   root: string,
@@ -98,7 +99,7 @@ export async function createInside(
   source: Readable,
   { bytesMax, timeoutMs, uid }: Creation,
 ): Promise<number> {
-  // Reading it tells as well; this is for a source that breaks before it is read.
+  // `pour` throws the error as well. This is for a source that fails before it is read.
   source.on('error', () => {});
   const late = setTimeout(() => source.destroy(new Refused('it took too long')), timeoutMs);
   try {
@@ -131,8 +132,8 @@ async function pour(source: Readable, fd: number, bytesMax: number): Promise<num
 }
 
 /**
- * Writes a short new file, which is then on disk and belongs to the owner of its folder. With
- * `replaces` it takes the place of the file of that name. Throws Refused.
+ * Writes a short new file for the owner of its folder, and returns when it is on disk. With
+ * `replaces`, renames it to that name. Throws Refused.
  */
 export function writeInside(root: string, path: string, bytes: Buffer, replaces?: string): void {
   const { fd, folder, target } = openBelow(root, path, O_WRONLY | O_CREAT | O_EXCL);
@@ -173,7 +174,7 @@ function openFile(root: string, path: string, bytesMax: number): { fd: number; s
   const stats = fstatSync(fd);
   let problem: string | undefined;
   if (!stats.isFile()) problem = 'not a regular file';
-  // A second name could be a file that the agent may link to but not read.
+  // The other name could be of a file that the agent may link to but not read.
   else if (stats.nlink !== 1) problem = 'has more than one hard link';
   else if (stats.size > bytesMax) problem = `has ${stats.size} bytes, more than ${bytesMax}`;
   if (problem === undefined) return { fd, sizeBytes: stats.size };
@@ -181,7 +182,9 @@ function openFile(root: string, path: string, bytesMax: number): { fd: number; s
   throw new Refused(`${path}: ${problem}`);
 }
 
-/** Goes folder by folder to `target`. With `maker`, makes those missing and gives them to that uid. */
+/**
+ * Opens `path` folder by folder. With `maker`, makes missing folders and gives them to that uid.
+ */
 function openBelow(
   root: string,
   path: string,
@@ -210,11 +213,11 @@ function enter(path: string, maker?: number): Folder {
   const isNew = maker !== undefined && make(path);
   const fd = openSync(path, O_RDONLY | O_DIRECTORY | safely);
   if (isNew) own(fd, maker);
-  // On Linux below the opened folder itself, whatever has become of its path meanwhile.
+  // On Linux, this path leads to the opened folder itself, even when it was moved meanwhile.
   return { fd, path: isLinux ? `/proc/self/fd/${fd}` : path };
 }
 
-/** Whether it was missing. Not recursive, which never returns once the agent removed the parent. */
+/** True when it was missing. Not recursive: that never returns if the agent removes the parent. */
 function make(path: string): boolean {
   try {
     mkdirSync(path, 0o755);

@@ -1,5 +1,5 @@
 /**
- * The state's folders: made when missing, closed to others, used by one host at a time. The
+ * The state's folders: made when missing, closed to other users, used by one host at a time. The
  * local socket is the lock.
  */
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ export function prepareState(config: Config): void {
     const { storeDir, dataDir, logsDir, trashDir, groupsDir } = config;
     for (const dir of [storeDir, dataDir, logsDir, trashDir, groupsDir]) {
       mkdirSync(dir, { recursive: true });
-      // Not least, no other user of the host can run what an agent marks set-uid.
+      // This also keeps other users of the host from running a set-uid file that an agent has made.
       chmodSync(dir, 0o700);
     }
   } catch (error) {
@@ -32,7 +32,7 @@ export async function claimSocket(path: string, store: Store): Promise<Server> {
     throw new UserError(
       `The state folder's path is too long for a socket (${path}). Set NANOCLAW_HOME to a shorter one.`,
     );
-  // One at a time, or two that start could both find a socket dead and take it over.
+  // Exclusive, because two hosts that start at once could both find the socket dead and take it.
   return store.exclusive(async () => {
     if (await isAnswered(path))
       throw new UserError(

@@ -1,6 +1,7 @@
 /**
- * The tools that the host carries out for agents. A tool is said once, beside what it does; the
- * runner registers what it is told at its start. Who may use one is decided here, at each call.
+ * The tools that the host carries out for agents. A tool is defined once, on the host; the runner
+ * registers those that its first file lists. Whether an agent may use a tool is decided here, at
+ * each call.
  */
 import { z } from 'zod';
 import type { Outcome } from './outcome.ts';
@@ -13,29 +14,33 @@ export interface Tool<Args extends z.ZodObject = z.ZodObject> {
   /** For the model: what it does, and when to use it. */
   description: string;
   args: Args;
-  /** An agent is not shown what it may not use. */
+  /** An agent is not shown a tool that it may not use. */
   mayUse(agent: Agent): boolean;
-  /** Does what is slow and what may refuse. Rejects with UserError, in words for the agent. */
+  /** Does the slow work and the checks. Rejects with UserError, in words for the agent. */
   prepare(call: { agent: Agent; args: z.infer<Args> }): Promise<Outcome>;
 }
 
-/** As it stands; infers what `prepare` gets from `args`. */
+/** Returns the tool unchanged; infers from `args` what `prepare` gets. */
 export function defineTool<Args extends z.ZodObject>(tool: Tool<Args>): Tool {
   return tool;
 }
 
+/** In UTF-16 units. */
 const problemMax = 1000;
 
 export class Tools {
   readonly #byName: Map<string, Tool>;
 
-  /** Throws when two have one name. */
+  /** Throws when two tools have the same name. */
   constructor(tools: Tool[]) {
     this.#byName = new Map(tools.map((tool) => [tool.name, tool]));
     if (this.#byName.size < tools.length) throw new Error('two tools have the same name');
   }
 
-  /** Those of the agent, in a fixed order: they are the beginning of every request to the model. */
+  /**
+   * The agent's tools. Their order is fixed, because every request to the model begins with them
+   * and is cached from its beginning on.
+   */
   describe(agent: Agent): ToolDescription[] {
     const own = [...this.#byName.values()].filter((tool) => isFor(tool, agent));
     return own.map(({ name, description, args }) => {
@@ -44,7 +49,10 @@ export class Tools {
     });
   }
 
-  /** Rejects with UserError for a tool that is unknown or not the agent's, and for wrong arguments. */
+  /**
+   * Rejects with UserError when the tool is unknown or not the agent's, and when arguments are
+   * wrong.
+   */
   async prepare(agent: Agent, name: string, given: unknown): Promise<Outcome> {
     const tool = this.#byName.get(name);
     if (!tool || !isFor(tool, agent)) throw new UserError(`You have no tool ${name}.`);
