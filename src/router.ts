@@ -67,18 +67,27 @@ export class Router {
 
   /**
    * Takes messages of one chat. Resolves when all are committed, in the order given. Commands are
-   * carried out first, even before earlier messages whose files are still being downloaded. A message
-   * that is stored already changes nothing. For a chat without a group, only the time is stored.
+   * carried out first, even before earlier messages whose files are still being downloaded: to a
+   * command, these are on their way. A message that is stored already changes nothing. For a chat
+   * without a group, only the time is stored.
    */
   async receive(messages: InboundMessage[]): Promise<void> {
-    const { store } = this.#deps;
+    const done: Promise<void>[] = [];
+    let before: InboundMessage[] = [];
+    for (const message of messages) {
+      if (!this.isCommand(message)) before.push(message);
+      else {
+        done.push(this.#accept(before), this.#carryOut(message));
+        before = [];
+      }
+    }
+    await Promise.all([...done, this.#accept(before)]);
+  }
+
+  async #accept(messages: InboundMessage[]): Promise<void> {
     const chatId = messages[0]?.chatId;
-    if (chatId === undefined) return;
-    store.transaction(() => {
-      for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
-      for (const message of messages) this.#carryOut(message);
-    });
-    await this.#inOrder(chatId, (receipt) => this.#receive(messages, receipt));
+    if (chatId !== undefined)
+      await this.#inOrder(chatId, (receipt) => this.#receive(messages, receipt));
   }
 
   /**
@@ -112,16 +121,19 @@ export class Router {
   }
 
   /** Commits a command and its answer at once. Files that come with it are not kept. */
-  #carryOut(message: InboundMessage): void {
+  async #carryOut(message: InboundMessage): Promise<void> {
     const { store, clock, outbox } = this.#deps;
-    const { chatId } = message;
+    const { chatId, sentAtMs } = message;
     const decide = this.#findCommand(message);
     if (!decide) return;
     const stored = storable(message, this.#cut(message.text), 'command');
-    if (!saveMessage(store, stored, clock.now())) return;
-    const { text } = settle(store, decide);
-    outbox.add(chatId, { kind: 'text', text, about: null });
-    this.#noteStored(stored);
+    store.transaction(() => {
+      noteChat(store, chatId, null, sentAtMs);
+      if (!saveMessage(store, stored, clock.now())) return;
+      const { text } = settle(store, decide);
+      outbox.add(chatId, { kind: 'text', text, about: null });
+      this.#noteStored(stored);
+    });
   }
 
   isCommand(message: InboundMessage): boolean {
@@ -142,13 +154,13 @@ export class Router {
     const { store, clock, limits, wake } = this.#deps;
     const { chatId } = receipt;
     const agent = findAgentByInbox(store, chatId);
-    if (!agent) return;
     const arrivals: Arrival[] = [];
     for (const message of messages)
-      if (!hasMessage(store, chatId, message.id))
+      if (agent && !hasMessage(store, chatId, message.id))
         arrivals.push(await this.#prepare(message, agent.group));
-    if (arrivals.length === 0) return;
     store.transaction(() => {
+      for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
+      if (!agent) return;
       const fresh = arrivals.filter(({ message }) => {
         if (receipt.isStopped && message.role === 'wakes') message.role = 'context';
         const isFresh = saveMessage(store, message, clock.now());
@@ -185,8 +197,8 @@ export class Router {
       const call = { isAddressed, isContext: !isAddressed, attachments: [] };
       await this.#receive([{ ...edited, ...call, text: `[edited] ${text}` }], receipt);
     } else {
-      const calls =
-        !this.#isLate({ sentAtMs }) && this.#isCall({ senderId: authorId, text }, agent.group);
+      const isMute = receipt.isStopped || this.#isLate({ sentAtMs });
+      const calls = !isMute && this.#isCall({ senderId: authorId, text }, agent.group);
       const role = calls ? 'wakes' : message.role;
       editMessage(store, message.seq, this.#cut(text), role);
       if (role === 'wakes') wake(agent.id);
