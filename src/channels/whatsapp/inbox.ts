@@ -85,14 +85,21 @@ export class Inbox {
   pump(arrived?: WAMessage): void {
     if (this.#hold === 'ending') this.#releaseAfter(quietMs);
     if (this.#closed || this.#hold !== 'no') return;
-    const { store, addresses, clock } = this.#deps;
+    const { addresses, clock } = this.#deps;
     const busyChat = arrived && addresses.chatOf(arrived);
     if (busyChat && this.#busy.has(busyChat)) {
       // The next hand-over of its chat includes it; only a command does not wait for that.
       const row = { seq: 0, message: arrived, wasOffline: false, receivedAtMs: clock.now() };
-      void this.#overtake(busyChat, [row]);
+      if (this.#upToCommand(busyChat, [row]).length > 0)
+        void this.#overtake(busyChat, this.#listRows().get(busyChat) ?? []);
       return;
     }
+    for (const [chat, rows] of this.#listRows())
+      if (!this.#busy.has(chat)) void this.#take(chat, rows);
+  }
+
+  #listRows(): Map<string, InboxRow[]> {
+    const { store, addresses } = this.#deps;
     const chats = new Map<string, InboxRow[]>();
     for (const { message: bytes, ...row } of store.listInbox(rowsMax)) {
       const message = this.#decode(bytes, row.seq);
@@ -102,22 +109,33 @@ export class Inbox {
       if (rows) rows.push({ ...row, message });
       else chats.set(chat, [{ ...row, message }]);
     }
-    for (const [chat, rows] of chats)
-      if (!this.#busy.has(chat)) void this.#take(chat, rows.sort(byServerTime));
+    for (const rows of chats.values()) rows.sort(byServerTime);
+    return chats;
   }
 
-  /** Hands over the commands of these rows, ahead of all else; the host knows them when they come again. */
+  /** The messages that can be handed over now, up to the last command. */
+  #upToCommand(chat: string, rows: InboxRow[]): InboundMessage[] {
+    const { addresses, host, findSocket } = this.#deps;
+    const messages = rows.flatMap((row) => {
+      const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
+      if (incoming.kind !== 'message' || (incoming.media && !findSocket())) return [];
+      return this.#inbound(chat, row, incoming);
+    });
+    // Only what has a slash can be a command, and most messages have none.
+    const last = messages.findLastIndex(
+      (message) => message.text.includes('/') && host.isCommand(message),
+    );
+    return messages.slice(0, last + 1);
+  }
+
+  /**
+   * Hands over the commands of these rows, with what was said before them; the host knows all of it
+   * when it comes again.
+   */
   async #overtake(chat: string, rows: InboxRow[]): Promise<void> {
-    const { addresses, host, log } = this.#deps;
+    const { host, log } = this.#deps;
     try {
-      const commands = rows.flatMap((row) => {
-        const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
-        // Only what has a slash can be a command; the rest need not be read twice.
-        if (incoming.kind !== 'message' || !incoming.text.includes('/')) return [];
-        const message = this.#inbound(chat, row, incoming);
-        return host.isCommand(message) ? [message] : [];
-      });
-      if (commands.length > 0) await host.receive(commands);
+      await host.receive(this.#upToCommand(chat, rows));
     } catch (error) {
       log.warn({ err: error }, 'a command waits for its turn');
     }
