@@ -240,6 +240,57 @@ describe('the queue', () => {
     expect(started).toEqual(['a']);
   });
 
+  test('starts main at once with every slot busy, and the others first come first served', async () => {
+    const { queue, started, end } = startQueue(2);
+    for (const agent of ['a', 'b', 'c', 'd', 'main']) queue.enqueue(agent);
+    expect(started).toEqual(['a', 'b', 'main']);
+    await end('a', { kind: 'none' }, false);
+    expect(started).toEqual(['a', 'b', 'main']);
+    await end('b', { kind: 'none' }, false);
+    expect(started).toEqual(['a', 'b', 'main', 'c']);
+    await end('main', { kind: 'none' }, false);
+    expect(started).toEqual(['a', 'b', 'main', 'c', 'd']);
+  });
+
+  test('evicts an idle holder when main has gone over the slots', async () => {
+    const { queue, started, evicted, end, gone } = startQueue(2);
+    queue.enqueue('a');
+    queue.enqueue('b');
+    await end('a');
+    queue.enqueue('main');
+    expect(started).toEqual(['a', 'b', 'main']);
+    expect(evicted).toEqual(['a']);
+    await gone('a');
+    queue.enqueue('c');
+    expect(started).toEqual(['a', 'b', 'main']);
+  });
+
+  test('evicts main like any other when it idles over the slots', async () => {
+    const { queue, evicted, end } = startQueue(1);
+    queue.enqueue('a');
+    queue.enqueue('main');
+    await end('main');
+    expect(evicted).toEqual(['main']);
+  });
+
+  test('takes the slot of an idle agent, and of a running one only to interrupt it', async () => {
+    const { queue, started, evicted, end, gone } = startQueue(2);
+    queue.enqueue('a');
+    queue.enqueue('b');
+    await end('a');
+    queue.evict('a', { interrupt: false });
+    queue.evict('b', { interrupt: false });
+    queue.evict('nobody', { interrupt: true });
+    expect(evicted).toEqual(['a']);
+    queue.evict('b', { interrupt: true });
+    expect(evicted).toEqual(['a', 'b']);
+    expect(queue.isBusy('b')).toBe(true);
+    await gone('a');
+    await end('b', { kind: 'retry', afterMs: 0 }, false);
+    expect(queue.isBusy('b')).toBe(true);
+    expect(started).toEqual(['a', 'b']);
+  });
+
   test('reports a run that broke and goes on with the next agent', async () => {
     const failed: string[] = [];
     const started: string[] = [];
