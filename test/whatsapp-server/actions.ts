@@ -134,6 +134,7 @@ export const actions = {
   expireMedia: action(z.strictObject({ messageId: z.string() }), (world, { messageId }) =>
     world.expiredMedia.expire(messageId),
   ),
+  resumeMedia: action(z.strictObject({}), (world) => world.media.resume()),
   drop: action(z.strictObject({}), (world) => clientOf(world).drop()),
   stall: action(z.strictObject({}), (world) => {
     clientOf(world).isStalled = true;

@@ -15,6 +15,7 @@ export class MediaHost {
   readonly #faults: Faults;
   readonly #changed: () => void;
   readonly #files = new Map<string, Buffer>();
+  readonly #stalled: (() => void)[] = [];
 
   constructor(tls: { key: string; cert: string }, faults: Faults, changed: () => void) {
     this.#faults = faults;
@@ -51,6 +52,11 @@ export class MediaHost {
     return file;
   }
 
+  /** Goes on with the downloads that stopped in the middle. */
+  resume(): void {
+    for (const goOn of this.#stalled.splice(0)) goOn();
+  }
+
   url(path: string): string {
     return `https://${this.name}${path}`;
   }
@@ -75,9 +81,13 @@ export class MediaHost {
     else if (fault === undefined) response.end(file);
     else {
       response.writeHead(200, { 'content-length': file.length });
-      response.write(file.subarray(0, file.length >> 1));
+      const half = file.length >> 1;
+      response.write(file.subarray(0, half));
       if (fault === 'truncate') setTimeout(() => response.destroy(), 50);
-      else this.stalledFiles += 1;
+      else {
+        this.stalledFiles += 1;
+        this.#stalled.push(() => response.end(file.subarray(half)));
+      }
       this.#changed();
     }
   }
