@@ -1,7 +1,7 @@
 /** The clock of the machine, and work that repeats by any clock. */
 import type { Clock } from './types.ts';
 
-/** Beyond 2^31 - 1 ms Node's timers fire at once: https://nodejs.org/api/timers.html */
+/** Node's timers fire at once if the delay is longer: https://nodejs.org/api/timers.html */
 const timerMaxMs = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
@@ -17,7 +17,7 @@ export const systemClock: Clock = {
   },
 };
 
-/** Does `work` now and again, `ms` after the end of the time before; returns the way to stop. */
+/** Calls `work` at once and then every `ms` milliseconds. Returns a function that stops it. */
 export function every(clock: Clock, ms: number, work: () => void): () => void {
   let cancel = () => {};
   const round = () => {

@@ -1,4 +1,7 @@
-/** The store: SQLite, migrated, with transactions. The queries stand in db/, by subject. */
+/**
+ * The store: opens and migrates a SQLite database, and runs transactions in it. The queries are in
+ * db/, one file for each subject.
+ */
 import { chmodSync } from 'node:fs';
 import {
   DatabaseSync,
@@ -10,10 +13,10 @@ import {
 import { migrations as coreMigrations } from './db/migrations.ts';
 import { UserError } from './types.ts';
 
-/** The values of `:name` in the SQL; a boolean becomes 0 or 1, a name left out becomes NULL. */
+/** Values of named parameters. A boolean is stored as 0 or 1; a parameter without a value is NULL. */
 type Values = Record<string, string | number | boolean | null | Uint8Array>;
 
-/** Entry n of `migrations` takes what belongs to `name` from version n to n + 1. */
+/** Entry n of `migrations` upgrades the tables of `name` from version n to n + 1. */
 interface Versioned {
   name: string;
   migrations: readonly string[];
@@ -26,8 +29,8 @@ export class Store {
   #following: (() => void)[] = [];
 
   /**
-   * Every commit is on the disk when it returns. Entry n of `migrations` takes the store from version
-   * n to n + 1; `features` have tables of their own. Throws UserError for a newer version's store.
+   * Opens or creates the database and migrates the tables of the core and of each feature. A commit
+   * is on disk when it returns. Throws UserError if a newer version has written the store.
    */
   constructor(
     path: string,
@@ -35,7 +38,7 @@ export class Store {
     features: readonly Versioned[] = [],
   ) {
     this.#db = enhance(new DatabaseSync(path));
-    // The folder is closed to others; a copy of the file may lie in one that is not.
+    // The folder is closed to others, but a copy of the file may be in one that is not.
     chmodSync(path, 0o600);
     this.#db.exec(`PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;`);
@@ -43,8 +46,9 @@ export class Store {
   }
 
   /**
-   * Runs `work` in a transaction. Within another one it is a part of it, which is undone alone when
-   * `work` throws. Throws what `work` throws.
+   * Runs `work` in a transaction and returns its result. Inside another transaction it is a
+   * savepoint: if `work` throws, only its own changes are undone. Throws what `work` throws, and
+   * AggregateError if a callback of `afterCommit` throws.
    */
   transaction<Result>(work: () => Result): Result {
     const before = this.#following.length;
@@ -62,7 +66,7 @@ export class Store {
     return result;
   }
 
-  /** One that fails keeps none of the others from what it has to do. */
+  /** A callback that throws does not stop the others. */
   #follow(): void {
     const errors: unknown[] = [];
     for (const follow of this.#following.splice(0))
@@ -74,13 +78,16 @@ export class Store {
     if (errors.length > 0) throw new AggregateError(errors, 'what follows a commit failed');
   }
 
-  /** Calls `follow` once all is committed, never if it is undone; at once outside a transaction. */
+  /**
+   * Calls `follow` after the outermost transaction has committed, and not at all if it is undone.
+   * Outside a transaction it is called at once.
+   */
   afterCommit(follow: () => void): void {
     if (this.#depth > 0) this.#following.push(follow);
     else follow();
   }
 
-  /** Keeps other processes from writing meanwhile. Only for the start, before any traffic. */
+  /** Runs `work` while no other process can write. Only for the start, before any traffic. */
   async exclusive<Result>(work: () => Promise<Result>): Promise<Result> {
     this.#db.exec('BEGIN IMMEDIATE');
     try {
@@ -90,13 +97,13 @@ export class Store {
     }
   }
 
-  /** `id` is that of the last row inserted. */
+  /** `id` is the rowid of the last inserted row. */
   run(sql: string, values: Values = {}): { changes: number; id: number } {
     const { changes, lastInsertRowid } = this.#prepare(sql).run(values);
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 
-  /** The row's type is the caller's word: tables are STRICT and the SQL is ours. */
+  /** The first row. Its type is not checked: tables are STRICT and the SQL is ours. */
   get<Row>(sql: string, values: Values = {}): Row | undefined {
     return this.#prepare(sql).get(values) as Row | undefined;
   }

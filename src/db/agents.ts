@@ -5,7 +5,7 @@ import type { Agent, InboxId, Voice } from '../types.ts';
 import { type GroupRow, groupColumns, toGroup } from './groups.ts';
 import { fromJson } from './json.ts';
 
-/** As it is stored: the chat is the group's, wherever that is. */
+/** A voice as it is stored. It names no chat: `chat` is the current chat of the group. */
 const voiceSchema = z
   .discriminatedUnion('kind', [
     z.object({ kind: z.literal('chat'), as: z.string().optional() }),
@@ -47,7 +47,7 @@ export function findAgent(store: Store, id: string): Agent | undefined {
   return row && toAgent(row);
 }
 
-/** Throws when there is no such agent. */
+/** Throws if there is no such agent. */
 export function loadAgent(store: Store, id: string): Agent {
   const agent = findAgent(store, id);
   if (!agent) throw new Error(`there is no agent ${id}`);
@@ -63,7 +63,7 @@ export function findAgentByInbox(store: Store, inbox: InboxId): Agent | undefine
   return row && toAgent(row);
 }
 
-/** All, or a group's; its own comes first. */
+/** All agents, or those of one group. A group's own agent comes first. */
 export function listAgents(store: Store, folder: string | null = null): Agent[] {
   const sql = `${selectAgents} WHERE :folder IS NULL OR folder = :folder
     ORDER BY uid, agents.inbox IS NOT NULL, agents.id`;
@@ -79,7 +79,7 @@ export interface NewAgent {
   model: string | null;
 }
 
-/** Throws when the id or the inbox is taken. */
+/** Throws if the id or the inbox is taken. */
 export function saveAgent(store: Store, { id, folder, inbox, model, ...rest }: NewAgent): void {
   const [voice, tools] = [JSON.stringify(rest.voice), JSON.stringify(rest.tools)];
   store.run(

@@ -4,10 +4,10 @@ import type { Store } from '../db.ts';
 import type { ChatId, Group } from '../types.ts';
 import { fromJson } from './json.ts';
 
-/** Of a range that Debian leaves to local use; each group takes the next one. */
+/** The first uid of a range that Debian leaves for local use. Each group gets the next one. */
 const firstUid = 200_000;
 
-/** All that is kept of a chat without a group. A null name leaves the known one. */
+/** Nothing more is kept of a chat without a group. A null `name` keeps the known one. */
 export function noteChat(store: Store, chatId: ChatId, name: string | null, atMs: number): void {
   store.run(
     `INSERT INTO chats (id, name, last_message_at) VALUES (:chatId, :name, :atMs)
@@ -25,7 +25,7 @@ export interface Chat {
 
 const selectChats = 'SELECT id, name, last_message_at AS lastMessageAtMs FROM chats';
 
-/** Those with the latest messages. */
+/** The chats with the latest messages, latest first. */
 export function listChats(store: Store, most: number): Chat[] {
   return store.all(`${selectChats} ORDER BY last_message_at DESC LIMIT :most`, { most });
 }
@@ -69,7 +69,7 @@ export function findGroup(store: Store, folder: string): Group | undefined {
   return select(store, 'folder = :key', folder)[0];
 }
 
-/** One that talks somewhere. */
+/** A group that has a chat. */
 export type ChatGroup = Group & { chatId: ChatId };
 
 export function findGroupByChat(store: Store, chatId: ChatId): ChatGroup | undefined {
@@ -87,8 +87,8 @@ function select(store: Store, condition: string, key?: string): Group[] {
 }
 
 /**
- * Registers it, with an agent of its own, or changes all but its uid. Throws when another group has
- * its chat.
+ * Registers a group, with an agent of its own, or updates all but its uid. Throws if another group
+ * has the chat.
  */
 export function saveGroup<Chat extends ChatId | null>(
   store: Store,
@@ -111,7 +111,7 @@ export function saveGroup<Chat extends ChatId | null>(
   return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }
 
-/** Gives what is neither handled nor delivered to another chat. */
+/** Moves open messages and pending deliveries to another chat. */
 export function moveOpen(store: Store, from: ChatId, to: ChatId): void {
   const chats = { from, to };
   store.run(

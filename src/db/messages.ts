@@ -1,12 +1,15 @@
-/** Messages: stored once, claimed by a turn, put into a prompt, handled when that is answered. */
+/**
+ * Messages. Each is stored once, claimed by a turn, put into a prompt, and handled when the prompt
+ * is answered.
+ */
 import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { InboxId, Sender, StoredMessage } from '../types.ts';
 import { fromJson } from './json.ts';
 
 /**
- * `wakes`: the agent takes a turn for it. `context`: shown with one that does. `command`: the host
- * has answered it.
+ * `wakes`: the agent takes a turn for it. `context`: shown with the next message that wakes the
+ * agent. `command`: the host has answered it.
  */
 export type MessageRole = 'wakes' | 'context' | 'command';
 
@@ -46,7 +49,7 @@ const attachmentsSchema = z.array(
     .transform(({ path, ...file }) => ({ ...file, groupPath: path })),
 );
 
-/** As it stands. `isPrompted`: a prompt holds it, or it will never be in one. */
+/** `isPrompted`: it is in a prompt, or it is handled and will never be in one. */
 export interface FoundMessage extends StoredMessage {
   role: MessageRole;
   isPrompted: boolean;
@@ -69,7 +72,7 @@ export interface NewMessage extends Omit<StoredMessage, 'seq'> {
   role: MessageRole;
 }
 
-/** False when it is there already: then nothing changes. */
+/** Returns false, and changes nothing, if the message is already stored. */
 export function saveMessage(store: Store, message: NewMessage, nowMs: number): boolean {
   const { chatId, id, sender, text, sentAtMs, role } = message;
   const attachments = message.attachments.map(({ groupPath: path, ...file }) => ({
@@ -114,7 +117,10 @@ export function editMessage(store: Store, seq: number, text: string, role: Messa
   store.run('UPDATE messages SET text = :text, role = :role WHERE seq = :seq', { seq, text, role });
 }
 
-/** Its identity stays, so that it is not stored again. No prompt will hold it from now on. */
+/**
+ * Removes what a message says. Its row stays, so that it is not stored again. No further prompt will
+ * hold it.
+ */
 export function emptyMessage(store: Store, seq: number, nowMs: number): void {
   store.run(
     `UPDATE messages SET text = '[deleted]', quote = 'null', attachments = '[]',
@@ -124,7 +130,7 @@ export function emptyMessage(store: Store, seq: number, nowMs: number): void {
   );
 }
 
-/** Lets context beyond the newest `keep` go, and counts it. */
+/** Drops unclaimed context beyond the newest `keep` messages, and counts what it drops. */
 export function trimContext(store: Store, inbox: InboxId, keep: number, nowMs: number): void {
   const { changes } = store.run(
     `UPDATE messages SET handled_at = :nowMs WHERE seq IN (
@@ -136,7 +142,7 @@ export function trimContext(store: Store, inbox: InboxId, keep: number, nowMs: n
   store.run(sql, { inbox, changes });
 }
 
-/** Context messages left out since this was last asked. */
+/** Returns the number of context messages dropped since the last call. */
 export function takeOmittedCount(store: Store, inbox: InboxId): number {
   const sql = 'SELECT omitted FROM chats WHERE id = :inbox';
   const omitted = store.get<{ omitted: number }>(sql, { inbox })?.omitted ?? 0;
@@ -150,7 +156,7 @@ export function hasUnclaimed(store: Store, inbox: InboxId): boolean {
   return Boolean(store.get(sql, { inbox }));
 }
 
-/** Claims the oldest messages that wake the agent, and the context before them. */
+/** Claims the oldest messages that wake the agent, at most `most`, and the context before them. */
 export function claimMessages(store: Store, inbox: InboxId, turnId: number, most: number): void {
   store.run(
     `UPDATE messages SET turn_id = :turnId WHERE ${unclaimed} AND seq <= (
@@ -161,8 +167,8 @@ export function claimMessages(store: Store, inbox: InboxId, turnId: number, most
 }
 
 /**
- * Takes the turn's oldest messages that are in no prompt into this one, as many as fit into
- * `textMax` UTF-16 units but at least one.
+ * Puts the turn's oldest messages that are in no prompt into the prompt `uuid`: as many as fit into
+ * `textMax` UTF-16 units, but at least one. Returns them in order.
  */
 export function assignPrompt(
   store: Store,
@@ -188,7 +194,7 @@ export function assignPrompt(
   return fitting;
 }
 
-/** Returns what it handled, in order: the turn's open messages in these prompts. */
+/** Marks the turn's open messages in these prompts as handled, and returns them in order. */
 export function handlePrompts(
   store: Store,
   turnId: number,
@@ -207,7 +213,7 @@ export function hasOpenMessages(store: Store, turnId: number): boolean {
   return Boolean(store.get(`SELECT 1 FROM messages WHERE ${openInTurn} LIMIT 1`, { turnId }));
 }
 
-/** Leaves a turn's open messages to a new prompt of it, to the next turn, or to nobody. */
+/** Returns a turn's open messages to the turn (`again`) or the inbox (`release`), or closes them. */
 export function settleMessages(
   store: Store,
   turnId: number,

@@ -1,4 +1,4 @@
-/** Entry n takes the store from version n to n + 1. Never edit one that was released; add one. */
+/** The core's schema. Entry n upgrades it from version n to n + 1. Never edit a released entry. */
 export const migrations: readonly string[] = [
   `
   CREATE TABLE chats (

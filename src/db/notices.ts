@@ -1,7 +1,7 @@
-/** What the owner was told unasked, so that it is not said twice where once is enough. */
+/** What the owner was told unasked, kept so that it is not repeated too soon. */
 import type { Store } from '../db.ts';
 
-/** False when it was told since `sinceMs` already: then nothing changes. */
+/** Returns false, and changes nothing, if `key` was told after `sinceMs`. */
 export function saveNotice(
   store: Store,
   { key, topic, nowMs, sinceMs }: { key: string; topic: string; nowMs: number; sinceMs: number },

@@ -1,4 +1,4 @@
-/** Messages on their way out, in order per chat. */
+/** Outgoing messages, which are delivered in order within each chat. */
 import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { ChatId, Delivery, OutboundMessage } from '../types.ts';
@@ -55,7 +55,7 @@ export function saveOutbound(store: Store, message: OutboundMessage, turnId: num
 const selectPending = `SELECT id, chat_id AS chatId, text, file, about, is_reaction AS isReaction
   FROM outbox WHERE chat_id = :chatId AND state = 'pending'`;
 
-/** The newest, oldest first. */
+/** The newest pending messages of a chat, oldest first. */
 export function listPending(store: Store, chatId: ChatId, most: number): OutboundMessage[] {
   const sql = `${selectPending} ORDER BY seq DESC LIMIT :most`;
   return store.all<OutboxRow>(sql, { chatId, most }).map(toOutbound).reverse();
@@ -84,7 +84,7 @@ export function endOutbound(
 const textsOfTurnMax = 20;
 const textOfTurnMax = 2000;
 
-/** The end of what a turn has already said, oldest first, long texts cut. */
+/** The last texts that a turn has sent, oldest first. Long texts are cut. */
 export function listTextsOfTurn(store: Store, turnId: number): string[] {
   const rows = store.all<{ text: string }>(
     `SELECT substr(text, 1, :textOfTurnMax) AS text FROM outbox WHERE turn_id = :turnId
@@ -99,7 +99,7 @@ export function countOfTurn(store: Store, turnId: number): number {
   return store.get<{ count: number }>(sql, { turnId })?.count ?? 0;
 }
 
-/** Of a chat's files that are still to be sent, or were sent since. */
+/** Size of a chat's files that are still pending, or ended after `sinceMs`. */
 export function sumFileBytes(store: Store, chatId: ChatId, sinceMs: number): number {
   const sql = `SELECT total(file ->> '$.sizeBytes') AS bytes FROM outbox
     WHERE chat_id = :chatId AND file <> 'null' AND (state = 'pending' OR ended_at > :sinceMs)`;

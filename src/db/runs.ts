@@ -1,4 +1,4 @@
-/** Runs (a container's life each), and the sessions that outlive them. */
+/** Runs, each the life of one container, and the sessions that outlive them. */
 import type { Store } from '../db.ts';
 import type { RunEnd } from '../types.ts';
 
@@ -7,7 +7,7 @@ export function saveRun(store: Store, agentId: string, nowMs: number): number {
   return store.run(sql, { agentId, nowMs }).id;
 }
 
-/** Those that live, or lived when the host died. */
+/** Runs that have not ended, or that had not when the host died. */
 export function listOpenRuns(store: Store): { id: number; agentId: string; outMark: number }[] {
   return store.all(
     `SELECT id, agent_id AS agentId, out_mark AS outMark FROM runs
@@ -42,7 +42,7 @@ export function saveSession(store: Store, agentId: string, sessionId: string): v
   );
 }
 
-/** Forgets the session; true when something had been answered in it. */
+/** Forgets the session. Returns whether it had answered anything. */
 export function deleteSession(store: Store, agentId: string): boolean {
   const sql = 'DELETE FROM sessions WHERE agent_id = :agentId RETURNING turns';
   return (store.get<{ turns: number }>(sql, { agentId })?.turns ?? 0) > 0;

@@ -5,7 +5,7 @@ export interface Turn {
   id: number;
   agentId: string;
   state: 'queued' | 'running';
-  /** Times it was started, and times it failed by itself. */
+  /** How often it was started, and how often it failed through its own fault. */
   attempt: number;
   failures: number;
   /** Why the last attempt ended. */
@@ -20,7 +20,7 @@ export function findOpenTurn(store: Store, agentId: string): Turn | undefined {
   return store.get(sql, { agentId });
 }
 
-/** The agent's open turn, or else the one before. */
+/** The agent's open turn, or else its latest one. */
 export function findLastTurnId(store: Store, agentId: string): number | undefined {
   const sql = 'SELECT id FROM turns WHERE agent_id = :agentId ORDER BY id DESC LIMIT 1';
   return store.get<{ id: number }>(sql, { agentId })?.id;
@@ -44,7 +44,7 @@ export function startTurn(store: Store, agentId: string): Turn | undefined {
   );
 }
 
-/** For another attempt; `failed`: the turn itself is to blame. */
+/** Queues a turn for another attempt. `failed` counts a failure through its own fault. */
 export function requeueTurn(store: Store, turnId: number, reason: string, failed: boolean): void {
   store.run(
     `UPDATE turns SET state = 'queued', reason = :reason, failures = failures + :failed
@@ -66,7 +66,7 @@ export function endTurn(
   );
 }
 
-/** Tokens of one answer, but the cost of the session so far. */
+/** The tokens of one answer, but the cost in US dollars of the whole session so far. */
 type Usage = Record<'totalCostUsd' | 'inputTokens' | 'outputTokens', number>;
 
 export function saveUsage(store: Store, { id, agentId }: Turn, usage: Usage): void {

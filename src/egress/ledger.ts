@@ -1,17 +1,17 @@
 /**
- * The ledger: each host that an agent reaches for, allowed or refused, by day, group and turn.
- * A host stands in the store before the first byte leaves; what is counted follows in a second.
+ * The ledger: each host that an agent tries to reach, allowed or refused, by day, group and turn.
+ * A host is stored before the first byte leaves; its counts follow within a second.
  */
 import type { Socket } from 'node:net';
 import type { Base } from '../base.ts';
 import { addToLedger, type LedgerKey, type Traffic } from './store.ts';
 
 const flushEveryMs = 1000;
-/** Of one wire in one turn. More is no research: it hides something, or carries it out in names. */
+/** Of one container in one turn. An agent that needs more hides its traffic, or leaks data in names. */
 const hostsPerTurnMax = 1000;
 const nothing: Traffic = { requests: 0, bytesUp: 0, bytesDown: 0 };
 
-/** The host's own date, such as 2026-03-29. */
+/** The date in the host's time zone, such as 2026-03-29. */
 export function localDay(atMs: number): string {
   const at = new Date(atMs);
   const parts = [at.getFullYear(), at.getMonth() + 1, at.getDate()];
@@ -29,7 +29,7 @@ export class Ledger {
     this.#base = base;
   }
 
-  /** For what comes through one wire; `currentTurn` is 0 outside of any turn. */
+  /** For the traffic of one container. `currentTurn` returns 0 outside of a turn. */
   account(folder: string, currentTurn: () => number): Account {
     const keyOf = (host: string, allowed: boolean): LedgerKey => ({
       day: localDay(this.#base.clock.now()),
@@ -41,7 +41,7 @@ export class Ledger {
     return new Account(this, keyOf);
   }
 
-  /** Writes the host down at once, so that no crash can hide it. */
+  /** Stores the host at once, so that no crash can hide it. */
   note(key: LedgerKey): void {
     addToLedger(this.#base.store, key, nothing, this.#base.clock.now());
   }
@@ -58,7 +58,7 @@ export class Ledger {
     this.#flushSoon();
   }
 
-  /** Counts what the socket carries, its protocol's own overhead included, until it closes. */
+  /** Counts the bytes of a socket until it closes, including the overhead of TLS. */
   follow(key: LedgerKey, socket: Socket): void {
     let counted = { up: 0, down: 0 };
     const count = () => {
@@ -91,7 +91,7 @@ export class Ledger {
     if (this.#sockets.size > 0) this.#flushSoon();
   }
 
-  /** The last entry: what moves after the end of all wires is nobody's. */
+  /** Stores what was counted. Later traffic belongs to no container and is not counted. */
   close(): void {
     this.flush();
     this.#cancelFlush?.();
@@ -107,7 +107,7 @@ export class Ledger {
   }
 }
 
-/** The ledger as one wire sees it. */
+/** The part of the ledger that one container's traffic is written to. */
 export class Account {
   readonly #ledger: Ledger;
   readonly #keyOf: (host: string, allowed: boolean) => LedgerKey;
@@ -119,7 +119,7 @@ export class Account {
     this.#keyOf = keyOf;
   }
 
-  /** Undefined when the turn has reached for too many hosts: then this one must be refused. */
+  /** Undefined if the turn has tried too many hosts: the caller must refuse this one. */
   open(host: string): LedgerKey | undefined {
     const key = this.#keyOf(host, true);
     return this.#isNoted(key) ? key : undefined;

@@ -1,7 +1,7 @@
 /**
- * The public web, as far as a group may have it. Asks a policy about each connection, looks its host
- * up itself, and connects to the very address that it has judged. What a group may reach is not
- * decided here.
+ * Opens agents' connections to the public web. Asks a policy about each host, resolves the name
+ * itself, and connects only to an address that it has checked. Does not decide what a group may
+ * reach.
  */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -14,11 +14,11 @@ const bounds = {
   lookupTimeoutMs: 3000,
   lookupTries: 2,
   connectTimeoutMs: 15_000,
-  /** Of one address, when there are others to try. */
+  /** For one address, if there are others to try. */
   attemptTimeoutMs: 2000,
-  /** A connection on which nothing moves. */
+  /** A connection without traffic for this long is closed. */
   silenceMaxMs: 5 * 60 * 1000,
-  /** Connections of a group at once, with those that are still being made. */
+  /** A group's connections at once, including those that are being opened. */
   connectionsMax: 64,
 };
 
@@ -28,13 +28,13 @@ export interface Target {
   port: number;
 }
 
-/** Whose connection it is, and who counts it. */
+/** Whose connection it is, and where it is counted. */
 export interface Caller {
   group: Group;
   account: Account;
 }
 
-/** The words are for the agent; `status` is HTTP's. */
+/** Why a connection was refused, in words for the agent, with the HTTP status. */
 export class Refusal extends UserError {
   readonly status: number;
 
@@ -44,7 +44,10 @@ export class Refusal extends UserError {
   }
 }
 
-/** `host:port` in the URL standard's reading, which knows an address in any disguise. */
+/**
+ * Parses `host:port` by the URL standard, which recognizes an IP address in every spelling. The port
+ * defaults to 80. Undefined if it is not valid.
+ */
 export function parseTarget(authority: string): Target | undefined {
   if (!/^[\w.:[\]-]{1,300}$/.test(authority) || !URL.canParse(`http://${authority}`))
     return undefined;
@@ -53,15 +56,15 @@ export function parseTarget(authority: string): Target | undefined {
   return host && host.length <= 253 ? { host, port: Number(port || 80) } : undefined;
 }
 
-/** What a group may reach: asked before each connection, and again once its name is looked up. */
+/** Decides what a group may reach. Asked before each connection, and again once the name is resolved. */
 export interface WebPolicy {
-  /** Why the group may not have the host, in words for its agent; undefined when it may. */
+  /** Why the group may not reach the host, in words for its agent; undefined if it may. */
   objection(group: Group, host: string): string | undefined;
-  /** Called when a connection was refused for the policy's reason. */
+  /** Called when a connection was refused because of an objection. */
   refused(group: Group, host: string): void;
 }
 
-/** Without a feature that decides it, nobody reaches anything. */
+/** Used when no feature has a policy: nothing can be reached. */
 export const noWeb: WebPolicy = {
   objection: () => 'Agents have no access to the web here.',
   refused: () => {},
@@ -77,13 +80,13 @@ export class Web {
     this.policy = policy;
   }
 
-  /** Cuts the group's connections that its policy no longer allows. */
+  /** Closes the group's connections that the policy no longer allows. */
   recheck(folder: string): void {
     for (const [socket, { group, target }] of this.#live)
       if (group.folder === folder && this.policy.objection(group, target.host)) socket.destroy();
   }
 
-  /** Resolves to an open connection. Throws Refusal, with words that an agent can pass on. */
+  /** Resolves to an open connection. Rejects with Refusal. */
   async connect(caller: Caller, target: Target): Promise<Socket> {
     const { folder } = caller.group;
     const open = [...this.#live.values()].filter(({ group }) => group.folder === folder).length;
@@ -113,7 +116,7 @@ export class Web {
     }
     const offTheWeb = `${host} is not on the public web.`;
     if (isIP(host) && !isPublic(host)) throw refuse(offTheWeb);
-    // Before the name is looked up: the question itself can carry something out.
+    // Before the name is resolved, because the DNS query itself can carry data out.
     const entry = account.open(host);
     if (!entry) throw refuse('This turn has reached for too many different hosts.');
     const addresses = await this.#lookUp(host);
@@ -129,7 +132,7 @@ export class Web {
       host,
       port,
       lookup: (_host, _options, done) => done(null, found),
-      allowHalfOpen: true, // Who has said all may still listen.
+      allowHalfOpen: true, // A client that has sent everything can still read.
       autoSelectFamilyAttemptTimeout: bounds.attemptTimeoutMs,
     });
     socket.on('error', () => {}); // `close` follows.
@@ -147,7 +150,7 @@ export class Web {
 
   async #lookUp(host: string): Promise<string[]> {
     if (isIP(host)) return [host];
-    // A new one each time: it asks the name servers of the network that the machine is in now.
+    // A new one each time, because the machine may have moved to a network with other name servers.
     const resolver = new Resolver({ timeout: bounds.lookupTimeoutMs, tries: bounds.lookupTries });
     const answers = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
     const addresses = answers.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));

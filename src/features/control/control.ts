@@ -1,4 +1,4 @@
-/** The owner's hand on the agents: /stop, /new and /status. They need no model and no free slot. */
+/** The commands /stop, /new and /status. They need no model and no free slot. */
 import type { Command } from '../../commands.ts';
 import { listAgents } from '../../db/agents.ts';
 import type { Feature, FeatureHost } from '../../feature.ts';
@@ -19,7 +19,7 @@ function stop({ store, work }: FeatureHost): Command<Group> {
   return {
     ...ofGroup,
     name: '/stop',
-    // Whatever else is said with it.
+    // Further words are ignored.
     takes: '',
     help: 'stop what the assistant is doing here, at once',
     describe: ({ folder }) => `stop the agents of ${folder}`,

@@ -1,4 +1,4 @@
-/** Main's agent gives chats an agent of their own: list_groups and register_group. */
+/** The tools list_groups and register_group, with which main's agent gives chats their own agents. */
 import { z } from 'zod';
 import { findChat, findGroup, findGroupByChat, listChats, saveGroup } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
@@ -60,7 +60,7 @@ function registerGroup({ store }: Pick<FeatureHost, 'store'>): Tool {
   });
 }
 
-/** Throws UserError for a chat that nobody wrote in, and a folder that is not allowed or taken. */
+/** Throws UserError for an unknown chat, the main chat, and a folder that is invalid or taken. */
 function register(store: Store, args: z.infer<typeof registration>): string {
   const { chat_id: chatId, name } = args;
   const known = findGroupByChat(store, chatId);

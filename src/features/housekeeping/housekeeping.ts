@@ -1,4 +1,4 @@
-/** The hourly sweep: what has ended and outlived its use is removed, what is open is never touched. */
+/** The hourly sweep: removes rows and files that ended long ago. Never touches what is open. */
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from '../../base.ts';
@@ -40,7 +40,7 @@ export const housekeeping: Feature = {
   },
 };
 
-/** The oldest, per table: a call stays short however much there is. */
+/** Each sweep looks at only this many of a table's oldest rows, so that it stays short. */
 const rowsPerCall = 10_000;
 
 export function removeExpired(
@@ -56,7 +56,7 @@ export function removeExpired(
     );
 }
 
-/** The host's copies of files that agents have sent. */
+/** Removes the host's copies of files that agents have sent. */
 function removeSentFiles({ config, clock, store }: Base): void {
   const dir = join(config.dataDir, 'files');
   if (!existsSync(dir)) return;

@@ -1,4 +1,4 @@
-/** What the owner decides about folders of theirs, in the main chat: /mount and /unmount. */
+/** The commands /mount and /unmount, with which the owner lends folders to groups. */
 import type { Command } from '../../commands.ts';
 import { listAgents } from '../../db/agents.ts';
 import type { FeatureHost } from '../../feature.ts';
@@ -13,7 +13,7 @@ interface Grant {
   readOnly: boolean;
 }
 
-/** Null: list what is lent. */
+/** Null lists the folders that are lent. */
 export function mountCommand(host: Host): Command<Grant | null> {
   return {
     name: '/mount',
@@ -35,7 +35,7 @@ export function mountCommand(host: Host): Command<Grant | null> {
     apply: (grant) => ({
       commit: () => {
         if (!grant) return listGrants(host).join('\n') || 'No group sees any.';
-        // Who is at work sees it with the next container at the latest.
+        // An agent at work is not interrupted: it sees the folder in its next container.
         restart(host, grant.folder, false);
         return grantFolder(host, grant);
       },

@@ -1,6 +1,6 @@
 /**
- * Folders of the host that the owner lends to a group, if the allowlist, which lies where no
- * agent comes, lets them. Refuses secrets, links, and what the host lives on.
+ * Folders of the host that the owner lends to a group, if the allowlist permits it. No agent can
+ * reach the allowlist. Refuses secrets, links, and the folders that the host itself needs.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
@@ -15,7 +15,7 @@ import * as table from './store.ts';
 
 type Host = Pick<Base, 'config' | 'store'>;
 
-/** Never lent; `find` matches them in any case. The allowlist can only add to them. */
+/** Never lent, in upper or lower case. The allowlist can only add names. */
 const blockedNames = [
   ...['.ssh', '.gnupg', '.aws', '.azure', '.kube', '.docker', 'gcloud', 'credentials'],
   ...['.env', '.env.*', '.netrc', '.npmrc', '.git-credentials', 'id_rsa*', 'id_ed25519*'],
@@ -30,7 +30,7 @@ const allowlistSchema = z.strictObject({
   blocked: z.array(z.string().min(1)).default([]),
 });
 
-/** For the group's next container. Returns what was done; throws UserError when it is refused. */
+/** Lends a folder from the group's next container on. Returns the answer. Throws UserError. */
 export function grantFolder(
   { config, store }: Host,
   { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
@@ -43,7 +43,7 @@ export function grantFolder(
     const isNested = isWithin(source, other.source) || isWithin(other.source, source);
     if (other.folder === folder && other.name === name)
       throw new UserError(`${describe(other)} already. To change that, /unmount it first.`);
-    // Who writes the outer one could put a link in the place of the inner one.
+    // An agent that can write the outer folder could replace the inner one with a link.
     if (isNested && source !== other.source && !(readOnly && other.readOnly))
       throw new UserError(`One lies in the other, so both must be read-only: ${describe(other)}.`);
   }
@@ -53,7 +53,7 @@ export function grantFolder(
   return `From now on ${describe(grant)}.${note}`;
 }
 
-/** As `grantFolder`. */
+/** Takes a folder back. Returns the answer. Throws UserError if it is not lent. */
 export function revokeFolder({ store }: Host, folder: string, name: string): string {
   if (!table.deleteExtraMount(store, folder, name))
     throw new UserError(
@@ -62,14 +62,14 @@ export function revokeFolder({ store }: Host, folder: string, name: string): str
   return `${folder} no longer sees ${inside(name)}.`;
 }
 
-/** A line each. */
+/** One line for each folder that is lent. */
 export function listGrants({ store }: Pick<Host, 'store'>): string[] {
   return table.listExtraMounts(store).map(describe);
 }
 
 /**
- * The group's folders that pass still; `refused` hears of the others. A source is a real path,
- * and no agent can write what leads to it: the runtime opens what was checked.
+ * The group's folders that still pass the checks; calls `refused` for each of the others. A source is
+ * a real path, and no agent can write the folders above it, so the runtime opens what was checked.
  */
 export function extraMountsFor(
   { config, store }: Host,
@@ -98,9 +98,9 @@ function inside(name: string): string {
 }
 
 /**
- * The real path. What holds: it lies below a root and apart from the host's own folders, and
- * neither a part of it nor anything down to three levels below is blocked, a socket or a pipe.
- * Deeper nobody looks. Throws UserError.
+ * Returns the real path of a folder that may be lent. It lies below a root and apart from the host's
+ * own folders. Neither a part of the path nor anything down to three levels below it is blocked, a
+ * socket or a pipe; deeper levels are not searched. Throws UserError.
  */
 function admit({ allowlistPath, ...config }: Base['config'], path: string, readOnly: boolean) {
   const refuse = (reason: string): never => {
@@ -124,7 +124,7 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   const secrets = [...blockedNames, ...blocked].flatMap((name) => [
     ...['-o', '-iname', name, '-o', '-ipath', `*/${name}/*`],
   ]);
-  // A read-only mount keeps nobody from talking through a socket or a pipe.
+  // A read-only mount does not keep an agent from writing to a socket or a pipe.
   const tests = ['(', '-type', 's', '-o', '-type', 'p', ...secrets, ')', '-print', '-quit'];
   const args = [`${real}/.`, '-maxdepth', '3', ...tests];
   const { error, stdout } = spawnSync('find', args, { timeout: lookTimeoutMs, encoding: 'utf8' });
@@ -136,19 +136,19 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   return real;
 }
 
-/** An agent may have chosen it, and the owner reads it among the host's own words. */
+/** An agent may have chosen the name, and the owner reads it inside the host's own text. */
 function quote(name: string): string {
   return JSON.stringify(
     name.slice(0, quotedNameMax).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'),
   );
 }
 
-/** Throws UserError that says what is wrong, and how it should be. */
+/** Throws UserError, which says what is wrong and shows a valid file. */
 export function loadAllowlist(path: string): z.infer<typeof allowlistSchema> {
   try {
     const stats = statSync(path);
     const isOwn = stats.uid === 0 || stats.uid === process.getuid?.();
-    // To read a pipe would wait for its writer.
+    // Reading a pipe would block until somebody writes to it.
     if (!stats.isFile() || !isOwn || (stats.mode & 0o022) !== 0)
       throw new Error('it must be a file of yours that nobody else can write: chmod 600');
     return allowlistSchema.parse(JSON.parse(readFileSync(path, 'utf8')));

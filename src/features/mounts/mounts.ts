@@ -1,4 +1,4 @@
-/** Folders of the owner that groups may see: lent by /mount, taken back by /unmount. */
+/** Folders of the owner that groups may see: /mount lends them, /unmount takes them back. */
 import type { Feature } from '../../feature.ts';
 import { mountCommand, unmountCommand } from './commands.ts';
 import { extraMountsFor } from './extra-mounts.ts';

@@ -23,7 +23,7 @@ export function saveExtraMount(store: Store, mount: ExtraMount): void {
   );
 }
 
-/** False when there was none. */
+/** Returns false if there was none. */
 export function deleteExtraMount(store: Store, folder: string, name: string): boolean {
   const sql = 'DELETE FROM extra_mounts WHERE folder = :folder AND name = :name';
   return store.run(sql, { folder, name }).changes > 0;

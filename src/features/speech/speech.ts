@@ -1,6 +1,6 @@
 /**
- * What an agent can say beside the text that ends its turn: messages on the way, files, reactions.
- * How much it may say in a turn is bounded here; where it goes is decided by the agent's voice.
+ * What an agent can send besides the final text of its turn: messages, files and reactions. Limits
+ * their number in a turn. Does not decide where they go: that is the agent's voice.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -97,7 +97,7 @@ function says(host: FeatureHost, agent: Agent, content: OutboundContent, answer:
   };
 }
 
-/** The turn in which it is said; what comes after a turn's end counts as said in it. */
+/** The turn to which it counts: the open one, or else the latest. Throws UserError at the limit. */
 function admit({ store, limits }: FeatureHost, { id }: Agent): number {
   const turnId = findLastTurnId(store, id);
   if (turnId === undefined || countOfTurn(store, turnId) >= limits.messagesPerTurnMax)
@@ -107,7 +107,7 @@ function admit({ store, limits }: FeatureHost, { id }: Agent): number {
   return turnId;
 }
 
-/** A copy, so that nothing can change it until it is sent. */
+/** Copies the file, so that nothing can change it before it is sent. Throws UserError. */
 async function takeFile(
   { config, limits, store, clock }: FeatureHost,
   { group, voice }: Agent,

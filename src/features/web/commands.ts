@@ -1,4 +1,4 @@
-/** What the owner asks and decides about the web: /egress everywhere, the rest in the main chat. */
+/** The commands about the web: /egress in every chat, /web, /allow and /deny in the main chat. */
 import { isIP } from 'node:net';
 import type { Command } from '../../commands.ts';
 import { findGroup, listGroups } from '../../db/groups.ts';
@@ -127,7 +127,7 @@ export function denyCommand({ store }: Pick<Host, 'store'>, policies: Policies):
   };
 }
 
-/** `[HOST, GROUP]`; the group is main unless it is named. */
+/** Parses `[HOST, GROUP]`. The group defaults to main. */
 function hostArgs(store: Store, [name, folder]: (string | undefined)[], main: Group): HostArgs {
   const group = folder === undefined ? main : loadGroup(store, folder);
   return { folder: group.folder, host: checkedHost(name) };
@@ -161,7 +161,7 @@ function checkedHost(name = ''): string {
   return wildcard + target.host;
 }
 
-/** Totals first. */
+/** The answer to /egress, totals first. */
 function report(lines: LedgerLine[]): string {
   const allowed = lines.filter((line) => line.allowed);
   const refused = lines.filter((line) => !line.allowed);

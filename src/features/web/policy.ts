@@ -5,7 +5,7 @@ import type { Web, WebPolicy } from '../../egress/web.ts';
 import type { Group, Owner } from '../../types.ts';
 import { findGroupPolicy, type GroupPolicy, saveGroupPolicy } from './store.ts';
 
-/** Where groups other than main begin: places to read, and the registries of packages. */
+/** The default for groups other than main: sites to read, and package registries. */
 const usefulHosts = [
   '*.wikipedia.org',
   '*.wikimedia.org',
@@ -24,10 +24,10 @@ const usefulHosts = [
   'objects.githubusercontent.com',
 ];
 
-/** Refused hosts of a group that the owner is told of in a day. */
+/** How many refused hosts of a group the owner is told of in a day. */
 const noticesPerDayMax = 5;
 const noticeForgottenMs = 24 * 60 * 60_000;
-/** A channel puts the assistant's name before a notice; UTF-16 units. */
+/** UTF-16 units of the assistant's name, which a channel may put before a notice. */
 const nameRoom = 40;
 
 interface Dependencies extends Pick<Base, 'store' | 'clock'> {
@@ -47,7 +47,7 @@ export class Policies implements WebPolicy {
     return known ?? { mode: isMain ? 'open' : 'listed', hosts: usefulHosts };
   }
 
-  /** From the commit on; then connections that it no longer allows are cut. */
+  /** Takes effect at the commit, which also closes connections that are no longer allowed. */
   set({ folder }: Pick<Group, 'folder'>, policy: GroupPolicy): void {
     const { store, web } = this.#deps;
     saveGroupPolicy(store, folder, policy);
@@ -62,7 +62,7 @@ export class Policies implements WebPolicy {
     return `${host} is not among the hosts that this group may reach. The owner can allow it in the main chat: /allow ${host} ${group.folder}`;
   }
 
-  /** Tells the owner, once a day for each host, and not of all that a wild agent thinks up. */
+  /** Tells the owner, once a day for each host, up to a number of hosts. */
   refused(group: Group, host: string): void {
     if (this.of(group).mode !== 'listed') return;
     const { folder } = group;
@@ -72,8 +72,8 @@ export class Policies implements WebPolicy {
   }
 
   /**
-   * What a notice of the last day is about, for who answers it. Any other text, which an agent may
-   * have written, is about nothing.
+   * The host and group of a notice of the last day. Undefined for every other text, because an agent
+   * may have written it.
    */
   noticed(text: string): { host: string; folder: string } | undefined {
     const { store, clock } = this.#deps;
@@ -91,7 +91,7 @@ function noticeKey(folder: string, host: string): string {
   return `web ${folder} ${host}`;
 }
 
-/** Without the group's name, which an agent may have chosen. */
+/** Leaves out the group's name, because an agent may have chosen it. */
 function noticeOf(folder: string, host: string): string {
   return `The agent of "${folder}" wanted to reach ${host} and was refused. To allow it, reply /allow to this message, or write: /allow ${host} ${folder}`;
 }

@@ -8,11 +8,11 @@ export type WebMode = (typeof webModes)[number];
 
 export interface GroupPolicy {
   mode: WebMode;
-  /** Names, or `*.` and a name for all below it. Only for `listed`. */
+  /** Host names, or `*.` and a name for all below it. Only for mode `listed`. */
   hosts: string[];
 }
 
-/** Undefined while the group keeps to the default. */
+/** Undefined while the group has the default policy. */
 export function findGroupPolicy(store: Store, folder: string): GroupPolicy | undefined {
   const sql = 'SELECT mode, hosts FROM web_policies WHERE folder = :folder';
   const row = store.get<{ mode: WebMode; hosts: string }>(sql, { folder });
