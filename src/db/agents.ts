@@ -16,24 +16,24 @@ export type StoredVoice = NonNullable<z.infer<typeof voiceSchema>>;
 
 const toolsSchema = z.array(z.string()).nullable();
 
-interface AgentRow extends GroupRow {
-  id: string;
-  inbox: InboxId;
+interface AgentRow extends GroupRow, Pick<Agent, 'id' | 'inbox' | 'model'> {
   voice: string | null;
   tools: string | null;
-  model: string | null;
 }
 
 const selectAgents = `SELECT ${groupColumns}, agents.id,
     coalesce(agents.inbox, chat_id, 'agent:' || agents.id) AS inbox, voice, tools, model
   FROM agents JOIN groups USING (folder)`;
 
-function toAgent(row: AgentRow): Agent {
-  const group = toGroup(row);
-  const { id, inbox, model } = row;
-  const tools = fromJson(toolsSchema, row.tools);
-  const voice = toVoice(fromJson(voiceSchema, row.voice) ?? { kind: 'chat' }, group.chatId);
-  return { id, group, inbox, voice, tools, model };
+function toAgent({ id, inbox, voice, tools, model, ...group }: AgentRow): Agent {
+  return {
+    id,
+    group: toGroup(group),
+    inbox,
+    voice: toVoice(fromJson(voiceSchema, voice) ?? { kind: 'chat' }, group.chatId),
+    tools: fromJson(toolsSchema, tools),
+    model,
+  };
 }
 
 function toVoice(voice: StoredVoice, chatId: string | null): Voice | null {
@@ -70,22 +70,17 @@ export function listAgents(store: Store, folder: string | null = null): Agent[] 
   return store.all<AgentRow>(sql, { folder }).map(toAgent);
 }
 
-export interface NewAgent {
-  id: string;
+export interface NewAgent extends Omit<Agent, 'group' | 'voice'> {
   folder: string;
-  inbox: InboxId;
   voice: StoredVoice;
-  tools: string[] | null;
-  model: string | null;
 }
 
 /** Throws if the id or the inbox is taken. */
-export function saveAgent(store: Store, { id, folder, inbox, model, ...rest }: NewAgent): void {
-  const [voice, tools] = [JSON.stringify(rest.voice), JSON.stringify(rest.tools)];
+export function saveAgent(store: Store, agent: NewAgent): void {
   store.run(
     `INSERT INTO agents (id, folder, inbox, voice, tools, model)
      VALUES (:id, :folder, :inbox, :voice, :tools, :model)`,
-    { id, folder, inbox, voice, tools, model },
+    { ...agent, voice: JSON.stringify(agent.voice), tools: JSON.stringify(agent.tools) },
   );
 }
 

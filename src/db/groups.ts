@@ -34,14 +34,10 @@ export function findChat(store: Store, chatId: ChatId): Chat | undefined {
   return store.get(`${selectChats} WHERE id = :chatId`, { chatId });
 }
 
-export interface GroupRow {
-  folder: string;
-  chatId: ChatId | null;
-  name: string;
+export interface GroupRow extends Omit<Group, 'isMain' | 'requiresTrigger' | 'triggeredBy'> {
   isMain: number;
   requiresTrigger: number;
   triggeredBy: string;
-  uid: number;
 }
 
 export const groupColumns = `groups.folder, chat_id AS chatId, name, is_main AS isMain,
@@ -51,13 +47,10 @@ const triggeredBySchema = z.array(z.string()).nullable();
 
 export function toGroup(row: GroupRow): Group {
   return {
-    folder: row.folder,
-    chatId: row.chatId,
-    name: row.name,
+    ...row,
     isMain: Boolean(row.isMain),
     requiresTrigger: Boolean(row.requiresTrigger),
     triggeredBy: fromJson(triggeredBySchema, row.triggeredBy),
-    uid: row.uid,
   };
 }
 
@@ -113,10 +106,7 @@ export function saveGroup<Chat extends ChatId | null>(
 
 /** Moves open messages and pending deliveries to another chat. */
 export function moveOpen(store: Store, from: ChatId, to: ChatId): void {
-  const chats = { from, to };
-  store.run(
-    'UPDATE messages SET chat_id = :to WHERE chat_id = :from AND handled_at IS NULL',
-    chats,
-  );
-  store.run(`UPDATE outbox SET chat_id = :to WHERE chat_id = :from AND state = 'pending'`, chats);
+  const move = 'SET chat_id = :to WHERE chat_id = :from';
+  store.run(`UPDATE messages ${move} AND handled_at IS NULL`, { from, to });
+  store.run(`UPDATE outbox ${move} AND state = 'pending'`, { from, to });
 }

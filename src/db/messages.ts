@@ -19,15 +19,10 @@ const columns = `seq, chat_id AS chatId, id, sender_kind AS senderKind, sender_i
   sender_name AS senderName, text, sent_at AS sentAtMs, quote, attachments, role,
   prompt_uuid IS NOT NULL OR handled_at IS NOT NULL AS isPrompted`;
 
-interface MessageRow {
-  seq: number;
-  chatId: InboxId;
-  id: string;
+interface MessageRow extends Omit<StoredMessage, 'sender' | 'quote' | 'attachments'> {
   senderKind: Sender['kind'];
   senderId: string;
   senderName: string;
-  text: string;
-  sentAtMs: number;
   quote: string | null;
   attachments: string | null;
   role: MessageRole;

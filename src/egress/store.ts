@@ -17,8 +17,6 @@ export interface Traffic {
 }
 
 export function addToLedger(store: Store, key: LedgerKey, traffic: Traffic, nowMs: number): void {
-  const { day, folder, turnId, host, allowed } = key;
-  const { requests, bytesUp, bytesDown } = traffic;
   store.run(
     `INSERT INTO ledger (day, folder, turn_id, host, allowed,
        requests, bytes_up, bytes_down, first_at, last_at)
@@ -27,7 +25,7 @@ export function addToLedger(store: Store, key: LedgerKey, traffic: Traffic, nowM
      ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
        bytes_up = bytes_up + excluded.bytes_up, bytes_down = bytes_down + excluded.bytes_down,
        last_at = excluded.last_at`,
-    { day, folder, turnId, host, allowed, requests, bytesUp, bytesDown, nowMs },
+    { ...key, ...traffic, nowMs },
   );
 }
 

@@ -15,11 +15,10 @@ export function listExtraMounts(store: Store): ExtraMount[] {
 }
 
 export function saveExtraMount(store: Store, mount: ExtraMount): void {
-  const { folder, name, source, readOnly } = mount;
   store.run(
     `INSERT INTO extra_mounts (folder, name, source, read_only)
      VALUES (:folder, :name, :source, :readOnly)`,
-    { folder, name, source, readOnly },
+    { ...mount },
   );
 }
 
