@@ -16,7 +16,7 @@ export const groups: Feature = {
 const listedChatsMax = 200;
 const isMain = ({ group }: Agent) => group.isMain;
 
-function listGroups({ store }: Pick<FeatureHost, 'store'>): Tool {
+function listGroups({ store }: FeatureHost): Tool {
   return defineTool({
     name: 'list_groups',
     description:
@@ -49,7 +49,7 @@ const registration = z.strictObject({
   triggered_by: z.array(z.string().min(1).max(200)).max(256).nullish(),
 });
 
-function registerGroup({ store }: Pick<FeatureHost, 'store'>): Tool {
+function registerGroup({ store }: FeatureHost): Tool {
   return defineTool({
     name: 'register_group',
     description:
@@ -67,21 +67,16 @@ function register(store: Store, args: z.infer<typeof registration>): string {
   if (!known && !findChat(store, chatId))
     throw new UserError('No such chat is known. list_groups shows those that wrote.');
   if (known?.isMain) throw new UserError('The main chat is always answered: nothing to register.');
-  const folder = args.folder ?? freeFolder(store, name);
-  const group = known ?? openGroup(store, { chatId, folder, name });
-  const saved = saveGroup(store, {
+  const group =
+    known ?? openGroup(store, { chatId, folder: args.folder ?? freeFolder(store, name), name });
+  const { folder, requiresTrigger, triggeredBy } = saveGroup(store, {
     ...group,
     name,
     requiresTrigger: args.requires_trigger ?? group.requiresTrigger,
     triggeredBy: args.triggered_by === undefined ? group.triggeredBy : args.triggered_by,
   });
-  return `Registered: ${JSON.stringify({
-    chat_id: chatId,
-    folder: saved.folder,
-    name: saved.name,
-    requiresTrigger: saved.requiresTrigger,
-    triggeredBy: saved.triggeredBy,
-  })}`;
+  const registered = { chat_id: chatId, folder, name, requiresTrigger, triggeredBy };
+  return `Registered: ${JSON.stringify(registered)}`;
 }
 
 function freeFolder(store: Store, name: string): string {

@@ -3,15 +3,9 @@ import type { Command } from '../../commands.ts';
 import { listAgents } from '../../db/agents.ts';
 import type { FeatureHost } from '../../feature.ts';
 import { UserError } from '../../types.ts';
-import { grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
+import { type Grant, grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
 
 type Host = Pick<FeatureHost, 'config' | 'store' | 'work'>;
-
-interface Grant {
-  folder: string;
-  path: string;
-  readOnly: boolean;
-}
 
 /** Null lists the folders that are lent. */
 export function mountCommand(host: Host): Command<Grant | null> {

@@ -16,11 +16,12 @@ import * as table from './store.ts';
 type Host = Pick<Base, 'config' | 'store'>;
 
 /** Never lent, in upper or lower case. The allowlist can only add names. */
-const blockedNames = [
-  ...['.ssh', '.gnupg', '.aws', '.azure', '.kube', '.docker', 'gcloud', 'credentials'],
-  ...['.env', '.env.*', '.netrc', '.npmrc', '.git-credentials', 'id_rsa*', 'id_ed25519*'],
-  ...['*.pem', '*.key', '*.kdbx', 'keyrings', '.mozilla', 'google-chrome*', 'chromium'],
-];
+const blockedNames = `
+  .ssh .gnupg .aws .azure .kube .docker gcloud credentials
+  .env .env.* .netrc .npmrc .git-credentials id_rsa* id_ed25519*
+  *.pem *.key *.kdbx keyrings .mozilla google-chrome* chromium`
+  .trim()
+  .split(/\s+/);
 const systemFolders = ['/boot', '/dev', '/etc', '/proc', '/run', '/sys', '/usr'];
 const lookTimeoutMs = 2000;
 const quotedNameMax = 100;
@@ -30,11 +31,14 @@ const allowlistSchema = z.strictObject({
   blocked: z.array(z.string().min(1)).default([]),
 });
 
+export interface Grant {
+  folder: string;
+  path: string;
+  readOnly: boolean;
+}
+
 /** Lends a folder from the group's next container on. Returns the answer. Throws UserError. */
-export function grantFolder(
-  { config, store }: Host,
-  { folder, path, readOnly }: { folder: string; path: string; readOnly: boolean },
-): string {
+export function grantFolder({ config, store }: Host, { folder, path, readOnly }: Grant): string {
   const group = findGroup(store, folder);
   if (!group) throw new UserError(`There is no group ${folder}.`);
   const source = admit(config, path, readOnly);
@@ -122,7 +126,12 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   // An engine's command line would read the rest of such a path as options.
   if (/[,"\p{Cc}]/u.test(real)) refuse('its path has a comma, quote or control character');
   const secrets = [...blockedNames, ...blocked].flatMap((name) => [
-    ...['-o', '-iname', name, '-o', '-ipath', `*/${name}/*`],
+    '-o',
+    '-iname',
+    name,
+    '-o',
+    '-ipath',
+    `*/${name}/*`,
   ]);
   // A read-only mount does not keep an agent from writing to a socket or a pipe.
   const tests = ['(', '-type', 's', '-o', '-type', 'p', ...secrets, ')', '-print', '-quit'];

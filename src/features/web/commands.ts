@@ -5,7 +5,7 @@ import { findGroup, listGroups } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
 import { isPublic } from '../../egress/addresses.ts';
 import { localDay } from '../../egress/ledger.ts';
-import { type LedgerLine, listLedger } from '../../egress/store.ts';
+import { type LedgerLine, listLedger, type Traffic } from '../../egress/store.ts';
 import { parseTarget } from '../../egress/web.ts';
 import type { FeatureHost } from '../../feature.ts';
 import { type Group, UserError } from '../../types.ts';
@@ -38,7 +38,7 @@ interface WebArgs {
   mode?: WebMode;
 }
 
-export function webCommand({ store }: Pick<Host, 'store'>, policies: Policies): Command<WebArgs> {
+export function webCommand({ store }: Host, policies: Policies): Command<WebArgs> {
   return {
     name: '/web',
     takes: '[GROUP [open|listed|none]]',
@@ -48,8 +48,9 @@ export function webCommand({ store }: Pick<Host, 'store'>, policies: Policies): 
       if (name === undefined) return {};
       const { folder } = loadGroup(store, name);
       if (mode === undefined) return { folder };
-      if (!isMode(mode)) throw new UserError(`${mode} is none of open, listed, none.`);
-      return { folder, mode };
+      const known = webModes.find((each) => each === mode);
+      if (!known) throw new UserError(`${mode} is none of open, listed, none.`);
+      return { folder, mode: known };
     },
     describe: ({ folder, mode }) =>
       folder && mode
@@ -75,10 +76,7 @@ interface HostArgs {
   host: string;
 }
 
-export function allowCommand(
-  { store }: Pick<Host, 'store'>,
-  policies: Policies,
-): Command<HostArgs> {
+export function allowCommand({ store }: Host, policies: Policies): Command<HostArgs> {
   return {
     name: '/allow',
     takes: 'HOST [GROUP]',
@@ -86,8 +84,7 @@ export function allowCommand(
     who: 'main',
     parse: (words, { group, quoted }) => {
       const notice = words.length === 0 ? policies.noticed(quoted ?? '') : undefined;
-      const [name, folder] = notice ? [notice.host, notice.folder] : words;
-      return hostArgs(store, [name, folder], group);
+      return hostArgs(store, notice ? [notice.host, notice.folder] : words, group);
     },
     describe: ({ host, folder }) => `let ${folder} reach ${host}`,
     apply: ({ host, folder }) => ({
@@ -104,7 +101,7 @@ export function allowCommand(
   };
 }
 
-export function denyCommand({ store }: Pick<Host, 'store'>, policies: Policies): Command<HostArgs> {
+export function denyCommand({ store }: Host, policies: Policies): Command<HostArgs> {
   return {
     name: '/deny',
     takes: 'HOST [GROUP]',
@@ -128,7 +125,7 @@ export function denyCommand({ store }: Pick<Host, 'store'>, policies: Policies):
 }
 
 /** Parses `[HOST, GROUP]`. The group defaults to main. */
-function hostArgs(store: Store, [name, folder]: (string | undefined)[], main: Group): HostArgs {
+function hostArgs(store: Store, [name, folder]: string[], main: Group): HostArgs {
   const group = folder === undefined ? main : loadGroup(store, folder);
   return { folder: group.folder, host: checkedHost(name) };
 }
@@ -143,10 +140,6 @@ function loadGroup(store: Store, folder: string): Group {
 function describePolicy(policies: Policies, group: Group): string {
   const { mode, hosts } = policies.of(group);
   return `${group.folder}: ${mode}${mode === 'listed' ? `, ${hosts.join(' ')}` : ''}`;
-}
-
-function isMode(word: string | undefined): word is WebMode {
-  return webModes.some((mode) => mode === word);
 }
 
 function checkedHost(name = ''): string {
@@ -165,24 +158,30 @@ function checkedHost(name = ''): string {
 function report(lines: LedgerLine[]): string {
   const allowed = lines.filter((line) => line.allowed);
   const refused = lines.filter((line) => !line.allowed);
-  const sum = (pick: (line: LedgerLine) => number) =>
-    allowed.reduce((total, line) => total + pick(line), 0);
+  const sum = (column: keyof Traffic) => allowed.reduce((total, line) => total + line[column], 0);
+  const traffic = describeTraffic({
+    requests: sum('requests'),
+    bytesUp: sum('bytesUp'),
+    bytesDown: sum('bytesDown'),
+  });
   const hosts = (some: LedgerLine[]) => new Set(some.map(({ host }) => host)).size;
   const said = lines.slice(0, linesMax).map(describeLine);
   const more = lines.length - said.length;
   return [
-    `Today: ${count(hosts(allowed), 'host')}, ${count(
-      sum(({ requests }) => requests),
-      'request',
-    )}, ${bytes(sum(({ bytesUp }) => bytesUp))} sent, ${bytes(sum(({ bytesDown }) => bytesDown))} received; ${count(hosts(refused), 'host')} refused.`,
+    `Today: ${count(hosts(allowed), 'host')}, ${traffic}; ${count(hosts(refused), 'host')} refused.`,
     ...said,
     ...(more > 0 ? [`and ${more} more`] : []),
   ].join('\n');
 }
 
-function describeLine({ folder, host, allowed, requests, ...line }: LedgerLine): string {
-  if (!allowed) return `- ${folder}: ${host} refused, ${count(requests, 'time')}`;
-  return `- ${folder}: ${host}, ${count(requests, 'request')}, ${bytes(line.bytesUp)} sent, ${bytes(line.bytesDown)} received`;
+function describeLine({ folder, host, allowed, ...traffic }: LedgerLine): string {
+  return allowed
+    ? `- ${folder}: ${host}, ${describeTraffic(traffic)}`
+    : `- ${folder}: ${host} refused, ${count(traffic.requests, 'time')}`;
+}
+
+function describeTraffic({ requests, bytesUp, bytesDown }: Traffic): string {
+  return `${count(requests, 'request')}, ${bytes(bytesUp)} sent, ${bytes(bytesDown)} received`;
 }
 
 function count(number: number, word: string): string {
