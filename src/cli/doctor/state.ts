@@ -15,13 +15,11 @@ import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { storePath } from '../../channels/whatsapp/linked.ts';
-import type { Config } from '../../config.ts';
+import { type Config, defaultLimits } from '../../config.ts';
 import { migrations } from '../../db/migrations.ts';
 import { loadAllowlist, realPath } from '../../features/mounts/extra-mounts.ts';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
 
-const gibibyte = 1024 ** 3;
-const freeBytesMin = gibibyte;
 const answerTimeoutMs = 3000;
 
 export function stateChecks(config: Config): Check[] {
@@ -60,8 +58,8 @@ function stateFolder({ homeDir, storeDir, dataDir, groupsDir }: Config): Finding
 
 function freeDisk({ homeDir }: Config): Finding {
   const { bavail, bsize } = statfsSync(firstThatIs(homeDir));
-  const says = `${((bavail * bsize) / gibibyte).toFixed(1)} GiB`;
-  return bavail * bsize >= freeBytesMin
+  const says = `${((bavail * bsize) / 1024 ** 3).toFixed(1)} GiB`;
+  return bavail * bsize >= defaultLimits.diskFreeBytesMin
     ? ok(says)
     : note(says, 'Make room: messages, logs and what agents write need it.');
 }
