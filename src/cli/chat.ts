@@ -190,7 +190,10 @@ class ChatSession {
         this.#print(`${message.senderName}: ${message.text}`);
         break;
       case 'activity':
-        this.#activity = message.text === null ? undefined : this.#working(message.text);
+        this.#activity =
+          message.text === null
+            ? undefined
+            : { text: message.text, sinceMs: this.#activity?.sinceMs ?? Date.now() };
         this.#prompt();
         break;
       case 'state':
@@ -198,10 +201,6 @@ class ChatSession {
           this.#question.answered(message.state === 'settled');
         break;
     }
-  }
-
-  #working(text: string) {
-    return { text, sinceMs: this.#activity?.sinceMs ?? Date.now() };
   }
 
   /** Skips a message that was shown before: it is resent if its acknowledgement was lost. */

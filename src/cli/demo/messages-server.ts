@@ -53,7 +53,6 @@ export interface ModelCall {
 /** A content block in the API's format. */
 export type ModelBlock =
   | { type: 'text'; text: string }
-  | { type: 'thinking'; thinking: string }
   | { type: 'tool_use'; id: string; name: string; input: object };
 
 export type ModelReply =
@@ -198,12 +197,6 @@ function streamParts(block: ModelBlock): object[] {
       const pieces = block.text.match(textPiece) ?? [];
       return [{ ...block, text: '' }, ...pieces.map((text) => ({ type: 'text_delta', text }))];
     }
-    case 'thinking':
-      return [
-        { type: 'thinking', thinking: '', signature: '' },
-        { type: 'thinking_delta', thinking: block.thinking },
-        { type: 'signature_delta', signature: 'none' },
-      ];
     case 'tool_use':
       return [
         { ...block, input: {} },
