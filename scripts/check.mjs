@@ -10,21 +10,20 @@ import { run } from './run.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
 /**
- * What each room may take, in cl100k tokens, tests aside; a room named in full is not counted in the
- * one around it. `promised` is what we hold ourselves to, 8 % above it the check fails.
+ * What each room may take, in cl100k tokens, tests aside. A room is a folder of src/; the core is the
+ * rest. `promised` is what we hold ourselves to, 8 % above it the check fails.
  */
+const core = { name: 'the core', promised: 40_000, max: 56_000 };
 const rooms = [
-  { name: 'the core', dirs: ['src', 'container'], promised: 40_000, max: 56_000 },
-  { name: 'channels/whatsapp', dirs: ['src/channels/whatsapp'], promised: 22_000 },
-  { name: 'channels/terminal', dirs: ['src/channels/terminal'], promised: 3_000 },
-  { name: 'egress', dirs: ['src/egress'], promised: 13_000 },
-  { name: 'runtimes', dirs: ['src/runtimes'], promised: 12_000 },
-  { name: 'cli', dirs: ['src/cli'], promised: 17_000 },
-  ...readdirSync(join(projectDir, 'src/features')).map((name) => ({
-    name: `features/${name}`,
-    dirs: [`src/features/${name}`],
-    promised: 8_000,
-  })),
+  core,
+  { name: 'channels/whatsapp', promised: 22_000 },
+  { name: 'channels/terminal', promised: 3_000 },
+  { name: 'egress', promised: 13_000 },
+  { name: 'runtimes', promised: 12_000 },
+  { name: 'cli', promised: 17_000 },
+  ...readdirSync(join(projectDir, 'src/features')).map((name) => {
+    return { name: `features/${name}`, promised: 8_000 };
+  }),
 ];
 const tolerance = 1.08;
 const whole = { promised: 120_000, max: 130_000 };
@@ -141,7 +140,7 @@ async function tokens() {
     .map((file) => ({
       file,
       tokens: countTokens(readFileSync(join(projectDir, file), 'utf8')),
-      room: rooms.findLast(({ dirs }) => dirs.some((dir) => file.startsWith(`${dir}/`))),
+      room: rooms.find(({ name }) => file.startsWith(`src/${name}/`)) ?? core,
     }));
   const sumOf = (some) => some.reduce((total, { tokens }) => total + tokens, 0);
   const table = rooms.map((room) => {

@@ -81,8 +81,9 @@ function readDotEnv(path) {
 
 /** A client without its engine is common, so that the engine itself has to answer. */
 async function engineAnswers() {
-  for (const { program, question, hasImages, systems } of Object.values(runtimes)) {
-    if (!hasImages || !systems.includes(process.platform) || !findProgram(program)) continue;
+  const { bubblewrap: _, ...engines } = runtimes;
+  for (const { program, question, systems } of Object.values(engines)) {
+    if (!systems.includes(process.platform) || !findProgram(program)) continue;
     const { code } = await run(program, question, { timeoutMs: engineTimeoutMs });
     if (code === 0) return true;
   }

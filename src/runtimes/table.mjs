@@ -10,7 +10,6 @@ import { delimiter, join } from 'node:path';
  * @property {string} program the client, which is asked
  * @property {string[]} question its arguments; it exits with 0 when the runtime can be used
  * @property {string} remedy what to do when it does not
- * @property {boolean} hasImages whether agents run in our image, or else in the host's /usr
  * @property {boolean} hasGVisor whether gVisor is the kernel of its containers
  * @property {string[]} systems where it is tried unless NANOCLAW_RUNTIME names another
  */
@@ -19,7 +18,6 @@ const docker = {
   program: 'docker',
   question: ['info'],
   remedy: 'sudo systemctl start docker; and to use it without sudo: sudo usermod -aG docker $USER',
-  hasImages: true,
   hasGVisor: false,
   systems: ['linux', 'darwin'],
 };
@@ -39,7 +37,6 @@ export const runtimes = {
     program: 'container',
     question: ['system', 'status'],
     remedy: 'container system start',
-    hasImages: true,
     hasGVisor: false,
     systems: ['darwin'],
   },
@@ -49,7 +46,6 @@ export const runtimes = {
     program: 'bwrap',
     question: ['--version'],
     remedy: 'sudo apt-get install bubblewrap util-linux   (or dnf, pacman, zypper, apk)',
-    hasImages: false,
     hasGVisor: false,
     systems: ['linux'],
   },
