@@ -34,6 +34,13 @@ export interface Caller {
   account: Account;
 }
 
+interface Connection {
+  group: Group;
+  target: Target;
+  /** Undefined until the name is resolved. */
+  socket?: Socket;
+}
+
 /** Why a connection was refused, in words for the agent, with the HTTP status. */
 export class Refusal extends UserError {
   readonly status: number;
@@ -73,8 +80,7 @@ export const noWeb: WebPolicy = {
 export class Web {
   /** Features are made after the web, and one of them may set it; nothing connects before that. */
   policy: WebPolicy;
-  readonly #attempts = new Map<string, number>();
-  readonly #live = new Map<Socket, { group: Group; target: Target }>();
+  readonly #connections = new Set<Connection>();
 
   constructor(policy: WebPolicy) {
     this.policy = policy;
@@ -82,27 +88,28 @@ export class Web {
 
   /** Closes the group's connections that the policy no longer allows. */
   recheck(folder: string): void {
-    for (const [socket, { group, target }] of this.#live)
-      if (group.folder === folder && this.policy.objection(group, target.host)) socket.destroy();
+    for (const { group, target, socket } of this.#connections)
+      if (group.folder === folder && this.policy.objection(group, target.host)) socket?.destroy();
   }
 
   /** Resolves to an open connection. Rejects with Refusal. */
   async connect(caller: Caller, target: Target): Promise<Socket> {
-    const { folder } = caller.group;
-    const open = [...this.#live.values()].filter(({ group }) => group.folder === folder).length;
-    const attempts = this.#attempts.get(folder) ?? 0;
-    if (open + attempts >= bounds.connectionsMax)
+    const { group } = caller;
+    const others = [...this.#connections].filter((other) => other.group.folder === group.folder);
+    if (others.length >= bounds.connectionsMax)
       throw new Refusal(429, 'There are too many connections at once.');
-    this.#attempts.set(folder, attempts + 1);
+    const connection: Connection = { group, target };
+    this.#connections.add(connection);
     try {
-      return await this.#connect(caller, target);
-    } finally {
-      this.#attempts.set(folder, (this.#attempts.get(folder) ?? 1) - 1);
+      return await this.#connect(caller, connection);
+    } catch (error) {
+      this.#connections.delete(connection);
+      throw error;
     }
   }
 
-  async #connect({ group, account }: Caller, target: Target): Promise<Socket> {
-    const { host, port } = target;
+  async #connect({ group, account }: Caller, connection: Connection): Promise<Socket> {
+    const { host, port } = connection.target;
     const refuse = (reason: string) => {
       account.refused(host);
       return new Refusal(403, reason);
@@ -136,8 +143,8 @@ export class Web {
       autoSelectFamilyAttemptTimeout: bounds.attemptTimeoutMs,
     });
     socket.on('error', () => {}); // `close` follows.
-    this.#live.set(socket, { group, target });
-    socket.once('close', () => this.#live.delete(socket));
+    connection.socket = socket;
+    socket.once('close', () => this.#connections.delete(connection));
     account.follow(entry, socket);
     try {
       await once(socket, 'connect', { signal: AbortSignal.timeout(bounds.connectTimeoutMs) });
