@@ -55,11 +55,8 @@ export function loadAgent(store: Store, id: string): Agent {
 }
 
 export function findAgentByInbox(store: Store, inbox: InboxId): Agent | undefined {
-  const row = store.get<AgentRow>(
-    `${selectAgents} WHERE agents.inbox = :inbox
-     UNION ALL ${selectAgents} WHERE agents.inbox IS NULL AND chat_id = :inbox`,
-    { inbox },
-  );
+  const sql = `${selectAgents} WHERE coalesce(agents.inbox, chat_id) = :inbox`;
+  const row = store.get<AgentRow>(sql, { inbox });
   return row && toAgent(row);
 }
 

@@ -13,9 +13,8 @@ const nothing: Traffic = { requests: 0, bytesUp: 0, bytesDown: 0 };
 
 /** The date in the host's time zone, such as 2026-03-29. */
 export function localDay(atMs: number): string {
-  const at = new Date(atMs);
-  const parts = [at.getFullYear(), at.getMonth() + 1, at.getDate()];
-  return parts.map((part) => String(part).padStart(2, '0')).join('-');
+  // Sweden writes dates as ISO 8601 does.
+  return new Date(atMs).toLocaleDateString('sv-SE');
 }
 
 export class Ledger {
