@@ -26,6 +26,7 @@ const rooms = [
   }),
 ];
 const tolerance = 1.08;
+const margin = ' '.repeat(24);
 const whole = { promised: 120_000, max: 130_000 };
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
@@ -149,12 +150,12 @@ async function tokens() {
   });
   table.push({ name: 'all', ...whole, files: [], tokens: sumOf(files) });
   const lines = table.flatMap(({ name, tokens, promised, max, files }) => [
-    `${cell(name, 24)}${cell(tokens)}${cell(promised)}${cell(max)}${verdict(tokens, promised, max)}`,
+    `${name.padEnd(margin.length)}${cells([tokens, promised, max])}${verdict(tokens, promised, max)}`,
     ...(process.argv.includes('--tokens') ? files : [])
       .sort((a, b) => b.tokens - a.tokens)
-      .map((file) => `${cell('', 24)}${cell(file.tokens)}  ${file.file}`),
+      .map((file) => `${margin}${cells([file.tokens])}  ${file.file}`),
   ]);
-  const head = `${cell('', 24)}${['tokens', 'promised', 'at most'].map((word) => cell(word)).join('')}`;
+  const head = `${margin}${cells(['tokens', 'promised', 'at most'])}`;
   const reading = documented(
     /takes [\d,]+ files and [\d,]+ tokens; the whole program, without tests, [\d,]+\./,
     () => {
@@ -195,8 +196,6 @@ function verdict(tokens, promised, max) {
   return tokens > promised ? '  more than promised' : '';
 }
 
-function cell(value, width = 10) {
-  return typeof value === 'number' || width === 10
-    ? String(value).padStart(width)
-    : String(value).padEnd(width);
+function cells(values) {
+  return values.map((value) => String(value).padStart(10)).join('');
 }
