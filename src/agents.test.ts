@@ -14,7 +14,7 @@ const text = (words: string): OutboundContent => ({ kind: 'text', text: words, a
 const file: OutboundContent = {
   kind: 'file',
   file: { hostPath: '/a.txt', name: 'a.txt', mime: 'text/plain', sizeBytes: 1 },
-  caption: 'see',
+  text: 'see',
   about: null,
 };
 
