@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { openFeatureHost } from '../test/support/feature-host.ts';
 import { Agents } from './agents.ts';
-import { findAgent, loadAgent } from './db/agents.ts';
+import { findAgent, findAgentByInbox, loadAgent } from './db/agents.ts';
 import { saveGroup } from './db/groups.ts';
 import { findMessage, hasUnclaimed } from './db/messages.ts';
 import { listPending, listPendingChats, wordsOf } from './db/outbox.ts';
@@ -172,4 +172,14 @@ test('signs of life of agents in one chat are shown together and end one by one'
     [chatId, 'Bash: ls'],
     [chatId, null],
   ]);
+});
+
+test('an agent is named by what can name a folder, and takes no group its own agent', () => {
+  const { agents, store } = openAgents();
+  const colleague = { folder: 'main', voice: { kind: 'chat' } as const, tools: null, model: null };
+  for (const id of ['', '../main', 'a/b', '.hidden', 'A', 'x'.repeat(81)])
+    expect(() => agents.create({ ...colleague, id })).toThrow(/cannot name an agent/);
+  agents.create({ ...colleague, id: 'work' });
+  saveGroup(store, { ...mainGroup, folder: 'work', chatId: 'terminal:work', isMain: false });
+  expect(findAgentByInbox(store, 'terminal:work')).toMatchObject({ id: 'work.own' });
 });

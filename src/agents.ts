@@ -44,11 +44,13 @@ export class Agents {
   }
 
   /**
-   * Adds an agent with the inbox `agent:<id>`, in the caller's transaction. Throws when the id is
-   * taken.
+   * Adds an agent with the inbox `agent:<id>`, in the caller's transaction. Its id names a folder:
+   * throws UserError for one that cannot, and an error when it is taken.
    */
   create(agent: Omit<NewAgent, 'inbox'>): Agent {
     const { store } = this.#deps;
+    if (!/^[a-z0-9][a-z0-9._-]{0,79}$/.test(agent.id))
+      throw new UserError(`"${clip(agent.id, 80)}" cannot name an agent.`);
     saveAgent(store, { ...agent, inbox: `agent:${agent.id}` });
     return loadAgent(store, agent.id);
   }

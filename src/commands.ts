@@ -46,6 +46,8 @@ export function createCommands(
 ): FindCommand {
   const mention = new RegExp(`^@${config.assistantName}[\\s,:]+`, 'iu');
   const all = [helpOn(table), ...table];
+  if (new Set(all.map(({ name }) => name)).size < all.length)
+    throw new Error('two commands have the same name');
   return ({ text, quote }) => {
     const [first, ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
     const command = all.find(({ name }) => name === first?.toLowerCase());

@@ -269,8 +269,12 @@ export class Host {
       available: (chatId) => (chatId ? this.#outbox.flush(chatId) : this.#outbox.flushAll()),
       openGroup: (request) => {
         const known = findGroup(store, request.folder);
-        if (known) return saveGroup(store, { ...known, chatId: known.chatId ?? request.chatId });
-        return openGroup(store, request);
+        if (!known) return openGroup(store, request);
+        const { chatId } = known;
+        // A group that lost its chat talks where it is opened.
+        return chatId === null
+          ? saveGroup(store, { ...known, chatId: request.chatId })
+          : { ...known, chatId };
       },
       settled: (chatId, isMirror) => {
         const isBusy = (agentId: string) => this.#queue.isBusy(agentId);

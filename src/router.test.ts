@@ -244,14 +244,23 @@ describe('while a file is on its way', () => {
     expect(router.isReceiving(chatId)).toBe(false);
   });
 
-  test('what is stopped is of this chat alone, also within a call', async () => {
+  test('what is stopped is of this chat alone', async () => {
     const { router, arrived, from, withPhoto, woken, stop, other } = openSlow();
-    const received = router.receive([withPhoto, from('hello', { chatId: other.chatId })]);
-    await promisesSettled();
+    const received = [
+      router.receive([withPhoto]),
+      router.receive([from('hello', { chatId: other.chatId })]),
+    ];
     stop();
     arrived.resolve();
-    await received;
+    await Promise.all(received);
     expect(woken).toEqual(['work']);
+  });
+
+  test('messages of two chats in one call are refused, and none is stored', async () => {
+    const { router, from, texts, other } = openSlow();
+    const mixed = [from('here'), from('there', { chatId: other.chatId })];
+    await expect(router.receive(mixed)).rejects.toThrow('one chat');
+    expect(texts()).toEqual([]);
   });
 
   test('an edit that is stopped with it wakes nobody', async () => {

@@ -86,6 +86,8 @@ export class Router {
 
   async #accept(messages: InboundMessage[]): Promise<void> {
     const chatId = messages[0]?.chatId;
+    if (messages.some((message) => message.chatId !== chatId))
+      throw new Error('messages of more than one chat');
     if (chatId !== undefined)
       await this.#inOrder(chatId, (receipt) => this.#receive(messages, receipt));
   }

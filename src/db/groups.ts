@@ -98,8 +98,13 @@ export function saveGroup<Chat extends ChatId | null>(
        triggered_by = excluded.triggered_by`,
     { folder, chatId, name, isMain, requiresTrigger, triggeredBy, firstUid },
   );
-  const addOwn = 'INSERT INTO agents (id, folder) VALUES (:folder, :folder) ON CONFLICT DO NOTHING';
-  store.run(addOwn, { folder });
+  // Another agent may have taken the plain id.
+  store.run(
+    `INSERT INTO agents (id, folder)
+     SELECT iif(EXISTS (SELECT 1 FROM agents WHERE id = :folder), :folder || '.own', :folder), :folder
+     WHERE NOT EXISTS (SELECT 1 FROM agents WHERE folder = :folder AND inbox IS NULL)`,
+    { folder },
+  );
   const sql = 'SELECT uid FROM groups WHERE folder = :folder';
   return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }

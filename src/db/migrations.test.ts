@@ -165,7 +165,7 @@ describe('a store of version 0.1', () => {
     };
     expect(listPending(store, family, 10)).toEqual([
       { kind: 'text', id: 'text', chatId: family, text: 'it is a dog', about },
-      { kind: 'file', id: 'file', chatId: family, caption: 'the same', file, about: null },
+      { kind: 'file', id: 'file', chatId: family, text: 'the same', file, about: null },
       { kind: 'reaction', id: 'reaction', chatId: family, emoji: '🎉', about },
       { kind: 'text', id: 'plain', chatId: family, text: 'that is all', about: null },
     ]);
