@@ -42,13 +42,13 @@ export class Policies implements WebPolicy {
     this.#deps = deps;
   }
 
-  of({ folder, isMain }: Pick<Group, 'folder' | 'isMain'>): GroupPolicy {
+  of({ folder, isMain }: Group): GroupPolicy {
     const known = findGroupPolicy(this.#deps.store, folder);
     return known ?? { mode: isMain ? 'open' : 'listed', hosts: usefulHosts };
   }
 
   /** Takes effect at the commit, which also closes connections that are no longer allowed. */
-  set({ folder }: Pick<Group, 'folder'>, policy: GroupPolicy): void {
+  set({ folder }: Group, policy: GroupPolicy): void {
     const { store, web } = this.#deps;
     saveGroupPolicy(store, folder, policy);
     store.afterCommit(() => web.recheck(folder));
