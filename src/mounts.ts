@@ -37,9 +37,8 @@ export function isGroupFolder(name: string): boolean {
 }
 
 /** The agent's mounts. Files of the program that do not exist are left out. */
-export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
-  const { isMain, folder } = agent.group;
-  const mount = (source: string, target: string, readOnly = true) => ({ source, target, readOnly });
+export function mountsFor(agent: Agent, folders: Folders): Mount[] {
+  const { projectDir } = folders.config;
   // The SDK's native program, for either C library; npm installs the one that runs here.
   const claude = `node_modules/@anthropic-ai/claude-agent-sdk-linux-${process.arch}`;
   const programs = [
@@ -49,50 +48,47 @@ export function mountsFor(agent: Agent, { config, runDir }: Folders): Mount[] {
     `${claude}-musl/claude`,
   ];
   const program = programs.map((name) =>
-    mount(join(config.projectDir, name), join(inside.program, basename(name))),
+    mount(join(projectDir, name), join(inside.program, basename(name))),
   );
   const project = projectNames.map((name) =>
-    mount(join(config.projectDir, name), join(inside.project, name)),
+    mount(join(projectDir, name), join(inside.project, name)),
   );
-  const files = isMain ? [...program, ...project] : program;
+  const files = agent.group.isMain ? [...program, ...project] : program;
+  return [...ownMounts(agent, folders), ...files.filter(({ source }) => existsSync(source))];
+}
+
+/**
+ * Makes the folders that `mountsFor` needs. Where the host is root, those that the agent writes
+ * belong to the group's uid, and no group can read another's.
+ */
+export function prepareFolders(agent: Agent, folders: Folders): void {
+  const { dataDir, groupsDir } = folders.config;
+  const { folder, uid } = agent.group;
+  mkdirSync(join(dataDir, 'agents', agent.id), { recursive: true, mode: 0o700 });
+  for (const { source, target, readOnly } of ownMounts(agent, folders)) {
+    mkdirSync(source, { recursive: true, mode: 0o755 });
+    // Every group reads the shared memory.
+    if (!readOnly) giveTo(uid, source, target === inside.global ? 0o755 : 0o700);
+  }
+  beginMemory(groupsDir, folder);
+}
+
+function ownMounts({ id, group }: Agent, { config, runDir }: Folders): Mount[] {
   return [
-    mount(join(config.groupsDir, folder), inside.group, false),
-    mount(join(config.groupsDir, 'global'), inside.global, !isMain),
-    mount(homeOf(agent, config), inside.home, false),
+    mount(join(config.groupsDir, group.folder), inside.group, false),
+    mount(join(config.groupsDir, 'global'), inside.global, !group.isMain),
+    mount(join(config.dataDir, 'agents', id, 'home'), inside.home, false),
     mount(join(runDir, 'in'), inside.inbox),
     mount(join(runDir, 'out'), inside.outbox, false),
-    ...files.filter(({ source }) => existsSync(source)),
   ];
 }
 
-/**
- * Makes the folders that `mountsFor` needs. Where the host is root, they belong to the group's uid,
- * so that no group can read another's. `in` stays the host's.
- */
-export function prepareFolders(agent: Agent, { config, runDir }: Folders): void {
-  const { folder, uid, isMain } = agent.group;
-  const globalDir = join(config.groupsDir, 'global');
-  mkdirSync(globalDir, { recursive: true });
-  // Main writes it, every group reads it.
-  if (isMain) giveTo(uid, globalDir, 0o755);
-  giveTo(uid, join(config.groupsDir, folder), 0o700);
-  beginMemory(config.groupsDir, folder);
-  mkdirSync(join(config.dataDir, 'agents', agent.id), { recursive: true, mode: 0o700 });
-  giveTo(uid, homeOf(agent, config), 0o700);
-  mkdirSync(join(runDir, 'in'), { recursive: true, mode: 0o755 });
-  giveTo(uid, join(runDir, 'out'), 0o700);
+function mount(source: string, target: string, readOnly = true): Mount {
+  return { source, target, readOnly };
 }
 
-function homeOf(agent: Agent, config: Config): string {
-  return join(config.dataDir, 'agents', agent.id, 'home');
-}
-
-/**
- * Makes a folder. Where the host is root, gives it to `uid` once, with all that the owner has put
- * there before.
- */
+/** Gives a folder to `uid` once, where the host is root, with all that the owner has put there. */
 function giveTo(uid: number, folder: string, mode: number): void {
-  mkdirSync(folder, { recursive: true });
   if (process.getuid?.() === 0 && lstatSync(folder).uid !== uid)
     // -h changes a link itself, never its target.
     execFileSync('chown', ['-hR', `${uid}:${uid}`, '--', folder]);
