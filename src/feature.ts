@@ -31,10 +31,7 @@ export interface Parts {
   retention?: Expiry[];
   /** Lines for /status in a group's chat. */
   status?(group: Group): string[];
-  /**
-   * What a group may reach of the web. The first feature that has a policy decides; without one,
-   * groups reach nothing.
-   */
+  /** What a group may reach of the web. Only one feature can decide it; without one, nothing. */
   webPolicy?: WebPolicy;
   /** Called after recovery and the channels, before agents are woken. */
   start?(): void;

@@ -1,7 +1,7 @@
 /**
- * Decides which agent runs when. An agent has one turn at a time, and there are only so many slots.
- * The agent that has waited longest gets the next one; the one that has idled longest is evicted
- * for it. Only main's own agent never waits. Does not know what a turn or a container is.
+ * Decides which agent runs when: one turn per agent, a limited number of slots, first come first
+ * served. Evicts the agent that has idled longest when another waits. Only main's own agent never
+ * waits. Does not know what a turn or a container is.
  */
 import type { Clock } from './types.ts';
 
@@ -26,7 +26,7 @@ export interface QueueDependencies {
   evict(agentId: string, reason: 'idle' | 'evicted'): void;
   /** Whether the agent never waits for a slot: main's own. */
   isFirst(agentId: string): boolean;
-  /** Called when `run` rejects; the turn counts as ended. */
+  /** Called when `run` rejects. */
   failed(agentId: string, error: unknown): void;
   /** Called when the agent's turn, or its wait for one, has ended. */
   settled(agentId: string): void;
@@ -56,10 +56,7 @@ export class GroupQueue {
     this.#grant();
   }
 
-  /**
-   * Call it when an agent has work. After any number of calls, `run` or `nudge` looks at least
-   * once.
-   */
+  /** An agent has work. After any number of calls, `run` or `nudge` looks for it at least once. */
   enqueue(agentId: string): void {
     const member = this.#members.get(agentId);
     if (this.#state === 'closed') return;

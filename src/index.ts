@@ -120,6 +120,7 @@ export class Host {
   readonly #router: Router;
   readonly #channels: Channel[];
   readonly #events = new EventEmitter<{ settled: [ChatId] }>();
+  readonly #channelOf = (chatId: ChatId) => channelOf(this.#channels, chatId);
 
   constructor(base: Foundation) {
     this.#base = base;
@@ -127,8 +128,7 @@ export class Host {
     const shared = { ...base, outbox: this.#outbox, wake: (id: string) => this.#queue.enqueue(id) };
     this.#owner = createOwner(shared);
     this.#ledger = new Ledger(base);
-    const channelFor = (chatId: ChatId) => channelOf(this.#channels, chatId);
-    const agents = new Agents({ ...shared, owner: this.#owner, channelOf: channelFor });
+    const agents = new Agents({ ...shared, owner: this.#owner, channelOf: this.#channelOf });
     const web = new Web(noWeb);
     this.#queue = this.#createQueue();
     this.#router = new Router({
@@ -142,7 +142,7 @@ export class Host {
       queue: this.#queue,
       router: this.#router,
       startRun: (agent) => new Run(this.#runner, agent, startFile(agent, surroundings)),
-      showTaken: (messages) => channelFor(messages[0]?.chatId ?? '')?.showTaken?.(messages),
+      showTaken: (messages) => this.#channelOf(messages[0]?.chatId ?? '')?.showTaken?.(messages),
     });
     const featureHost = {
       ...base,
@@ -220,7 +220,7 @@ export class Host {
   #createOutbox(): Outbox {
     return new Outbox({
       ...this.#base,
-      channelOf: (chatId) => channelOf(this.#channels, chatId),
+      channelOf: this.#channelOf,
       leaving: (message) => {
         for (const channel of this.#channels) channel.mirror?.(message);
       },

@@ -1,7 +1,7 @@
 /**
- * How an agent's session opens: with its earlier conversation, its tools, and what it is told. That
- * comes from container/instructions/ and the features. It becomes the system prompt, so it holds
- * nothing that differs by group or turn: agents with the same tools share its cached bytes.
+ * How an agent's session opens, and what the agent is told: container/instructions/ and the texts
+ * of features. They become the system prompt, so they hold nothing that differs by group or turn:
+ * agents with the same tools share its cached bytes.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

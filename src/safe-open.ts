@@ -1,7 +1,7 @@
 /**
  * The only way in which the host opens anything in a folder that an agent can write to. Refuses
- * what leads out of the folder and what is not a regular file. Checks what it has opened, so that
- * replacing a file meanwhile gains nothing.
+ * paths that lead out and whatever is no regular file. Checks what it has opened, so that replacing
+ * a file meanwhile gains nothing.
  */
 import {
   closeSync,

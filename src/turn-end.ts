@@ -16,7 +16,6 @@ export type TurnEnd =
 
 type Verdict = ReturnType<typeof again> | ReturnType<typeof over>;
 
-/** Whether to retry and when, or how the turn ends; `notice` is for the chat. Pure. */
 export function verdictOf(
   end: Exclude<TurnEnd, { kind: 'done' }>,
   turn: Turn,

@@ -1,7 +1,7 @@
 /**
- * Turns: claims messages, builds the prompts, runs, commits. The end of each attempt has a recorded
- * reason, and leads to a retry or to a sentence in the chat. Keeps the warm containers. Decides
- * neither who runs when nor what a failure means.
+ * Turns: claims messages, builds prompts, runs, commits. Each attempt ends with a recorded reason,
+ * and leads to a retry or to a sentence in the chat. Keeps the warm containers. Does not decide who
+ * runs when.
  */
 import { randomUUID } from 'node:crypto';
 import type { Agents } from './agents.ts';

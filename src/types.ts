@@ -63,7 +63,7 @@ export interface InboundMessage {
 /** A person edits a message, or deletes it when `text` is null. */
 export interface Amendment {
   chatId: ChatId;
-  /** The id of the amendment itself; `messageId` is that of the message that it changes. */
+  /** Its own id; `messageId` is that of the message that it changes. */
   id: string;
   messageId: string;
   /** Null when the channel has checked that the sender may change messages of others. */
@@ -114,10 +114,7 @@ export interface Channel {
   readonly textMax: number;
   /** Resolves when the channel is connected, or keeps retrying in the background. */
   connect(): Promise<void>;
-  /**
-   * Resolves when the server has acknowledged or refused the message. Rejects while the channel is
-   * down; the outbox retries.
-   */
+  /** Resolves to the server's answer. Rejects while the channel is down; the outbox retries. */
   deliver(message: OutboundMessage): Promise<Delivery>;
   /** Shows what the agents of the chat are doing, until it is called with null. */
   showActivity(chatId: ChatId, text: string | null): void;
@@ -132,37 +129,27 @@ export interface Channel {
 /** What the host offers to a channel. */
 export interface ChannelHost {
   readonly assistantName: string;
-  /**
-   * Takes messages of one chat. Resolves when all are committed, in the order given. Only then may
-   * the channel acknowledge them.
-   */
+  /** Messages of one chat. Resolves when all are committed; only then may they be acknowledged. */
   receive(messages: InboundMessage[]): Promise<void>;
   /** Whether the host answers it itself. A command need not wait for earlier messages. */
   isCommand(message: InboundMessage): boolean;
-  /** Resolves when it is committed. Does nothing when the message does not exist. */
+  /** Resolves when it is committed. A message that does not exist is ignored. */
   amend(amendment: Amendment): Promise<void>;
   /** The chats of groups. Of any other chat, a channel keeps only what `noteChat` takes. */
   listRegistered(): ChatId[];
   /** Records a chat for list_groups. A null name keeps the known one. */
   noteChat(chatId: ChatId, name: string | null, lastMessageAtMs: number): void;
-  /**
-   * Call it when somebody starts to type. Starts the agent's container early, if a slot is free.
-   */
+  /** Somebody starts to type: starts the agent's container early, if a slot is free. */
   expectMessage(chatId: ChatId): void;
   readonly owner: Owner;
-  /**
-   * Call it when the channel, or one chat, can deliver again. Retries pending deliveries at once.
-   */
+  /** The channel, or one chat, can deliver again: retries at once. */
   available(chatId?: ChatId): void;
   /**
-   * Returns the folder's group, whatever its chat is. On first use, registers it for this chat.
-   * Throws UserError when the name is not allowed.
+   * The folder's group, whatever its chat is; on first use it is registered for this one. Throws
+   * UserError when the name is not allowed.
    */
   openGroup(request: { folder: string; chatId: ChatId; name: string }): Group & { chatId: ChatId };
-  /**
-   * Whether the chat is answered and delivered. With `isMirror`, pending deliveries do not count,
-   * because a mirror shows messages before they are delivered.
-   */
+  /** With `isMirror`, messages that are not delivered yet do not count. */
   settled(chatId: ChatId, isMirror: boolean): Settled;
   /** Calls `listener` whenever `settled` may have changed. */
   onSettled(listener: (chatId: ChatId) => void): void;
@@ -175,7 +162,7 @@ export interface Owner {
    * `atMost`, sends `perDay` notices of its topic in 24 hours, then `last` once, then nothing.
    */
   tell(text: string, notice: { key: string; atMost?: NoticeLimit }): void;
-  /** Call it when the cause of a notice is gone. When it comes back, the owner is told again. */
+  /** The cause of a notice is gone: if it comes back, the owner is told again. */
   forget(key: string): void;
 }
 
