@@ -14,7 +14,7 @@ import type { Speaker } from './ipc.ts';
 import type { InFile, OutFile } from './protocol.ts';
 import { Tools } from './tools.ts';
 
-/** An agent in a turn, whose chat nobody reads. */
+/** An agent in a turn. Nothing is delivered to its chat. */
 function startAgent(changes: Partial<Limits>) {
   const { host, store, clock, config, agents } = openFeatureHost(changes);
   saveGroup(store, mainGroup);
@@ -55,7 +55,7 @@ const sent = (path: string): Request => ({ tool: 'send_file', args: { path } });
 const enough =
   'You have sent 3 messages in this turn, which is the most. Say the rest in your answer.';
 
-test('a turn says so much and no more, in whatever way, and the next may speak again', async () => {
+test('a turn sends a limited number of messages of all kinds, and the next may send again', async () => {
   const { store, put, ask, groupDir, filesDir } = startAgent({ messagesPerTurnMax: 3 });
   const rows = () => store.get('SELECT count(*) AS n FROM outbox');
   writeFileSync(join(groupDir, 'a.txt'), 'a');
@@ -80,7 +80,7 @@ test('a turn says so much and no more, in whatever way, and the next may speak a
   expect(await ask(said('again'))).toEqual([true, 'Sent.']);
 });
 
-test('the files of an agent that are kept are bounded, until they are old', async () => {
+test('the files that are kept for a chat are limited in bytes, until they are old', async () => {
   const { store, clock, ask, groupDir, filesDir } = startAgent({
     sendFileBytesMax: 10,
     sentFilesBytesMax: 29,
@@ -101,7 +101,7 @@ test('the files of an agent that are kept are bounded, until they are old', asyn
   expect((await ask(sent('a.txt')))[0]).toBe(false);
 });
 
-test('a tool is refused when its arguments are wrong, or when there is none of its name', async () => {
+test('a tool is refused when its arguments are wrong, or when it does not exist', async () => {
   const { ask, store } = startAgent({});
   expect(await ask(said(''))).toEqual([false, expect.stringMatching(/Refused: .*text/s)]);
   expect(await ask({ tool: 'send_message', args: { text: 'x', more: 1 } })).toEqual([

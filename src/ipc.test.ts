@@ -99,7 +99,7 @@ describe('the reader of an out folder', () => {
     expect(mark()).toBe(3);
   });
 
-  test('hears of new files without being asked', async () => {
+  test('notices new files by itself', async () => {
     const { write, reader, texts, clock } = openReader();
     const heard = () => {
       clock.advance(defaultLimits.outQuietMs);
@@ -112,7 +112,7 @@ describe('the reader of an out folder', () => {
     await expect.poll(heard).toEqual(['heard', 'again']);
   });
 
-  test('looks each second when it cannot hear of new files', async () => {
+  test('lists the folder each second when it cannot watch it', async () => {
     const { write, reader, texts, dir, clock } = openReader();
     rmdirSync(dir);
     reader.start();
@@ -179,7 +179,7 @@ describe('the reader of an out folder', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('keeps and tells of the first refused files only, and only their beginning', async () => {
+  test('keeps and logs only the first refused files, and only their beginning', async () => {
     const { dir, reader, quarantineDir, logged } = openReader();
     for (let index = 0; index < 60; index += 1)
       writeFileSync(join(dir, `junk-${String(index).padStart(2, '0')}`), 'x'.repeat(100_000));
@@ -210,21 +210,27 @@ describe('hostile files', () => {
         execFileSync('ln', [`${path}.tmp`, path]);
       },
     ],
-    ['a giant', (path) => writeFileSync(path, Buffer.alloc(protocolFileBytesMax + 1, 0x20))],
+    [
+      'a file that is too large',
+      (path) => writeFileSync(path, Buffer.alloc(protocolFileBytesMax + 1, 0x20)),
+    ],
     ['an empty file', (path) => writeFileSync(path, '')],
     ['invalid UTF-8', (path) => writeFileSync(path, Buffer.from([0x22, 0xff, 0xfe, 0x22]))],
     ['JSON that nests deeply', (path) => writeFileSync(path, '['.repeat(500_000))],
     ['an array', (path) => writeFileSync(path, '[]')],
-    ['a foreign kind', (path) => writeFileSync(path, '{"kind":"shutdown"}')],
+    ['an unknown kind', (path) => writeFileSync(path, '{"kind":"shutdown"}')],
     [
-      'fields too many',
+      'additional fields',
       (path) => writeFileSync(path, JSON.stringify({ ...good, agentId: 'family' })),
     ],
     [
       'a prototype',
       (path) => writeFileSync(path, '{"kind":"progress","text":"x","__proto__":{"a":1}}'),
     ],
-    ['a text too long', (path) => writeFileSync(path, JSON.stringify(progress('x'.repeat(501))))],
+    [
+      'a text that is too long',
+      (path) => writeFileSync(path, JSON.stringify(progress('x'.repeat(501)))),
+    ],
     ['a device', (path) => execFileSync('mknod', [path, 'c', '1', '5'])],
   ])('%s is refused at once, and the next file is applied', async (_, plant) => {
     const { dir, write, reader, texts, logged } = openReader();
@@ -246,7 +252,7 @@ describe('hostile files', () => {
     expect(texts()).toEqual(['good']);
   });
 
-  test('a name that is no text is refused once, and gone', async () => {
+  test('a file whose name is not UTF-8 is refused once, and removed', async () => {
     const { dir, reader, logged } = openReader();
     writeFileSync(Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0xff, 0xfe, 0x80])]), '');
     await reader.drain();
@@ -255,7 +261,7 @@ describe('hostile files', () => {
     expect(logged).toHaveLength(1);
   });
 
-  test('an agent that never ceases to write leaves the host awake', async () => {
+  test('an agent that writes without end does not block the host', async () => {
     const { dir, reader } = openReader({ clock: systemClock });
     const flood = `
 import os, time
@@ -283,7 +289,7 @@ for n in range(4):
     expect(await Promise.race([over, awake()])).toBe('awake');
   }, 30_000);
 
-  test('a folder in the place of a file holds up its own agent, and never the host', async () => {
+  test('a folder in place of a file blocks its own agent only', async () => {
     const { dir, write, reader, texts } = openReader();
     mkdirSync(join(dir, numberedFileName(1)));
     write(2, good);
@@ -311,7 +317,7 @@ for n in range(4):
       defaultLimits.quarantineFilesMax,
     );
     expect(readdirSync(dir).filter((name) => !name.endsWith('.tmp'))).toEqual([]);
-    // A blocked read (a FIFO, say) would stop the heart for good; this bound only says "beats".
+    // A blocked read (such as of a FIFO) would stop the timer for good; any bound shows that it runs.
     expect(longestMs).toBeLessThan(5000);
   });
 });
@@ -324,7 +330,7 @@ function seeded(seed: number): (below: number) => number {
   };
 }
 
-/** One hostile file: name, type and content by chance. */
+/** One hostile file with a random name, type and content. */
 function plantRandom(dir: string, index: number, random: (below: number) => number): void {
   const names = [
     numberedFileName(1 + random(300)),

@@ -39,7 +39,7 @@ function openState() {
 }
 
 describe('a memory', () => {
-  test('begins nearly empty, in every state and for every group, and is left alone then', () => {
+  test('begins nearly empty in every state and for every group, and is not changed afterwards', () => {
     const { config, read, write, start, logged } = openState();
     start();
     expect([read('main'), read('global')]).toEqual(['# Memory\n', '# Memory\n']);
@@ -79,7 +79,7 @@ describe('a memory', () => {
     expect(existsSync(join(homeDir, 'CLAUDE.md'))).toBe(false);
   });
 
-  test('is only warned of when it cannot be put in place', () => {
+  test('is only logged when it cannot be created', () => {
     const { homeDir, memory, start, logged } = openState();
     start();
     rmSync(dirname(memory('main')), { recursive: true });

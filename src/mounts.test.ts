@@ -81,7 +81,7 @@ describe('what an agent sees', () => {
     ]);
   });
 
-  test('of main is also the shared memory to write, and the source to read', () => {
+  test('includes, for main, the shared memory to write and the source to read', () => {
     for (const path of [
       'src/a.ts',
       'package.json',
@@ -123,7 +123,7 @@ describe('preparing', () => {
       expect(statSync(join(dir, path)).mode & 0o077, path).toBe(0);
   });
 
-  test('leaves no way for other users of the host to what a group made set-uid', () => {
+  test('keeps other users of the host away from what a group has made set-uid', () => {
     for (const path of ['groups/main/CLAUDE.md', 'groups/global/CLAUDE.md']) touch(path);
     chmodSync(join(dir, 'groups'), 0o755);
     prepareState(config);

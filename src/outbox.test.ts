@@ -95,7 +95,7 @@ describe('the outbox', () => {
     expect(attempts).toHaveLength(2);
   });
 
-  test('a chat that cannot be reached holds up no other', async () => {
+  test('delivers to other chats while one cannot be reached', async () => {
     const { outbox, attempts, channel } = startOutbox();
     channel.isUp = false;
     outbox.add('a', text('to a'));
@@ -108,7 +108,7 @@ describe('the outbox', () => {
     expect(attempts.map(wordsOf)).toEqual(['to a', 'to b']);
   });
 
-  test('never repeats what the server refused, tells of it, and goes on', async () => {
+  test('does not retry a refused message, reports it, and goes on', async () => {
     const { outbox, attempts, channel, refusals } = startOutbox();
     channel.refusal = 'error 463';
     outbox.add('c', text('one'));

@@ -13,7 +13,6 @@ import {
   editMessage,
   emptyMessage,
   findMessage,
-  hasMessage,
   type NewMessage,
   saveMessage,
   trimContext,
@@ -158,7 +157,7 @@ export class Router {
     const agent = findAgentByInbox(store, chatId);
     const arrivals: Arrival[] = [];
     for (const message of messages)
-      if (agent && !hasMessage(store, chatId, message.id))
+      if (agent && !findMessage(store, chatId, message.id))
         arrivals.push(await this.#prepare(message, agent.group));
     store.transaction(() => {
       for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);

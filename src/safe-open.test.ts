@@ -68,7 +68,7 @@ describe('reading', () => {
     expect(() => read(path)).toThrow(/not a path inside/);
   });
 
-  test('refuses a path without end', () => {
+  test('refuses a path that is too long', () => {
     expect(() => read(`${'a/'.repeat(3000)}b`)).toThrow(/not a path inside/);
   });
 
@@ -156,7 +156,7 @@ describe('reading', () => {
   });
 });
 
-/** Another process makes `swapped` now a folder with a harmless file, now a link to outside. */
+/** Another process makes `swapped` by turns a folder with a harmless file and a link to outside. */
 async function whileSwapping(act: () => void): Promise<void> {
   mkdirSync(join(root, 'swapped'));
   writeFileSync(join(root, 'swapped/secret'), 'harmless');
@@ -250,7 +250,7 @@ describe('creating', () => {
     expect(existsSync(join(root, 'big'))).toBe(false);
   });
 
-  test('ends a source for which nothing could be opened, and survives its last words', async () => {
+  test('ends a source when no file could be made, and survives its later error', async () => {
     const source = createReadStream(join(outside, 'none'));
     await expect(create('folder/file', source)).rejects.toThrow();
     expect(source.destroyed).toBe(true);

@@ -23,9 +23,9 @@ function runEnd(reason: RunEndReason) {
   return { kind: 'run-ended' as const, end: { reason, detail: '' } };
 }
 
-describe('an attempt that the model failed', () => {
+describe('after a failed call of the model, a turn', () => {
   test.each([401, 403])(
-    'for its credential (%i) is over, says so, and keeps the message',
+    'ends, says so and keeps the message when the credential is refused (%i)',
     (status) => {
       const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
       expect(verdict).toMatchObject({ kind: 'over', fate: 'release' });
@@ -33,22 +33,28 @@ describe('an attempt that the model failed', () => {
     },
   );
 
-  test.each([400, 404, 413])('for what was asked (%i) is over and offers /new', (status) => {
-    const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
-    expect(verdict).toMatchObject({ kind: 'over', fate: 'close' });
-    expect(verdict).toHaveProperty('notice', expect.stringContaining('/new'));
-  });
+  test.each([400, 404, 413])(
+    'ends and offers /new when the conversation is rejected (%i)',
+    (status) => {
+      const verdict = verdictOf(modelError(status), turn(0), defaultLimits);
+      expect(verdict).toMatchObject({ kind: 'over', fate: 'close' });
+      expect(verdict).toHaveProperty('notice', expect.stringContaining('/new'));
+    },
+  );
 
-  test.each([408, 429, 500, 502, 529, null])('for the moment (%s) is tried again', (status) => {
-    expect(verdictOf(modelError(status), turn(0), defaultLimits)).toMatchObject({
-      kind: 'again',
-      afterMs: 5000,
-      counts: true,
-      notice: null,
-    });
-  });
+  test.each([408, 429, 500, 502, 529, null])(
+    'is retried when the model is not available (%s)',
+    (status) => {
+      expect(verdictOf(modelError(status), turn(0), defaultLimits)).toMatchObject({
+        kind: 'again',
+        afterMs: 5000,
+        counts: true,
+        notice: null,
+      });
+    },
+  );
 
-  test('waits longer each time, tells the chat once, and in the end gives up aloud', () => {
+  test('waits longer before each retry, tells the chat once, and says so when it gives up', () => {
     const verdicts = defaultLimits.retryDelaysMs.map((_, failures) =>
       verdictOf(modelError(529), turn(failures), defaultLimits),
     );
@@ -64,9 +70,9 @@ describe('an attempt that the model failed', () => {
   });
 });
 
-describe('an attempt whose container ended', () => {
+describe('after the end of its container, a turn', () => {
   test.each(['shutdown', 'host-died', 'idle', 'evicted'] as const)(
-    'because of the host (%s) does not count against the turn',
+    'counts no failure when the host has ended it (%s)',
     (reason) =>
       expect(verdictOf(runEnd(reason), turn(2), defaultLimits)).toMatchObject({
         kind: 'again',
@@ -74,14 +80,14 @@ describe('an attempt whose container ended', () => {
       }),
   );
 
-  test('with a lost session starts a fresh one and says so', () =>
+  test('starts a fresh session and says so when the session is lost', () =>
     expect(verdictOf(runEnd('session-lost'), turn(0), defaultLimits)).toMatchObject({
       kind: 'again',
       notice: expect.stringContaining('fresh'),
     }));
 
   test.each(['crashed', 'wire-broken', 'start-failed', 'start-timeout', 'session-lost'] as const)(
-    'by itself (%s) is tried again, but not for ever',
+    'is retried a limited number of times when it ended by itself (%s)',
     (reason) => {
       expect(verdictOf(runEnd(reason), turn(0), defaultLimits)).toMatchObject({
         kind: 'again',
@@ -94,7 +100,7 @@ describe('an attempt whose container ended', () => {
     },
   );
 
-  test('keeps the message when no container could be had', () => {
+  test('keeps the message when no container can be started', () => {
     expect(verdictOf(runEnd('start-failed'), turn(2), defaultLimits)).toMatchObject({
       fate: 'release',
     });
@@ -104,7 +110,7 @@ describe('an attempt whose container ended', () => {
   });
 });
 
-test('a turn that filled the disk is over, not tried again, and says what is too much', () => {
+test('a turn that has filled the disk ends without a retry, and says what is too much', () => {
   const end = { reason: 'folder-full', detail: 'my files take more than 10 GiB' } as const;
   expect(verdictOf({ kind: 'run-ended', end }, turn(0), defaultLimits)).toEqual({
     kind: 'over',
@@ -114,7 +120,7 @@ test('a turn that filled the disk is over, not tried again, and says what is too
   });
 });
 
-test('a turn that took too long is over and says so', () => {
+test('a turn that takes too long ends and says so', () => {
   expect(verdictOf(runEnd('turn-timeout'), turn(0), defaultLimits)).toMatchObject({
     kind: 'over',
     reason: 'turn-timeout',

@@ -97,11 +97,6 @@ export function saveMessage(store: Store, message: NewMessage, nowMs: number): b
   return changes > 0;
 }
 
-export function hasMessage(store: Store, inbox: InboxId, id: string): boolean {
-  const sql = 'SELECT 1 FROM messages WHERE chat_id = :inbox AND id = :id';
-  return Boolean(store.get(sql, { inbox, id }));
-}
-
 export function findMessage(store: Store, inbox: InboxId, id: string): FoundMessage | undefined {
   const sql = `SELECT ${columns} FROM messages WHERE chat_id = :inbox AND id = :id`;
   const row = store.get<MessageRow>(sql, { inbox, id });
