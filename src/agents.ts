@@ -22,7 +22,6 @@ export interface AgentDependencies extends Base {
   outbox: Outbox;
   owner: Owner;
   channelOf(chatId: ChatId): Channel | undefined;
-  /** Called when there is work for the agent. */
   wake(agentId: string): void;
 }
 

@@ -32,7 +32,6 @@ export interface RunnerDependencies extends IpcDependencies {
   web: Web;
   ledger: Ledger;
   instance: string;
-  /** Mounts beside the agent's own folders. */
   moreMounts(agent: Agent): Mount[];
 }
 

@@ -66,7 +66,7 @@ export interface FeatureHost extends Base {
 export interface Work {
   /** Ends the agent's turn and what waits for it. False when there is nothing to stop. */
   stop(agentId: string): boolean;
-  /** Does what `stop` does, and forgets the conversation. */
+  /** Does what `stop` does, and forgets the conversation; files and CLAUDE.md stay. */
   renew(agentId: string): void;
   /**
    * Closes an idle container, so that the next turn gets a new one. With `interrupt`, also closes

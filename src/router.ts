@@ -38,7 +38,6 @@ export interface RouterDependencies extends Base {
   outbox: Outbox;
   owner: Owner;
   findCommand: FindCommand;
-  /** Called when there is work for the agent. */
   wake(agentId: string): void;
 }
 
@@ -141,7 +140,6 @@ export class Router {
     return this.#findCommand(message) !== undefined;
   }
 
-  /** Undefined as well when the sender may not give commands, and when the message is too late. */
   #findCommand(message: InboundMessage): (() => Outcome) | undefined {
     const { store, findCommand } = this.#deps;
     const group = findAgentByInbox(store, message.chatId)?.group;
@@ -213,7 +211,6 @@ export class Router {
     return mentions(message.text, this.#deps.config.assistantName);
   }
 
-  /** Too late for an answer. */
   #isLate({ sentAtMs }: Pick<InboundMessage, 'sentAtMs'>): boolean {
     const { clock, limits } = this.#deps;
     return clock.now() - sentAtMs > limits.staleMessageMs;

@@ -87,7 +87,6 @@ export class Turns implements Work {
     return this.#runs.get(agentId)?.isOpen === true;
   }
 
-  /** Starts the agent's container before there is a turn for it. */
   warm(agentId: string): void {
     if (!this.#runs.has(agentId)) this.#start(loadAgent(this.#deps.store, agentId));
   }
@@ -104,10 +103,6 @@ export class Turns implements Work {
     active.end.resolve(end);
   }
 
-  /**
-   * Ends the agent's turn and closes the messages that wait for it, in the caller's transaction.
-   * After the commit, kills the container. False when there is nothing to stop.
-   */
   stop(agentId: string): boolean {
     const { store, clock, queue, router } = this.#deps;
     const agent = loadAgent(store, agentId);
@@ -130,7 +125,6 @@ export class Turns implements Work {
     return true;
   }
 
-  /** Does what `stop` does, and forgets the conversation. Files and CLAUDE.md stay. */
   renew(agentId: string): void {
     const { store } = this.#deps;
     this.stop(agentId);
