@@ -71,10 +71,12 @@ export class Agents {
     const { inbox } = loadAgent(store, agentId);
     if (text.length > limits.messageTextMax)
       throw new UserError(`A message may have ${limits.messageTextMax} characters at most.`);
-    const nowMs = clock.now();
-    const rest = { quote: null, attachments: [], sentAtMs: nowMs };
-    const message = { chatId: inbox, id, sender, text, role: 'wakes' as const, ...rest };
-    const isNew = saveMessage(store, message, nowMs);
+    const sentAtMs = clock.now();
+    const isNew = saveMessage(
+      store,
+      { chatId: inbox, id, sender, text, sentAtMs, quote: null, attachments: [], role: 'wakes' },
+      sentAtMs,
+    );
     if (isNew) store.afterCommit(() => wake(agentId));
     return isNew;
   }

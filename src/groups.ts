@@ -29,8 +29,14 @@ export function openGroup(
       `"${folder}" cannot name a group: use up to 40 lower-case letters, digits, - and _.`,
     );
   if (findGroup(store, folder)) throw new UserError(`The group ${folder} belongs to another chat.`);
-  const settings = { isMain: false, requiresTrigger: true, triggeredBy: null };
-  return saveGroup(store, { folder, chatId, name, ...settings });
+  return saveGroup(store, {
+    folder,
+    chatId,
+    name,
+    isMain: false,
+    requiresTrigger: true,
+    triggeredBy: null,
+  });
 }
 
 /** The main group of a new state. */

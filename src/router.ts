@@ -190,11 +190,20 @@ export class Router {
       const dir = join(config.groupsDir, agent.group.folder);
       for (const { groupPath } of message.attachments) removeInside(dir, groupPath);
     } else if (message.isPrompted) {
-      const quote = { messageId, senderName, text: message.text };
-      const edited = { chatId, id, senderId: authorId, senderName, sentAtMs, quote };
       const isAddressed = message.role === 'wakes';
-      const call = { isAddressed, isContext: !isAddressed, attachments: [] };
-      await this.#receive([{ ...edited, ...call, text: `[edited] ${text}` }], receipt);
+      const edited: InboundMessage = {
+        chatId,
+        id,
+        senderId: authorId,
+        senderName,
+        text: `[edited] ${text}`,
+        sentAtMs,
+        quote: { messageId, senderName, text: message.text },
+        attachments: [],
+        isAddressed,
+        isContext: !isAddressed,
+      };
+      await this.#receive([edited], receipt);
     } else {
       const isMute = receipt.isStopped || this.#isLate({ sentAtMs });
       const calls = !isMute && this.#isCall({ senderId: authorId, text }, agent.group);
