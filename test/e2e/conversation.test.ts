@@ -3,10 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { App } from '../support/app.ts';
 
-const pixel = Buffer.from(
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
-  'base64',
-);
+const pixel = readFileSync(join(import.meta.dirname, '../fixtures/pixel.png'));
 
 describe('a person and their assistant', () => {
   test('say hello and get an answer', async () => {

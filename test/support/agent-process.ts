@@ -10,7 +10,7 @@ import { mkdirSync, readdirSync, readFileSync, watch } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { numberedFileName, writeNumberedFile } from '../../src/numbered-files.ts';
@@ -29,21 +29,16 @@ const hostTools = ['send_message', 'send_file', 'react', 'list_groups', 'registe
   (name) => ({ name, description: `It does ${name}.`, inputSchema: { type: 'object' as const } }),
 );
 
-const projectDir = dirname(dirname(import.meta.dirname));
 const require = createRequire(import.meta.url);
 export const claudePath = require.resolve(
   `@anthropic-ai/claude-agent-sdk-${process.platform}-${process.arch}/claude`,
 );
 
-/** Bundles the runner with an entry that takes its settings as an argument. */
-export async function bundleRunner(dir: string): Promise<string> {
+/** Bundles the runner as a program that takes its settings as an argument. */
+async function bundleRunner(dir: string): Promise<string> {
   const outfile = join(dir, 'agent-runner.mjs');
-  const start = 'runAgent(JSON.parse(process.argv[2]));';
   await build({
-    stdin: {
-      contents: `import { runAgent } from './container/agent-runner/runner.ts'; ${start}`,
-      resolveDir: projectDir,
-    },
+    entryPoints: [join(import.meta.dirname, 'programs/agent-runner.ts')],
     outfile,
     bundle: true,
     platform: 'node',

@@ -6,28 +6,12 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { build } from 'esbuild';
 import { type Logger, pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { serveWire, type Wire, type WireDependencies } from '../../src/egress/wire.ts';
-
-/** Serves on a free port and prints the port. */
-const source = `
-  import { createServer } from 'node:net';
-  import { openWire } from './wire.ts';
-  const probe = createServer();
-  probe.listen(0, '127.0.0.1', () => {
-    const { port } = probe.address();
-    probe.close(async () => {
-      const wire = openWire({ input: process.stdin, output: process.stdout });
-      await wire.listen(port);
-      console.error(port);
-      await wire.closed;
-      process.exit(0);
-    });
-  });`;
 
 export interface WireContainer {
   /** On 127.0.0.1 of this machine, because there is no container around it. */
@@ -42,7 +26,7 @@ export async function openWireContainer(deps: WireDependencies): Promise<WireCon
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
   const program = join(dir, 'wire.mjs');
   await build({
-    stdin: { contents: source, resolveDir: resolve('container/agent-runner') },
+    entryPoints: [join(import.meta.dirname, 'programs/wire-container.ts')],
     outfile: program,
     bundle: true,
     platform: 'node',

@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Content } from './contents.ts';
 import { alice, family, PlainClient } from './plain-client.ts';
@@ -8,10 +10,7 @@ const bytes = randomBytes(200_000);
 const base64 = bytes.toString('base64');
 const image = { kind: 'image', base64, caption: 'look' } as const;
 /** The smallest image of which Baileys can make a preview. */
-const pixel = Buffer.from(
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
-  'base64',
-);
+const pixel = readFileSync(join(import.meta.dirname, '../fixtures/pixel.png'));
 
 test('every kind of file arrives byte for byte', async () => {
   const client = await PlainClient.start();
