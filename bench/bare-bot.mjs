@@ -1,8 +1,8 @@
 /**
- * What the host with WhatsApp is compared with: plain Baileys in a Node script, its keys in memory,
- * linked by the QR code that it prints. It answers a text that begins with "echo" with the same at
- * once, and any other with what the bare SDK (bare-sdk.mjs) says: one open session, or a new one
- * for what begins with "cold".
+ * The baseline for the host with WhatsApp: plain Baileys in a Node script with its keys in memory,
+ * linked by the QR code that it prints. It echoes a text that begins with "echo" at once. It answers
+ * any other text with the result of the bare SDK (bare-sdk.mjs), in one open session, or in a new one
+ * for a text that begins with "cold".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
@@ -57,7 +57,7 @@ function connect() {
   socket.ev.on('creds.update', (changes) => Object.assign(creds, changes));
   socket.ev.on('connection.update', ({ connection, qr }) => {
     if (qr) process.stdout.write(`${qr}\n`);
-    // After the link WhatsApp wants a new connection.
+    // After the link, WhatsApp expects a new connection.
     if (connection === 'close') connect();
   });
   socket.ev.on('messages.upsert', async ({ messages }) => {
@@ -69,6 +69,6 @@ function connect() {
   });
 }
 
-// libsignal prints its sessions.
+// libsignal prints its sessions with their keys.
 for (const method of ['log', 'info', 'warn', 'error']) console[method] = () => {};
 connect();

@@ -1,8 +1,8 @@
 /**
- * What we are compared with: the SDK in a plain Node script, without host, container or files.
- * Holds one query() open; each line of stdin is a prompt, each result a line of stdout with
- * the moments (ms, as `performance.timeOrigin + performance.now()`) between which it came.
- * The options are those of container/agent-runner/session.ts as far as they decide about speed.
+ * The baseline: the SDK in a plain Node script, without host, container or files. It keeps one query()
+ * open. Each line of stdin is a prompt; each result is a line of stdout with the times of prompt and
+ * result in ms (`performance.timeOrigin + performance.now()`). All options that affect the speed are
+ * those of container/agent-runner/session.ts.
  */
 import { createInterface } from 'node:readline';
 import { query } from '@anthropic-ai/claude-agent-sdk';
@@ -32,7 +32,7 @@ const options = {
     PATH: process.env.PATH,
     HOME: home,
     LANG: 'C.UTF-8',
-    // Outside of a container root must say that it means it.
+    // Root needs this outside of a container.
     IS_SANDBOX: '1',
     ANTHROPIC_API_KEY: 'placeholder',
     ANTHROPIC_BASE_URL: modelUrl,

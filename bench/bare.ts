@@ -19,7 +19,7 @@ export class BareSdk {
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
   readonly #lines: AsyncIterator<string>;
 
-  /** Spawns it with a working folder and a home of its own, both new, below `dir`. */
+  /** Spawns it with a new working folder and a new home below `dir`. */
   constructor(dir: string, modelUrl: string) {
     const [cwd, home] = [mkdtempSync(join(dir, 'bare-')), mkdtempSync(join(dir, 'home-'))];
     const program = join(projectDir, 'bench/bare-sdk.mjs');
@@ -29,7 +29,7 @@ export class BareSdk {
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** Rejects when it ended without an answer. */
+  /** Rejects when the process ends without an answer. */
   async ask(text: string): Promise<BareReply> {
     this.#child.stdin.write(`${text}\n`);
     const { value, done } = await this.#lines.next();
@@ -37,7 +37,7 @@ export class BareSdk {
     return replySchema.parse(JSON.parse(value));
   }
 
-  /** The end of its input ends the session. */
+  /** Ends its input, and so the session. Resolves when the process has exited. */
   async close(): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const exited = once(this.#child, 'exit');

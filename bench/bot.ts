@@ -16,7 +16,7 @@ export class BareBot {
     this.#child = child;
   }
 
-  /** Resolves when it is linked and connected. */
+  /** Resolves when the bot is linked and connected. */
   static async start(dir: string, modelUrl: string, writers: number): Promise<BareBot> {
     const server = await startServer(writers);
     const program = join(projectDir, 'bench/bare-bot.mjs');

@@ -1,7 +1,7 @@
 /**
- * How long until the writer has the reply to a message by WhatsApp, beside a bare bot: plain
- * Baileys and the bare SDK, in turns so that both meet the same machine. Both clocks run from the
- * writer's phone to the writer's phone. The bot's echo shows what of it is WhatsApp alone.
+ * The time from a writer's message on WhatsApp to the reply on the writer's phone, compared with a bare
+ * bot of plain Baileys and the bare SDK. Both are asked in alternation, so that they see the same load.
+ * The bot's echo shows the share of WhatsApp alone.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,11 +11,11 @@ import type { BareBot } from './bot.ts';
 import { folderOf, type LinkedHost, writer } from './linked.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
-/** Between messages: what `claude` does after an answer is not to count for the next one. */
+/** The pause between messages keeps what `claude` does after an answer out of the next measurement. */
 const pauseMs = 300;
 const containerEndPollMs = 20;
 
-/** `asking` is the first of the writers whose agents answer everything: one more than `cold`. */
+/** `asking` is the index of the first of the `cold` + 1 writers whose agents answer everything. */
 export async function measureChatting(
   linked: LinkedHost,
   bot: BareBot,
@@ -38,7 +38,7 @@ export async function measureChatting(
 
 type Side = (round: number) => Promise<number>;
 
-/** Round 0 does not count: it opens the sessions. */
+/** Round 0 opens the sessions and is not measured. */
 async function inTurns(rounds: number, name: string, sides: { ours: Side; bare: Side }) {
   say(`${name} by WhatsApp, ${rounds} rounds`);
   const ms = { ours: [] as number[], bare: [] as number[] };
@@ -54,7 +54,7 @@ async function inTurns(rounds: number, name: string, sides: { ours: Side; bare: 
   return { rounds, replyRatio: rounded(ours / bare), ...figures };
 }
 
-/** The model, as the echo, repeats the number. */
+/** Resolves to milliseconds. The model and the echo both repeat the number in `text`. */
 async function ask(server: WhatsAppServer, index: number, text: string): Promise<number> {
   const { number } = writer(index);
   const heard = (await server.do('heard', { by: number })).length;
@@ -67,7 +67,7 @@ async function ask(server: WhatsAppServer, index: number, text: string): Promise
   return tookMs;
 }
 
-/** A new chat for each, and nothing else running: container, session and home are new. */
+/** Uses a new chat, so that container, session and home are new, with no other container running. */
 async function askColdAgent({ homeDir, server }: LinkedHost, index: number): Promise<number> {
   const tookMs = await ask(server, index, `cold number ${index}.`);
   const { number } = writer(index);

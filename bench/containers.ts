@@ -1,6 +1,6 @@
 /**
- * How fast containers come and go that do nothing: the runtime alone, sealed and limited as an
- * agent's, from the spawn until what was made for it is removed.
+ * The life of a container that does nothing, sealed and limited like an agent's: from the spawn until
+ * everything that was made for it is removed.
  */
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
@@ -11,9 +11,9 @@ import { median, projectDir, rounded, say, took } from './measure.ts';
 const oneByOne = 30;
 const atOnce = 8;
 const volleys = 4;
-/** Below those of the groups. */
+/** Below the uids of the groups. */
 const uid = 199_998;
-/** What all containers of this process are called by. */
+/** Part of the name of all containers of this process. */
 export const instance = `bench${process.pid}`;
 
 export async function measureContainers() {
@@ -42,13 +42,13 @@ export async function measureContainers() {
   };
 }
 
-/** Sealed and limited as an agent's, with nothing in it. */
+/** Sealed and limited like an agent's, with nothing in it. */
 export function containerSpec(number: number): Omit<ContainerSpec, 'command'> {
   const name = `nanoclaw-${instance}-${number}`;
   return { name, uid, mounts: [], env: {}, workDir: '/', limits: defaultLimits.container };
 }
 
-/** `number` tells those apart that run at once. Rejects when it did not end well. */
+/** `number` distinguishes containers that run at the same time. Rejects when the container fails. */
 export async function runOne(runtime: Runtime, number: number): Promise<void> {
   const spec = containerSpec(number);
   const child = spawnLaunch(runtime.launch({ ...spec, command: ['true'] }));

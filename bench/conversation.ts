@@ -1,7 +1,7 @@
 /**
- * How long a message takes to reach the model and how long until its reply is there, beside
- * the bare SDK, in turns so that both meet the same machine. Ours counts from before the
- * terminal sends, which is a little earlier, and so stricter, than the commit of the message.
+ * The time from a message to the first request at the model and to the reply, compared with the bare
+ * SDK. Both are asked in alternation, so that they see the same load. Ours starts when the terminal
+ * sends, which is slightly before the message is committed, and so stricter.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { MeasuredHost } from './host-process.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
 export const answer = 'The answer.';
-/** Between messages: what `claude` does after an answer is not to count for the next one. */
+/** The pause between messages keeps what `claude` does after an answer out of the next measurement. */
 export const pauseMs = 300;
 const idleMs = 20_000;
 const containerEndPollMs = 20;
@@ -24,13 +24,13 @@ interface Latency {
 }
 
 interface Surroundings {
-  /** The host's state lies in `host` below it. */
+  /** Holds the host's state in `host`. */
   dir: string;
   model: ScriptedModel;
   host: MeasuredHost;
 }
 
-/** `dir` is a new folder for everybody's state. */
+/** `dir` is a new folder for the state of both sides. */
 export async function measureConversation(dir: string, rounds: { cold: number; warm: number }) {
   const model = await startScriptedModel();
   model.otherwise(answer);
@@ -50,7 +50,7 @@ export async function measureConversation(dir: string, rounds: { cold: number; w
   }
 }
 
-/** A new group for each round, and nothing else running: container, session and home are new. */
+/** Each round has a new group, so that container, session and home are new, with nothing else running. */
 async function measureCold(surroundings: Surroundings, rounds: number) {
   const ours: Latency[] = [];
   const bare: Latency[] = [];
@@ -68,7 +68,7 @@ async function measureCold(surroundings: Surroundings, rounds: number) {
   return compared(ours, bare);
 }
 
-/** The model answers `answer`. */
+/** Needs a model that answers `answer`. */
 export async function askColdContainer({ dir, model, host }: Surroundings, round: number) {
   const group = `cold-${round}`;
   const terminal = await TestTerminal.attach(host.socketPath, group);
@@ -90,7 +90,7 @@ async function askColdBare({ dir, model }: Surroundings, round: number): Promise
   return latency;
 }
 
-/** One open session on each side. The first message opens it and does not count. */
+/** Each side has one open session. The first message opens it and is not measured. */
 async function measureWarm({ dir, model, host }: Surroundings, rounds: number) {
   const ours: Latency[] = [];
   const bare: Latency[] = [];

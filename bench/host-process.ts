@@ -1,4 +1,4 @@
-/** The host as `npm start` starts it, as a process of its own, and what /proc says of it. */
+/** The host as a process of its own, started as `npm start` starts it, and its figures in /proc. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectDir } from './measure.ts';
 
-/** /proc counts CPU time in these (USER_HZ, the same on every Linux that Node supports). */
+/** The unit of CPU time in /proc (USER_HZ), the same on every Linux that Node supports. */
 const ticksPerSecond = 100;
 const startTimeoutMs = 60_000;
 const settlingRounds = 3;
@@ -21,7 +21,7 @@ export class MeasuredHost {
     this.socketPath = join(homeDir, 'data/nanoclaw.sock');
   }
 
-  /** Starts a service (no input) on a state folder; resolves when it says that it is up. */
+  /** Starts a service without input on a state folder. Resolves when the host reports that it is up. */
   static async start(
     homeDir: string,
     modelUrl: string,
@@ -61,7 +61,7 @@ export class MeasuredHost {
     return (Number(kib) * 1024) / 1e6;
   }
 
-  /** The same, of what it keeps: once its garbage is collected, and what that set free as well. */
+  /** The same after several rounds of garbage collection. */
   async settledRssMb(): Promise<number> {
     for (let round = 0; round < settlingRounds; round += 1) {
       this.#child.kill('SIGUSR2');
@@ -70,7 +70,7 @@ export class MeasuredHost {
     return this.rssMb();
   }
 
-  /** Percent of one core that the process takes while nobody says anything. */
+  /** The CPU time that the process uses over `overMs`, in percent of one core. */
   async idleCpuPercent(overMs: number): Promise<number> {
     const before = this.#cpuTicks();
     await sleep(overMs);
@@ -84,7 +84,7 @@ export class MeasuredHost {
     await exited;
   }
 
-  /** User and system time; fields 14 and 15 of proc(5), counted after the name in brackets. */
+  /** User and system time: fields 14 and 15 of proc(5), counted from the name in brackets on. */
   #cpuTicks(): number {
     const fields = this.#proc('stat')
       .replace(/^.*\) /s, '')

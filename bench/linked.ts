@@ -1,7 +1,6 @@
 /**
- * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it, with people who
- * write to it, each in a direct chat that has an agent of its own, and a group of all of them.
- * Measures nothing itself.
+ * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it. Each writer has a
+ * direct chat with an agent of its own, and all of them share a group. Measures nothing itself.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +15,7 @@ const owner = { number: '15551110001', lid: '900000000000011', name: 'Olivia' };
 const groupDigits = '120363000000000001';
 export const groupJid = `${groupDigits}@g.us`;
 
-/** Whose agent waits to be called by name, and whose answers everything. */
+/** The number of writers whose agents must be called by name, and of those whose answer everything. */
 export interface Writers {
   talking: number;
   asking: number;
@@ -33,7 +32,7 @@ export class LinkedHost {
     this.host = host;
   }
 
-  /** Resolves when it is connected. */
+  /** Resolves when the host is connected. */
   static async start(dir: string, modelUrl: string, writers: Writers): Promise<LinkedHost> {
     const homeDir = join(dir, 'linked');
     mkdirSync(homeDir);
@@ -49,7 +48,7 @@ export class LinkedHost {
     return new LinkedHost(homeDir, server, host);
   }
 
-  /** A store of the core's, to look into while the host writes. */
+  /** Opens the core's store for reading while the host runs. */
   openStore(): Store {
     return new Store(join(this.homeDir, 'store/nanoclaw.db'));
   }
@@ -60,7 +59,7 @@ export class LinkedHost {
   }
 }
 
-/** A server with the owner and as many writers, all of them in the group. */
+/** Starts a server with the owner and `writers` writers, all of them in the group. */
 export async function startServer(writers: number): Promise<WhatsAppServer> {
   const server = await WhatsAppServer.start(account);
   process.once('exit', () => void server.close());
@@ -71,13 +70,13 @@ export async function startServer(writers: number): Promise<WhatsAppServer> {
   return server;
 }
 
-/** Those who talk come first. */
+/** The talking writers come first. */
 export function writer(index: number) {
   const digits = String(index).padStart(4, '0');
   return { number: `1555222${digits}`, lid: `90000000001${digits}`, name: `Writer ${index}` };
 }
 
-/** Before the host runs. */
+/** Registers the chats. Call it before the host runs. */
 function openChats(homeDir: string, { talking, asking }: Writers): void {
   const store = new Store(join(homeDir, 'store/nanoclaw.db'));
   const open = (folder: string, address: string, requiresTrigger: boolean) =>
@@ -95,7 +94,7 @@ function openChats(homeDir: string, { talking, asking }: Writers): void {
   store.close();
 }
 
-/** Of the writer's agent. */
+/** The folder of the writer's agent. */
 export function folderOf(index: number): string {
   return `writer-${index}`;
 }

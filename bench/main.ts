@@ -1,8 +1,7 @@
 /**
- * The benchmark: `npm run bench`, with `-- --json` for machines, `-- --rounds N` for more or
- * fewer, `-- --only NAME` for one part. It measures and says which goals were missed; a missed
- * goal is no failure of the run. The doubles are the model, which answers at once, and WhatsApp's
- * server.
+ * The benchmark, `npm run bench`. Options: `-- --json` prints JSON, `-- --rounds N` sets the number of
+ * rounds, `-- --only NAME` measures one part. It reports missed goals, but does not fail because of
+ * them. The model, which answers at once, and WhatsApp's server are doubles.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +16,7 @@ import { measureStoring } from './storing.ts';
 import { measureWayOut } from './way-out.ts';
 import { measureWhatsApp } from './whatsapp.ts';
 
-/** Cold rounds take ten times as long as warm ones, and vary less. */
+/** Fewer cold rounds than warm ones: each takes ten times as long, and they vary less. */
 const coldShare = 0.25;
 const parts = ['conversation', 'whatsApp', 'containers', 'runtimes', 'wayOut', 'store'] as const;
 
@@ -33,7 +32,7 @@ async function main(): Promise<void> {
   const cold = Math.ceil(warm * coldShare);
   const only = z.enum(parts).optional().parse(values.only);
   const wants = (part: (typeof parts)[number]) => only === undefined || only === part;
-  // By way of `exit`, which ends the host.
+  // The handlers of `exit` stop the host.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-bench-'));
   try {

@@ -1,14 +1,14 @@
-/** What all measurements share: the clock, the median, and where the project lies. */
+/** What all measurements share: the clock, the median, and the project's folder. */
 import { dirname } from 'node:path';
 
 export const projectDir = dirname(import.meta.dirname);
 
-/** Milliseconds since the epoch with fractions; the same clock in every process. */
+/** Milliseconds since the epoch, with fractions, on a clock that all processes share. */
 export function nowMs(): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** Milliseconds. */
+/** Resolves to the milliseconds that `work` takes. */
 export async function took(work: () => Promise<unknown>): Promise<number> {
   const startMs = nowMs();
   await work();
@@ -22,7 +22,7 @@ export function median(values: number[]): number {
   return (low + high) / 2;
 }
 
-/** Rounded to what the measurement can tell apart. */
+/** Rounds to the precision of the measurement. */
 export function rounded(value: number, digits = 2): number {
   return Number(value.toFixed(digits));
 }

@@ -1,18 +1,18 @@
 /**
- * What the host with WhatsApp keeps in memory, idle and over thousands of messages, and how fast
- * it stores them. Nearly all are said in chats whose agents wait to be called; after each portion
- * somebody calls one, so that what an answer costs is in all readings alike.
+ * The memory of the host with WhatsApp, idle and over thousands of messages, and how fast it stores
+ * them. Nearly all messages do not call an agent. After each portion one message does, so that every
+ * reading includes the cost of an answer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Store } from '../src/db.ts';
 import { groupJid, type LinkedHost, writer } from './linked.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
-/** The first in the list of writers. */
+/** The number of writers who talk; they are the first in the list. */
 export const talking = 4;
 const portions = 5;
 const directPerPortion = 1900;
-/** Fewer: to sign one takes the sender's phone, here the server, some milliseconds. */
+/** Fewer, because signing one takes the sender's phone, here the server, some milliseconds. */
 const groupPerPortion = 100;
 const perPortion = directPerPortion + groupPerPortion;
 const storedPollMs = 10;
@@ -20,7 +20,7 @@ const idleMs = 1000;
 const answerTimeoutMs = 60_000;
 const text = 'A message of the length that people write to each other in chats, more or less.';
 
-/** The model is to answer `Answer <n>.` to `number <n>.` */
+/** Needs a model that answers `number <n>.` with `Answer <n>.` */
 export async function measureReceiving(linked: LinkedHost) {
   const { host } = linked;
   await sleep(idleMs);
@@ -39,7 +39,7 @@ export async function measureReceiving(linked: LinkedHost) {
   store.close();
   return {
     rssMb: rounded(idleRssMb, 1),
-    /** By how many messages were received. */
+    /** The key is the number of received messages. */
     rssAfterMb: Object.fromEntries(rssMb.map((mb, index) => [(index + 1) * perPortion, mb])),
     rssRatio: rounded((rssMb.at(-1) ?? 0) / (rssMb.at(0) ?? 1)),
     messagesPerSecond: Math.round(median(direct)),
@@ -47,7 +47,7 @@ export async function measureReceiving(linked: LinkedHost) {
   };
 }
 
-/** As fast as the server says them, by all who talk in turn; resolves to how many a second. */
+/** Has the talking writers send in turn, as fast as the server can. Resolves to messages per second. */
 async function receive(
   { server }: LinkedHost,
   store: Store,

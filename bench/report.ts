@@ -1,4 +1,4 @@
-/** The figures for people: each with its goal, and whether it was reached. */
+/** Prints the figures for people, each with its goal and whether it was met. */
 import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
 import type { measureRuntimes } from './runtimes.ts';
@@ -6,7 +6,7 @@ import type { measureStoring } from './storing.ts';
 import type { measureWayOut } from './way-out.ts';
 import type { measureWhatsApp } from './whatsapp.ts';
 
-/** What was measured: all of it, or one part. */
+/** The measured parts. */
 export interface Figures extends Partial<ConversationFigures> {
   whatsApp?: WhatsAppFigures;
   containers?: ContainerFigures;
@@ -30,7 +30,7 @@ interface Row {
   isMet?: boolean;
 }
 
-/** One line a figure. */
+/** One line for each figure. */
 export function reportOf(figures: Figures): string {
   const rows = rowsOf(figures);
   const width = (texts: string[]) => Math.max(...texts.map((text) => text.length));
@@ -108,7 +108,7 @@ function containerRowsOf(containers: ContainerFigures): Row[] {
   ];
 }
 
-/** Without goals: an engine takes what it takes. */
+/** These have no goals, because the engines are not ours. */
 function runtimeRowsOf(runtimes: RuntimeFigures): Row[] {
   return Object.entries(runtimes).flatMap(([name, figures]): Row[] => {
     if ('notHere' in figures)
@@ -126,12 +126,12 @@ function wayOutRowsOf(figures: WayOutFigures): Row[] {
     return [{ name: 'the way out', value: 'not here', detail: figures.notHere }];
   const stream = (direction: 'down' | 'up'): Row => {
     const { share, wireMbPerSecond, directMbPerSecond } = figures[direction];
-    const detail = `${wireMbPerSecond} MB/s, direct ${directMbPerSecond} MB/s`;
+    const detail = `${wireMbPerSecond} MB/s, direct ${directMbPerSecond} MB/s (bubblewrap)`;
     return { ...atLeast(`the way out, a stream ${direction}`, share, ' x', 0.5), detail };
   };
   const request = (name: string, kind: 'newTunnel' | 'openTunnel' | 'plain' | 'modelCall'): Row => {
     const { addedMs, wireMs, directMs } = figures[kind];
-    const detail = `${wireMs} ms, direct ${directMs} ms`;
+    const detail = `${wireMs} ms, direct ${directMs} ms (bubblewrap)`;
     return { ...atMost(`the way out, added to ${name}`, addedMs, ' ms', 1), detail };
   };
   return [

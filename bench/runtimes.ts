@@ -1,7 +1,7 @@
 /**
- * What another runtime costs: each that is here beside bubblewrap, in turns so that all meet the
- * same machine. A container that does nothing, and an agent's first reply. A runtime that is
- * not here is named with the reason, never left out.
+ * Compares every available runtime with bubblewrap, in alternation so that all see the same load: the
+ * life of a container that does nothing, and an agent's first reply. An unavailable runtime is listed
+ * with the reason.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ interface Candidate {
   replyMs: number[];
 }
 
-/** Ratios are to bubblewrap. */
+/** Ratios relate to bubblewrap. */
 interface Measured {
   lifeRatio: number;
   lifeMs: number;
@@ -72,7 +72,7 @@ function nameOf({ runtime }: Candidate): string {
   return runtime.name;
 }
 
-/** An engine may be there and still start nothing; its first container does not count. */
+/** An installed engine may still fail to start a container. The first container is not measured. */
 async function findUsable(name: (typeof engines)[number]): Promise<Runtime | string> {
   const { runtime } = await findEngine(name, projectDir, process.env);
   if (typeof runtime === 'string') return runtime;
@@ -84,7 +84,7 @@ async function findUsable(name: (typeof engines)[number]): Promise<Runtime | str
   }
 }
 
-/** One host for each, all up at once: a new group for each round, as the cold rounds have it. */
+/** Runs one host for each runtime, all at once, with a new group for each round. */
 async function measureReplies(dir: string, candidates: Candidate[], rounds: number) {
   const model = await startScriptedModel();
   model.otherwise(answer);
@@ -110,14 +110,14 @@ async function measureReplies(dir: string, candidates: Candidate[], rounds: numb
 function startHost(homeDir: string, model: ScriptedModel, runtimeName: string) {
   mkdirSync(homeDir, { recursive: true });
   const environment: Record<string, string> = { NANOCLAW_RUNTIME: runtimeName };
-  // What leads to the engines.
+  // The variables that tell how to reach the engines.
   for (const [key, value] of Object.entries(process.env))
     if (value && /^(HOME|XDG_|DOCKER_|CONTAINER|NANOCLAW_IMAGE_BASE$)/.test(key))
       environment[key] = value;
   return MeasuredHost.start(homeDir, model.url, environment);
 }
 
-/** Each round begins with another one. */
+/** Each round begins with another candidate. */
 async function inTurns(
   candidates: Candidate[],
   rounds: number,

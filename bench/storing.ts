@@ -1,7 +1,7 @@
 /**
- * What it costs to store a message, by the real router into a real store on the disk, in
- * batches as a channel delivers them after an outage, and whether that depends on how many are
- * stored already. The messages wake nobody: a group that waits to be called, and is not.
+ * The cost of storing a message with the real router in a real store on the disk, and whether it
+ * depends on the number of stored messages. Messages come in batches, as a channel delivers them
+ * after an outage. They wake no agent, because they do not call it.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
@@ -56,7 +56,7 @@ export async function measureStoring(dir: string) {
   return {
     messagesPerSecond: Math.round((filled.length * batches * batchSize * 1000) / allMs),
     costPerMessageUs: Object.fromEntries(costs),
-    /** What a message costs in the fullest store, in units of the emptiest. */
+    /** The cost of a message in the fullest store, relative to the emptiest. */
     costRatio: rounded((last ?? 0) / (first ?? 1)),
   };
 }

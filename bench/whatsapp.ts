@@ -9,7 +9,7 @@ import { measureReceiving, talking } from './receiving.ts';
 
 const number = /\bnumber (\d+)\./;
 
-/** `dir` is a new folder for everybody's state. */
+/** `dir` is a new folder for the state of host and bot. */
 export async function measureWhatsApp(dir: string, rounds: { cold: number; warm: number }) {
   const model = await startScriptedModel();
   model.on(number).reply((_, { said }) => `Answer ${number.exec(said)?.[1]}.`);

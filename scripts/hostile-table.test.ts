@@ -30,7 +30,7 @@ test('counts by area and runtime, and lists each check once; its latest run coun
   );
 });
 
-test('what is open says why, or that it is not explained', () => {
+test('an open check is listed with its reason, or as not explained', () => {
   const table = hostileTable([row('docker', false, 'There is no flag.'), row('podman', false)]);
   expect(table).toContain('| kernel | 1 | 0 held | 0 held |');
   expect(table).toContain('- mount anything (**open** with docker, podman)');
@@ -43,7 +43,7 @@ test('a reason that several runtimes share is given once', () => {
   expect(table).toContain('- mount anything (docker, podman): No flag.');
 });
 
-test('it goes between the marks of the document, and nowhere else', () => {
+test('the table replaces only the text between the marks of the document', () => {
   const document = 'before\n<!-- hostile:begin -->\nold\n<!-- hostile:end -->\nafter\n';
   const written = withTable(document, 'new');
   expect(written).toBe('before\n<!-- hostile:begin -->\n\nnew\n\n<!-- hostile:end -->\nafter\n');

@@ -9,7 +9,7 @@ import { countSkippedFor } from './counts.mjs';
 import { internetComplaint, launcher } from './own-internet.mjs';
 import { projectDir } from './setup.mjs';
 
-test('where it cannot be had, the reason is told', async () => {
+test('the reason is told where there can be no namespace', async () => {
   expect(await internetComplaint('darwin')).toMatch(/only Linux/);
   expect(await internetComplaint('linux', '/nowhere')).toMatch(/iproute2/);
 });
@@ -37,7 +37,7 @@ test.runIf(process.getuid?.() === 0)('what it needs is installed through apt', (
   expect(ensure().stderr).toBe('');
 });
 
-test('those skipped for want of it are counted, and no others', () => {
+test('only tests that are skipped for lack of it are counted', () => {
   const skipped = { status: 'skipped', meta: needsInternet.meta };
   const others = [
     { status: 'skipped', meta: {} },
@@ -55,7 +55,7 @@ test('tests run with the program, the interfaces and the rights of the user', ne
   expect(/[^0]/.test(capabilities ?? '')).toBe(process.getuid?.() === 0);
 });
 
-test('its routes are never laid in a namespace that is in use', needsInternet, () => {
+test('its routes are never set in a namespace that is in use', needsInternet, () => {
   const { status, stderr } = spawnSync(launcher, ['--inside', '-e', ''], { encoding: 'utf8' });
   expect(status).toBe(1);
   expect(stderr).toContain('nobody may cut the machine off');

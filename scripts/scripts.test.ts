@@ -53,7 +53,7 @@ describe('dependencies', () => {
     expect(isInstalled(dir, linux)).toBe(true);
   });
 
-  test('are missing without node_modules, or when an install was cut off', () => {
+  test('are missing without node_modules or after an interrupted install', () => {
     writeLocks(wanted, undefined);
     expect(isInstalled(dir, linux)).toBe(false);
     mkdirSync(join(dir, 'node_modules', 'a'), { recursive: true });
@@ -73,7 +73,7 @@ describe('dependencies', () => {
 });
 
 describe('npm start', () => {
-  test('hands on arguments, stdin and the exit code, and keeps set-up off stdout', async () => {
+  test('passes on arguments, stdin and the exit code, and keeps set-up off stdout', async () => {
     makeProject();
     const started = await start({ args: ['chat', '--as', 'Maria'], input: 'hello\n' });
     expect(started.stdout).toBe('["chat","--as","Maria"] hello\n');
@@ -96,7 +96,7 @@ describe('npm start', () => {
     expect(readFileSync(join(dir, 'dist/agent-runner.js'), 'utf8')).toContain('changed');
   });
 
-  test('says file and line of a source that cannot be built', async () => {
+  test('reports file and line of a source that cannot be built', async () => {
     makeProject();
     writeFileSync(join(dir, 'src/cli/main.ts'), 'export const main = ;\n');
     const started = await start();
@@ -104,7 +104,7 @@ describe('npm start', () => {
     expect(started.stderr).toMatch(/the build failed[\s\S]*cli\/main\.ts:1:/);
   });
 
-  test('says in one sentence that .env cannot be read', async () => {
+  test('reports in one sentence that .env cannot be read', async () => {
     makeProject();
     writePrograms({ docker: '#!/bin/sh' }, 'runtime');
     writeFileSync(join(dir, 'container/Dockerfile'), '');
@@ -114,7 +114,7 @@ describe('npm start', () => {
     expect(started.stderr).toMatch(/^nanoclaw: \S+\.env is a folder; .*\n$/);
   });
 
-  test('two at once build once', async () => {
+  test('builds once when started twice at the same time', async () => {
     makeProject();
     const [one, two] = await Promise.all([start(), start()]);
     expect([one.code, two.code]).toEqual([7, 7]);
@@ -123,7 +123,7 @@ describe('npm start', () => {
 });
 
 describe('the set-up lock', () => {
-  test('lets one work at a time', async () => {
+  test('lets one process work at a time', async () => {
     const order: string[] = [];
     const work = (name: string) => async () => {
       order.push(`${name} in`);
@@ -134,14 +134,14 @@ describe('the set-up lock', () => {
     expect(order).toEqual(['first in', 'first out', 'second in', 'second out']);
   });
 
-  test('of a dead process blocks nobody', async () => {
+  test('of a dead process does not block', async () => {
     mkdirSync(join(dir, 'dist'));
     writeFileSync(join(dir, 'dist/setup.lock'), `${await pidOfDeadProcess()}\n`);
     expect(await withLock(dir, async () => 'worked')).toBe('worked');
     expect(existsSync(join(dir, 'dist/setup.lock'))).toBe(false);
   });
 
-  test('is held on by a child that outlived its parent', async () => {
+  test('is still held by a child that outlived its parent', async () => {
     mkdirSync(join(dir, 'dist'));
     const lock = join(dir, 'dist/setup.lock');
     const survivor = execFile(process.execPath, ['-e', 'process.stdin.resume()']);
@@ -157,13 +157,13 @@ describe('the set-up lock', () => {
 });
 
 describe('a child of the set-up', () => {
-  test('that hangs is killed, and one that cannot be started is an exit code too', async () => {
+  test('is killed when it hangs, and gives an exit code even if it cannot be started', async () => {
     const hangs = ['-e', 'process.stdin.pause(); setInterval(() => {}, 1000)'];
     expect((await run(process.execPath, hangs, { timeoutMs: 200 })).code).toBe(124);
     expect((await run(join(dir, 'missing'), [], { timeoutMs: 600_000 })).code).toBe(127);
   });
 
-  test('gets no stdin, and the end of what it printed is kept', async () => {
+  test('gets no stdin, and the end of its output is kept', async () => {
     const script = "process.stdin.resume().on('end', () => console.log('x'.repeat(9000) + ' end'))";
     const { code, output } = await run(process.execPath, ['-e', script]);
     expect(code).toBe(0);
@@ -201,7 +201,7 @@ describe('the container runtime', () => {
     },
   );
 
-  test('that may not be installed is asked for with one command', async () => {
+  test('that cannot be installed is requested with one command', async () => {
     makeProject();
     writePrograms({ 'apt-get': '#!/bin/sh\necho no network; exit 1' });
     symlinkSync('/usr/bin/env', join(dir, 'bin/env'));
@@ -211,7 +211,7 @@ describe('the container runtime', () => {
     expect(started.stdout).toBe('');
   });
 
-  test('an engine that answers will do, one that does not will not', async () => {
+  test('may be an engine that answers, but not one that does not', async () => {
     makeProject();
     writePrograms({ docker: '#!/bin/sh\nexit 1', podman: '#!/bin/sh\nexit 0' });
     expect((await start({ searchPath: join(dir, 'bin') })).code).toBe(7);
@@ -219,7 +219,7 @@ describe('the container runtime', () => {
     expect((await start({ searchPath: join(dir, 'bin') })).code).toBe(1);
   });
 
-  test('the advice names sudo for plain users only, and the package manager that is there', () => {
+  test('is advised with sudo for plain users only, and with the package manager that exists', () => {
     writePrograms({ dnf: '#!/bin/sh' });
     const searchPath = join(dir, 'bin');
     expect(runtimeAdvice({ isRoot: false, searchPath })).toContain(
@@ -260,7 +260,7 @@ function writeLocks(wanted: object, installed: object | undefined) {
   writeFileSync(record, JSON.stringify({ packages: installed }));
 }
 
-/** A project of two small programs that has its dependencies, but neither bundles nor a lock. */
+/** Makes a project of two small programs with its dependencies, but without bundles and lock. */
 function makeProject() {
   cpSync(join(realProject, 'scripts'), join(dir, 'scripts'), { recursive: true });
   writeLocks({}, {});

@@ -100,7 +100,7 @@ describe('refuses', () => {
     expect(await call(numbers, 1, 0, 0, 0, 0)).toBe(refused);
   });
 
-  test('to mount and to unmount', async () => {
+  test('mount and umount', async () => {
     expect(await call({ x64: 165, arm64: 40 }, 'tmpfs', '/tmp', 'tmpfs', 0, 0)).toBe(refused);
     expect(await call({ x64: 166, arm64: 39 }, '/tmp', 0)).toBe(refused);
   });
@@ -158,7 +158,7 @@ except OSError as error: print(error.strerror)`);
     );
   });
 
-  test.skipIf(process.arch !== 'x64')('32-bit calls, with death', async () => {
+  test.skipIf(process.arch !== 'x64')('32-bit calls, by killing the process', async () => {
     // mov eax, 20 (getpid); int 0x80; ret
     const code = `import ctypes, mmap
 page = mmap.mmap(-1, 4096, prot=7)
@@ -213,7 +213,7 @@ print([name for _, name in socket.if_nameindex()])`;
 });
 
 describe('the filter', () => {
-  test('is not made for a processor whose numbers are unknown', () => {
+  test('is not made for a processor whose system call numbers are unknown', () => {
     expect(seccompFilter('riscv64')).toBeNull();
   });
 
@@ -251,11 +251,14 @@ describe('the filter', () => {
   ];
   const allow = 0x7fff0000;
 
-  test.each(processors)('for $processor ends in a verdict, and death for others', (each) => {
-    const filter = seccompFilter(each.processor);
-    for (let call = 0; call < 600; call += 1) verdictOf(filter, each.audit, call, []);
-    expect(verdictOf(filter, 0x40000003, 1, [])).toBe(0x80000000);
-  });
+  test.each(processors)(
+    'for $processor always reaches a verdict, and kills calls of other processors',
+    (each) => {
+      const filter = seccompFilter(each.processor);
+      for (let call = 0; call < 600; call += 1) verdictOf(filter, each.audit, call, []);
+      expect(verdictOf(filter, 0x40000003, 1, [])).toBe(0x80000000);
+    },
+  );
 
   test.each(processors)("for $processor allows what the engines' profile allows", (each) => {
     const filter = seccompFilter(each.processor);

@@ -1,7 +1,7 @@
 /**
- * A program that uses the web and the model API, the same inside a container and outside.
- * Arguments: what to do, and the port of the proxy, or `direct`. Prints how long it took in ms:
- * of a stream as a whole, of requests their median.
+ * Uses the web and the model API in the same way inside and outside of a container. Arguments: what to
+ * do, and the port of the proxy or `direct`. Prints the time in ms: the total for a stream, the median
+ * for requests.
  */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -53,7 +53,7 @@ async function manyTimes(work: () => Promise<unknown>): Promise<number> {
   return median(ms);
 }
 
-/** A connection to the web: through a tunnel, or after the look-up that the host does for one. */
+/** Connects to the web: through a tunnel, or directly with the same look-up as the host does. */
 async function open(port: number): Promise<Socket> {
   if (proxyPort === undefined) {
     const resolver = new Resolver();
@@ -94,7 +94,7 @@ async function streamUp(): Promise<number> {
     socket.write(askUp);
     for (let left = streamBytes; left > 0; left -= chunk.length)
       if (!socket.write(chunk.subarray(0, left))) await once(socket, 'drain');
-    await answered; // It comes when all has come.
+    await answered; // The answer comes after all bytes have arrived.
   });
 }
 
@@ -104,7 +104,7 @@ async function newTunnel(): Promise<void> {
   socket.destroy();
 }
 
-/** By the wire on an open connection to the proxy; behind it as directly, a new one each time. */
+/** Keeps its connection to the proxy open. The web gets a new connection each time, as directly. */
 async function plain(): Promise<void> {
   if (proxyPort === undefined) return newTunnel();
   const headers = { host: webHost };

@@ -1,6 +1,6 @@
 /**
- * The host's side of the way out, and who measures: starts the web, and a client again and again,
- * by turns in a container whose wire leads here, and directly beside it. Runs in a network
+ * The host's side of the way out, which also measures. It starts the web, and then clients, in
+ * alternation in a container whose wire leads here and directly on this machine. It runs in a network
  * namespace in which the web's address is this machine. Prints the figures as JSON.
  */
 import { spawn } from 'node:child_process';
@@ -28,7 +28,7 @@ const programOf = (name: string) => join(projectDir, `dist/bench-${name}.js`);
 const web = spawn(process.execPath, [programOf('web')], { stdio: ['pipe', 'pipe', 'inherit'] });
 await once(web.stdout, 'data');
 const runtime = await detectRuntime('bubblewrap', projectDir, process.env);
-// Interrupted, it leaves no container behind, nor its limits.
+// On a signal it removes its containers and their limits.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void runtime.reap(instance).then(() => process.exit(1)));
 const wayOut = openWayOut();
@@ -63,7 +63,7 @@ function of(kind: Kind) {
   };
 }
 
-/** As the host composes it for a group that may have the whole web. */
+/** The way out as the host composes it for a group with the whole web open. */
 function openWayOut(): WireDependencies {
   const store = new Store(join(dir, 'way-out.db'));
   const names = { folder: 'main', chatId: 'terminal:main', name: 'main' };
@@ -82,7 +82,7 @@ function openWayOut(): WireDependencies {
   };
 }
 
-/** A container for each measurement, ended with it. */
+/** Uses a new container for each measurement. */
 async function byWire(
   runtime: Runtime,
   wayOut: WireDependencies,

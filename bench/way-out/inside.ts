@@ -1,7 +1,7 @@
 /**
- * What runs in the container: the container's side of the wire as agents have it, and beside it,
- * in a process of its own as every program of an agent's, the client. What the client prints goes
- * to standard error: standard output belongs to the wire.
+ * Runs in the container: the container's side of the wire, and the client in a process of its own,
+ * like every program of an agent. The client prints to standard error, because standard output
+ * belongs to the wire.
  */
 import { spawn } from 'node:child_process';
 import { openWire } from '../../container/agent-runner/wire.ts';

@@ -1,6 +1,6 @@
 /**
- * The web and the model API, in a process of their own, so that they slow neither side down more
- * than the other: a name server, small answers by HTTP, and a stream. Ends with its input.
+ * The web and the model API: a name server, small HTTP answers, and a stream. They run in their own
+ * process, so that they slow both sides down equally. The process ends when its input ends.
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
@@ -18,7 +18,7 @@ const http = createHttpServer(async (request, response) => {
   for await (const _ of request);
   response.end('{"answer":"a small one"}');
 });
-// A client that pauses between its requests keeps its connection.
+// Keeps the connection of a client that pauses between its requests.
 http.keepAliveTimeout = 0;
 http.listen(httpPort, webAddress);
 const streams = createServer((socket) => void serveStream(socket));
@@ -28,13 +28,13 @@ process.stdout.write('ready\n');
 process.stdin.resume().once('end', () => process.exit());
 
 async function serveStream(socket: Socket): Promise<void> {
-  socket.on('error', () => {}); // Whoever has what it asked for may leave.
+  socket.on('error', () => {}); // A client may close once it has its answer.
   const [asked] = await once(socket, 'data');
   if (String(asked).startsWith(askDown)) {
     Readable.from(chunks()).pipe(socket);
     return;
   }
-  let leftBytes = streamBytes + 1 - asked.length; // The first byte is the question.
+  let leftBytes = streamBytes + 1 - asked.length; // The first byte is the request.
   socket.on('data', (data) => {
     leftBytes -= data.length;
     if (leftBytes === 0) socket.end('all');

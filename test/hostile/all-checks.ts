@@ -1,4 +1,4 @@
-/** Every check that runs in one conversation. */
+/** All checks that run in one conversation. */
 import type { Check } from './check.ts';
 import { deviceChecks } from './devices.ts';
 import { fileChecks } from './files.ts';

@@ -1,6 +1,6 @@
 /**
- * What the programs of an assault have in common, in Python: when to go on and when to end, and
- * the agent-runner, which an agent of the same user can stop, kill, or have run what it likes.
+ * The Python code that the programs of all assaults share: when to continue and when to end, and
+ * control of the agent-runner, which has the same user and so can be stopped, killed or taken over.
  */
 import type { Assault } from './siege.ts';
 
@@ -60,7 +60,7 @@ def in_runner(code):
 print('ATTACKING', flush=True)
 `;
 
-/** A program that can use all of this. */
+/** A program that can use the shared code. */
 export function assault(code: string): Assault['program'] {
   return { language: 'python', code: prelude + code };
 }

@@ -1,6 +1,6 @@
 /**
- * What an agent tries with more than its share: processes, memory, disk, files, CPU, output. The
- * programs stop by themselves before a machine without limits would be in need.
+ * An agent that takes too many resources: processes, memory, disk, files, CPU, output. The programs
+ * stop by themselves before they would harm a machine without limits.
  */
 import { assault } from './assault.ts';
 import type { Assault } from './siege.ts';
@@ -21,10 +21,10 @@ def fill(path, most):
 
 const bomb = (code: string) => assault(fill + code);
 
-/** Its own run may come to an end by a lack of memory or processes. */
+/** The agent's own run may end for lack of memory or processes. */
 const endsRun: Assault['endsRun'] = ['crashed', 'wire-broken'];
 const isRoot = process.getuid?.() === 0;
-/** Where there is no group of its own for it, nothing limits memory. */
+/** Without a cgroup of its own, nothing limits the container's memory. */
 const memory: Partial<Assault> = {
   endsRun,
   ...(!isRoot && {

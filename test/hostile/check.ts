@@ -1,10 +1,10 @@
 /**
- * A check of the hostile agent: a program as data, and how it is judged, by what it printed and by
- * what the host saw meanwhile. It runs nothing itself.
+ * A check of the hostile agent: a program as data, and how it is judged by its output and by what the
+ * host saw meanwhile. It runs nothing itself.
  */
 import type { World } from './world.ts';
 
-/** From the start of a program to its being killed. */
+/** After this a program is killed. */
 const programTimeoutS = 25;
 const outputBytesMax = 6000;
 
@@ -14,33 +14,33 @@ export function runtimeName(): string {
 }
 
 export interface Check {
-  /** Short and stable: the table's rows are known by it. */
+  /** Short and stable, because it identifies the row in the table. */
   id: string;
   area: string;
-  /** What an agent must not be able to do: ends the sentence "An agent cannot ...". */
+  /** What an agent must not be able to do, as the end of the sentence "An agent cannot ...". */
   says: string;
   /**
-   * Prints a line that begins with OPEN for everything that it could do, and ends with status 0.
-   * It knows the host as an agent might after reading mountinfo: see `World.facts`.
+   * Prints a line that begins with OPEN for everything that it managed to do, and exits with 0. Its
+   * environment holds `World.facts`, which an agent could partly learn from mountinfo.
    */
   program: { language: 'bash' | 'python' | 'node'; code: string };
-  /** It is main's agent that tries, not another group's. */
+  /** Runs as main's agent instead of another group's. */
   inMain?: true;
-  /** Beyond what holds for all: it ended, says nothing of OPEN, and the host saw no breach. */
+  /** An extra condition. All checks must finish without an OPEN line and without a breach. */
   held?: (evidence: Evidence, world: World) => boolean;
   /**
-   * By runtime, `runsc` or `any`: why it stays open there, and what that means. It excuses nothing
-   * that the host saw.
+   * By runtime, `runsc` or `any`: why it stays open there, and what that means. It does not excuse a
+   * breach that the host saw.
    */
   open?: Partial<Record<string, string>>;
-  /** Harmless where nothing is sealed, so that it can be shown there that the check can fail. */
+  /** Harmless without a container, where a test shows that the check can fail. */
   mild?: true;
 }
 
 export interface Evidence {
-  /** Both of the program's outputs, cut after 6000 bytes. */
+  /** The program's stdout and stderr, cut after 6000 bytes. */
   output: string;
-  /** It ran to its end; a check whose program broke shows nothing. */
+  /** The program ran to its end. A broken program proves nothing. */
   finished: boolean;
   /** What the host saw while it ran. */
   breaches: string[];
@@ -52,12 +52,12 @@ export interface Verdict {
   evidence: Evidence;
 }
 
-/** What gVisor grants, it grants in a kernel of its own. */
+/** The areas in which gVisor allows more, but only within its own kernel. */
 const gvisorAreas = ['kernel', 'processes', 'devices', 'planting'];
 const gvisorSentence =
   'gVisor has a kernel of its own, a program without rights on the host: what that grants changes nothing outside.';
 
-/** Why this check stays open on the runtime in use, if it does. */
+/** Why this check stays open on the current runtime, if it does. */
 export function sentenceFor({ area, open = {} }: Check): string | undefined {
   const name = runtimeName();
   const isGvisor = name.endsWith('+runsc');
@@ -65,7 +65,7 @@ export function sentenceFor({ area, open = {} }: Check): string | undefined {
   return open[name] ?? (isGvisor ? ofGvisor : undefined) ?? open.any;
 }
 
-/** Judges by what the program printed and what the host saw. */
+/** Judges by the program's output and by the breaches that the host saw. */
 export function judge(check: Check, printed: string, breaches: string[], world: World): Verdict {
   const finished = /^exit 0\s*$/m.test(printed);
   const seen = world.secretsIn(printed).map((place) => `it printed the secret planted in ${place}`);
@@ -84,7 +84,7 @@ const interpreters = {
   node: ['node', 'program.mjs'],
 } as const;
 
-/** What is typed into a shell to run the check's program, in a folder that it makes. */
+/** The shell command that writes the check's program into a new folder and runs it. */
 export function commandFor(
   { program }: Check,
   facts: Record<string, string>,

@@ -1,9 +1,9 @@
-/** What an agent tries with special files, mode bits, links and kinds of sockets. */
+/** Attacks with special files, mode bits, links and kinds of sockets. */
 import type { Check } from './check.ts';
 import { withSyscalls } from './syscalls.ts';
 
 const area = 'devices';
-// Not in out/: the host sets aside at once what does not belong there.
+// Not in out/: the host moves unexpected files out of it at once.
 
 export const deviceChecks: Check[] = [
   {

@@ -1,4 +1,4 @@
-/** Says honestly what can be carried out: a row of the report for each way, open or not. */
+/** Reports each way to carry data out, whether open or not. */
 import { afterAll, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../internet/internet.ts';
 import { page } from '../internet/pages.ts';
@@ -32,7 +32,7 @@ test.each(exfiltrationChecks.map((check) => [check.says, check] as const))(
     const verdict = judge(check, word + printed, [], world);
     verdicts.push(verdict);
     expect(verdict.evidence.finished, printed).toBe(true);
-    // Also that what is said to be open is open.
+    // A way that is documented as open must be open.
     expect(verdict.isHeld, printed).toBe(sentenceFor(check) === undefined);
   },
 );

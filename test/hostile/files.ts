@@ -1,4 +1,4 @@
-/** What an agent tries with files: the host's, other groups', the project's, its own mounts. */
+/** Attacks on files: the host's, other groups', the project's, and the agent's own mounts. */
 import type { Check } from './check.ts';
 
 const area = 'files';

@@ -6,11 +6,11 @@ import { ipcChecks } from './ipc.ts';
 import { siegeSuite } from './siege.ts';
 
 siegeSuite('a hostile agent in the folders that it shares with the host', ipcChecks, {
-  // More than the flood makes, so that the host must take it.
+  // More than the flood creates, so that this limit does not stop it.
   limits: { folderFilesMax: 20_000 },
 });
 
-test('a link in place of its CLAUDE.md has the next start write nothing elsewhere', async () => {
+test('the next start writes nothing through a link in place of a CLAUDE.md', async () => {
   const app = await App.start();
   await app.stop();
   const target = join(app.config.homeDir, 'written');

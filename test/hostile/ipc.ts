@@ -1,6 +1,6 @@
 /**
- * What an agent tries with the folders by which it and the host speak, and with every other that
- * both use. Its runner stands still meanwhile, so that the program's is the only voice.
+ * Attacks through the folders that agent and host share. The agent's runner is stopped meanwhile, so
+ * that only the program writes to them.
  */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -63,7 +63,7 @@ function textsTo(app: App, chatId: string): string[] {
   return (rows as { text: string }[]).map(({ text }) => text);
 }
 
-/** What lies beside the planted files and was not there. */
+/** New files beside the planted ones. */
 function strangersBeside(world: World, facts: string[], own: RegExp): string[] {
   return facts.flatMap((fact) => {
     const folder = dirname(world.facts[fact] ?? '');

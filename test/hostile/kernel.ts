@@ -1,4 +1,4 @@
-/** What an agent tries with the kernel: mounts, namespaces, other processes, rarely used calls. */
+/** Attacks on the kernel: mounts, namespaces, other processes, rarely used calls. */
 import type { Check } from './check.ts';
 import { withSyscalls } from './syscalls.ts';
 

@@ -1,4 +1,4 @@
-/** What an agent tries to reach without the wire: the host's ports and sockets, the world. */
+/** Attempts to connect without the wire: to the host's ports and sockets, and to the internet. */
 import type { Check } from './check.ts';
 
 const area = 'network';

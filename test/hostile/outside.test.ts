@@ -1,6 +1,6 @@
 /**
- * A check that cannot fail proves nothing: here the harmless ones run where nothing is sealed, on
- * the host itself, and what a broken or lying program gives is judged.
+ * A check that cannot fail proves nothing. So the harmless checks also run on the host itself, where
+ * nothing is sealed, and the verdict on broken and dishonest programs is tested.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,10 +14,10 @@ import { type Check, commandFor, judge } from './check.ts';
 import { World } from './world.ts';
 
 const harmless = allChecks.filter(({ mild }) => mild);
-/** Some find nothing on a kernel without what they look for, or under a plain user. */
+/** Some cannot succeed on a kernel that lacks a feature, or as a plain user. */
 const openShareMin = process.getuid?.() === 0 ? 0.8 : 0.5;
 
-test('outside of a container nearly all harmless checks find a way', async () => {
+test('without a container, nearly all harmless checks are open', async () => {
   const world = await World.create();
   onTestFinished(() => world.remove());
   const app = await App.start();
@@ -35,7 +35,7 @@ test('outside of a container nearly all harmless checks find a way', async () =>
   expect(share, JSON.stringify(held, null, 1)).toBeGreaterThan(openShareMin);
 }, 120_000);
 
-test('a program that broke, confesses or prints a secret holds nothing', async () => {
+test('a program that breaks, prints OPEN or prints a secret never counts as held', async () => {
   const world = await World.create();
   onTestFinished(() => world.remove());
   const check: Check = {

@@ -1,7 +1,7 @@
 /**
- * What an agent leaves behind for the next session: instructions, settings with hooks, skills,
- * tool servers, start files of shells and programs. Its own next session may heed them, inside; the
- * host, other groups and the restrictions may not.
+ * Files that an agent leaves for its next session: instructions, settings with hooks, skills, tool
+ * servers, start files of shells and programs. They may affect its own next session inside the
+ * container, but not the host, other groups or the restrictions.
  */
 import { toolUse } from '../../src/cli/demo/messages-server.ts';
 import type { App } from '../support/app.ts';
@@ -13,7 +13,7 @@ const area = 'planting';
 const word = 'Heed-the-planted-words';
 const group = '/workspace/group';
 
-/** Runs as whatever was planted: says where it runs, and tries the host. */
+/** What the planted files run: it records where it runs, and attacks the host. */
 const payload = `#!/bin/bash
 { echo "$1 ran among $(readlink /proc/self/ns/pid), as $(id -u)"; grep Seccomp: /proc/self/status; } >> ${group}/ran
 touch "$(dirname "$HOST_TMP_FILE")/ran"
@@ -21,7 +21,7 @@ kill -USR1 "$HOST_PID"
 exec 3<>"/dev/tcp/127.0.0.1/$HOST_TCP4_PORT"
 true`;
 
-/** The payload, with the facts that it needs, as a command that names what started it. */
+/** The command that runs the payload with its facts. `starter` names what started it. */
 function run(starter: string, facts: Record<string, string>): string {
   const { HOST_PID, HOST_TMP_FILE, HOST_TCP4_PORT } = facts;
   const known = Object.entries({ HOST_PID, HOST_TMP_FILE, HOST_TCP4_PORT });
@@ -72,7 +72,7 @@ function plantedFiles(facts: Record<string, string>): Record<string, string> {
   };
 }
 
-/** Has mallory's agent plant all of it; then the host starts again, and another group talks. */
+/** Has mallory's agent plant the files, restarts the host, and lets other groups take a turn. */
 export async function plant(app: App, world: World): Promise<void> {
   const writes = Object.entries(plantedFiles(world.facts)).map(
     ([path, text]) =>
@@ -104,7 +104,7 @@ async function talk(app: App, folder: string, text: string, answer: RegExp): Pro
   person.leave();
 }
 
-/** What must hold in the next session as in any. */
+/** The checks that must also hold in the next session. */
 const again = [
   'privileges',
   'read-planted',

@@ -1,4 +1,4 @@
-/** What an agent tries with processes: privileges, memory and descriptors, signals, /proc. */
+/** Attacks on processes: privileges, memory and descriptors, signals, /proc. */
 import type { Check } from './check.ts';
 
 const area = 'processes';

@@ -1,5 +1,5 @@
 /**
- * What the hostile agent's checks found, as lines of JSON for scripts/hostile-table.mjs and as a
+ * The results of the hostile agent's checks, as lines of JSON for scripts/hostile-table.mjs and as a
  * table for people. Several suites add to one report.
  */
 import { appendFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runtimeName, sentenceFor, type Verdict } from './check.ts';
 
-/** Appends a line for each to NANOCLAW_HOSTILE_REPORT, or a file that it names; prints the table. */
+/** Appends the results to $NANOCLAW_HOSTILE_REPORT or a file in the temporary folder; prints a table. */
 export function appendVerdicts(verdicts: Verdict[]): void {
   const isRoot = process.getuid?.() === 0;
   const runtime = isRoot ? runtimeName() : `${runtimeName()}, plain user`;

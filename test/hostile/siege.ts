@@ -1,7 +1,7 @@
 /**
- * Runs checks that may ruin their own run: each in a fresh container, in one host with small
- * limits. Meanwhile another group's agent is asked, again and again, and must answer; afterwards
- * nothing of the attack may live.
+ * Runs checks that may end their own run: each in a new container, in one host with small limits.
+ * Meanwhile another group's agent is asked repeatedly and must answer. Afterwards nothing of the
+ * attack may be left running.
  */
 import {
   chownSync,
@@ -27,13 +27,13 @@ import { World } from './world.ts';
 const mebibyte = 1024 ** 2;
 const setUpTimeoutMs = 120_000;
 const attackTimeoutMs = 90_000;
-/** Asked before the attack, and again when it has taken all it can. */
+/** The number of questions before the attack, and again at its peak. */
 const questions = 3;
 const questionsMax = 100;
-/** What the host's process, and with it this test, may take more while it is under attack. */
+/** How much the memory of this process, which includes the host, may grow during an attack. */
 const hostGrowthBytesMax = 384 * mebibyte;
 
-/** Small, so that the machine itself is never short of anything. */
+/** Small, so that the machine itself never runs short. */
 const siegeLimits: Limits = {
   ...defaultLimits,
   crashAttemptsMax: 1,
@@ -53,19 +53,19 @@ const siegeLimits: Limits = {
 
 export interface Assault extends Check {
   /**
-   * Why its own run may end by it. The program prints ATTACKING, makes `$READY` when it has taken
-   * all that it can, and goes on until there is `$OVER`.
+   * The reasons for which its own run may end. The program prints ATTACKING, creates `$READY` at its
+   * peak, and continues until `$OVER` exists.
    */
   endsRun?: RunEndReason[];
-  /** What people do while the program runs, for it to meddle with. */
+  /** What people do while the program runs, so that it can interfere. */
   meanwhile?: (app: App, mallory: TestTerminal) => Promise<void>;
   /** What must hold on the host afterwards; each string is a breach. */
   afterwards?: (app: App, world: World, mallory: TestTerminal) => string[];
-  /** A group that had no container asks as well. */
+  /** A group without a container is asked as well. */
   withNewcomer?: true;
 }
 
-/** One test for each, and a row of the report. */
+/** Makes one test and one row of the report for each check. */
 export function siegeSuite(
   title: string,
   checks: Assault[],
@@ -90,7 +90,7 @@ export function siegeSuite(
       'an agent cannot %s',
       async (_, check) => {
         let verdict = await siege.stand(check);
-        // An attack that did not get to run shows nothing.
+        // An attack that did not run to its end proves nothing, so it gets a second try.
         if (!verdict.evidence.finished) verdict = await siege.stand(check);
         verdicts.push(verdict);
         const { breaches, output } = verdict.evidence;
@@ -131,7 +131,7 @@ class Siege {
     return new Siege(app, world, mallory, neighbour);
   }
 
-  /** Has mallory's agent try it, in a container of its own. */
+  /** Has mallory's agent run the attack in a new container. */
   async stand(check: Assault): Promise<Verdict> {
     const app = this.#app;
     const before = this.#lookAtHost();
@@ -170,7 +170,7 @@ class Siege {
     return judge(check, printed, breaches, this.#world);
   }
 
-  /** The agent's part of the script: run the program, and say so. */
+  /** Scripts the model to have the agent run the program. */
   #order(check: Assault): void {
     const facts = {
       ...this.#world.facts,
@@ -183,7 +183,7 @@ class Siege {
     this.#app.model.on(check.id).callTool('Bash', { command }).thenReply('that was all');
   }
 
-  /** Milliseconds of each answer; three of them after the attack was ready. */
+  /** Resolves to the milliseconds of each answer; the last three come after the attack's peak. */
   async #askUntil(isReady: () => boolean): Promise<number[]> {
     const latencies: number[] = [];
     for (let since = 0; since < questions && latencies.length < questionsMax; ) {
@@ -193,7 +193,7 @@ class Siege {
     return latencies;
   }
 
-  /** Tells the program that the others were answered. */
+  /** Tells the program that the others were answered, so that it may end. */
   #allow(folder: string): void {
     const path = join(folder, 'over');
     if (existsSync(path)) return;
@@ -201,7 +201,7 @@ class Siege {
     if (process.getuid?.() === 0) chownSync(path, statSync(folder).uid, statSync(folder).gid);
   }
 
-  /** Why mallory's latest run has ended, if it has. */
+  /** Why mallory's latest run ended, or undefined while it runs. */
   #endOf(runsBefore: number): RunEndReason | undefined {
     const rows = this.#app.rows(
       "SELECT reason FROM runs WHERE agent_id = 'mallory' AND ended_at IS NOT NULL ORDER BY id",
@@ -223,14 +223,14 @@ class Siege {
     await expect.poll(() => this.#app.rows(live)).toEqual([]);
   }
 
-  /** What is left of it on the host: processes, files of its user, what is kept of it. */
+  /** Reports what is left on the host: processes, files of the agent's user, secrets in stored data. */
   async #aftermath(): Promise<string[]> {
     const { homeDir, dataDir, groupsDir, logsDir } = this.#app.config;
     const mark = join(basename(homeDir), 'groups', 'mallory');
     const isOver = () => processesThatSee(mark).length === 0;
     for (let round = 0; round < 50 && !isOver(); round += 1) await sleep(100);
     const breaches = processesThatSee(mark).map((pid) => `process ${pid} still lives`);
-    // What lies in the trash is being removed.
+    // The trash is still being emptied.
     const { trashDir } = this.#app.config;
     const own = [join(groupsDir, 'mallory'), join(dataDir, 'agents', 'mallory'), trashDir];
     const { uid } = statSync(join(groupsDir, 'mallory'));
@@ -259,7 +259,7 @@ class Siege {
   }
 }
 
-/** Milliseconds from a question to its answer. */
+/** Resolves to the milliseconds from a question to its answer. */
 async function ask(person: TestTerminal): Promise<number> {
   const beganMs = performance.now();
   const answers = person.delivered.length;
@@ -270,12 +270,12 @@ async function ask(person: TestTerminal): Promise<number> {
   return tookMs;
 }
 
-/** Resolves when it is so. Nothing tells of it, and a watch could be flooded by the agent. */
+/** Polls until the condition holds, because the agent could flood a watch of its folder. */
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await sleep(50);
 }
 
-/** How much more memory this process, and with it the host, has had since. */
+/** The peak growth in memory of this process, which includes the host. */
 class PeakMemory {
   readonly #before = process.memoryUsage.rss();
   #peak = this.#before;
@@ -297,7 +297,7 @@ class PeakMemory {
   }
 }
 
-/** The program's output and status; that it was under way, where its run ended. */
+/** The program's output and status. Where its run ended, ATTACKING in the output counts as finished. */
 function readPrinted(folder: string, end: RunEndReason | undefined): string {
   const read = (path: string) => {
     try {
@@ -325,7 +325,7 @@ function processesThatSee(folder: string): number[] {
       try {
         return pid > 0 && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(folder);
       } catch {
-        return false; // It has ended, or is another user's.
+        return false; // It has ended, or belongs to another user.
       }
     });
 }

@@ -1,6 +1,6 @@
 /**
- * Runs checks: the scripted model makes the real agent of a real host run each program in its
- * container, in one turn per group. Each check is a test of its own, and a row of the report.
+ * Runs checks: the scripted model has the real agent of a real host run each program in its container,
+ * in one turn per group. Each check is one test and one row of the report.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toolUse } from '../../src/cli/demo/messages-server.ts';
@@ -19,11 +19,11 @@ import { World } from './world.ts';
 const suiteTimeoutMs = 300_000;
 
 interface SuiteOptions extends AppOptions {
-  /** What happens before the checks. */
+  /** Runs before the checks. */
   prepare?: (app: App, world: World) => Promise<void>;
 }
 
-/** Runs all checks in one host, then makes each a test named by its sentence. */
+/** Runs all checks in one host, then makes a test of each, named by its sentence. */
 export function hostileSuite(title: string, checks: Check[], options: SuiteOptions = {}): void {
   describe(title, () => {
     const found = new Map<string, Verdict>();
@@ -69,7 +69,7 @@ function describeEvidence({ output, breaches }: Evidence): string {
   return [...breaches.map((breach) => `the host saw: ${breach}`), output].join('\n');
 }
 
-/** One turn of one group's agent, in which it runs one program after the other. */
+/** Has one group's agent run the programs one after the other in one turn. */
 async function attack(app: App, world: World, group: string, checks: Check[]): Promise<Verdict[]> {
   if (checks.length === 0) return [];
   const verdicts: Verdict[] = [];
@@ -85,7 +85,7 @@ async function attack(app: App, world: World, group: string, checks: Check[]): P
     });
   const person = await app.attach(group, 'Mallory');
   await person.say(`@Andy ${signal}`);
-  // Main also hears of what other groups were refused.
+  // Main also receives notices about other groups' refusals.
   const isOver = () => person.delivered.find(({ text }) => text === 'that was all');
   await person.until(isOver, 'the last program', suiteTimeoutMs);
   person.leave();

@@ -1,7 +1,7 @@
 /**
- * System calls by number, for programs in Python: the C library offers only some, and falls back
- * where a hostile program would not. Numbers on x64 and arm64; none where the processor has no
- * such call.
+ * System calls by number, for programs in Python. The C library wraps only some calls, and falls back
+ * where a hostile program would not. Each entry has the numbers on x64 and arm64, or null where the
+ * processor has no such call.
  */
 
 const numbers = {
@@ -121,7 +121,7 @@ def in_child(work):
     return os.waitpid(child, 0)[1]
 `;
 
-/** A program that calls the kernel by number. */
+/** A program that can make system calls by number. */
 export function withSyscalls(code: string): string {
   return `${prelude}${code}`;
 }

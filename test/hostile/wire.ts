@@ -1,8 +1,7 @@
 /**
- * What an agent tries with its only wire: as a client of the runner's proxy, and in the runner's
- * place, which it can take. At most its own run may end.
+ * Attacks through the agent's only wire: as a client of the runner's proxy, and in place of the runner,
+ * which the agent can take over. At most the agent's own run may end.
  */
-
 import type { RunEndReason } from '../../src/types.ts';
 import type { App } from '../support/app.ts';
 import { assault } from './assault.ts';
@@ -13,7 +12,7 @@ const floodBytes = 256 * 1024 ** 2;
 const noticesMax = 6;
 const hostsMax = 2000;
 
-/** The model answers `flood me` with more than anybody wants. */
+/** Has the model answer `flood me` with 256 MiB. */
 export function openFlood(app: App): void {
   app.model.on('flood me').answer(({ response }) => {
     const chunk = Buffer.alloc(64 * 1024, '.');
@@ -27,14 +26,14 @@ export function openFlood(app: App): void {
         }
       response.end();
     };
-    response.on('error', () => {}); // Who asked for it leaves.
+    response.on('error', () => {}); // The client leaves early.
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     pour();
     return { kind: 'raw' };
   });
 }
 
-/** Python: speaks to the runner's proxy. */
+/** Python: a client of the runner's proxy. */
 const client = `
 def dial(data=b'', timeout=5):
     connection = socket.create_connection(('127.0.0.1', 8100), timeout)
@@ -54,7 +53,7 @@ flood = post(b'/v1/messages', len(question)) + question
 
 const asClient = (code: string) => assault(client + code);
 
-/** JavaScript for the runner: frames of HTTP/2 of its own, beside those of the session. */
+/** JavaScript for the runner: sends HTTP/2 frames of its own beside those of the session. */
 const frames = `
 const frame = (type, flags, stream, payload = Buffer.alloc(0)) => {
   const head = Buffer.alloc(9);
@@ -68,11 +67,11 @@ const send = (bytes) => new Promise((done) => {
   if (process.stdout.write(bytes)) setImmediate(done);
   else process.stdout.once('drain', done);
 });
-// POST / of http://x, without a place in the compression's table.
+// POST / of http://x, not indexed in the compression table.
 const open = Buffer.from([0x83, 0x84, 0x86, 0x01, 1, 0x78]);
 let id = (1 << 20) + 1;`;
 
-/** A program in which the runner sends what \`code\` says, over and over, until the wire breaks. */
+/** A program in which the runner runs \`code\` repeatedly until the wire breaks. */
 function asRunner(code: string, rounds: number): Assault['program'] {
   return assault(`
 def flood():
@@ -185,7 +184,7 @@ hold()`),
     id: 'proxy-bytes-up',
     area,
     says: 'fill the host’s memory with what it sends',
-    // Its runner may run out of memory.
+    // The agent's runner may run out of memory.
     endsRun: ends,
     program: asClient(`
 chunk = bytes(MiB)

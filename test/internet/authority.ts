@@ -1,4 +1,4 @@
-/** A certificate authority of the test's own. Whoever is to trust it must be told its file. */
+/** A certificate authority for one test. Clients trust it only when given its certificate file. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import selfsigned from 'selfsigned';
@@ -17,7 +17,7 @@ export class Authority {
     this.#own = own;
   }
 
-  /** Makes an authority and writes its certificate into `dir`. */
+  /** Creates an authority and writes its certificate into `dir`. */
   static async create(dir: string): Promise<Authority> {
     const { private: key, cert } = await selfsigned.generate(named('Authority of a test'), {
       keyType: 'ec',

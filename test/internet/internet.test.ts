@@ -1,4 +1,4 @@
-/** The internet of the tests, asked by the clients that a machine has: Node, curl, git, npm, pip. */
+/** The internet of the tests as Node, curl, git, npm and pip see it. */
 import { execFile, spawnSync } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';
@@ -13,7 +13,7 @@ import { gitRepository, npmRegistry, pythonIndex, trusting } from './registries.
 import type { WebHost } from './web-host.ts';
 
 const runProgram = promisify(execFile);
-/** nss-resolve asks systemd through its socket, which no network namespace closes. */
+/** nss-resolve asks systemd through a socket, which stays reachable in a network namespace. */
 const nameServices = '/etc/nsswitch.conf';
 const asksNameServers =
   !existsSync(nameServices) || !/^hosts:.*\bresolve\b/m.test(readFileSync(nameServices, 'utf8'));
@@ -31,7 +31,7 @@ describe('names', needsInternet, () => {
     expect(internet.names.queries).toEqual(['A one.example', 'AAAA two.example']);
   });
 
-  test('can be rebound between two questions', async () => {
+  test('can be rebound between two queries', async () => {
     const { names } = await Internet.start();
     names.declare('rebound.example', ['11.0.0.1'], ['127.0.0.1', '::1']);
     const resolver = new Resolver();
@@ -59,7 +59,7 @@ describe('names', needsInternet, () => {
 });
 
 describe('web hosts', needsNameServers, () => {
-  test('answer by HTTP and by HTTPS, to those who trust the authority', async () => {
+  test('answer by HTTP, and by HTTPS to clients that trust the authority', async () => {
     const internet = await Internet.start();
     const host = await internet.host('shop.example', {
       '/': page('hello\n'),
@@ -77,7 +77,7 @@ describe('web hosts', needsNameServers, () => {
     await expect(output('curl', distrustful, { env: {} })).rejects.toThrow(/certificate/);
   });
 
-  test('send elsewhere, also to where nobody may go', async () => {
+  test('can redirect anywhere, also to private addresses', async () => {
     const internet = await Internet.start();
     const metadata = await internet.host('metadata.example', page('secret\n'), {
       addresses: ['169.254.169.254'],
@@ -87,7 +87,7 @@ describe('web hosts', needsNameServers, () => {
     expect(metadata.requests.map(({ path }) => path)).toEqual(['/latest']);
   });
 
-  test('count the bytes of their connections as who stands between counts them', async () => {
+  test('count the bytes of their connections exactly as a proxy between does', async () => {
     const internet = await Internet.start();
     const host = await internet.host('big.example', {
       '/zeros': zeros(3_000_000),
@@ -181,7 +181,7 @@ function curl(internet: Internet, ...options: string[]): Promise<string> {
   return output('curl', ['-sS', ...options], { env: clientEnvironment(internet) });
 }
 
-/** Without the proxies and the settings of whoever runs the tests. */
+/** An environment without the proxies and settings of the person who runs the tests. */
 function clientEnvironment(internet: Internet): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, HOME: internet.dir, ...trusting(internet.authorityFile) };
 }

@@ -1,7 +1,7 @@
 /**
- * The internet of one test: real name and web servers under public-looking addresses, in the
- * network namespace that scripts/own-internet.mjs gives each test file. There every address leads
- * to this machine, private ones too: only the product's refusal keeps it from a server at 10.0.0.1.
+ * The internet of one test: real name and web servers at public addresses, in the network namespace
+ * that scripts/own-internet.mjs gives each test file. In it every address leads to this machine, also
+ * private ones, so only the product's own refusal keeps it from a server at 10.0.0.1.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,29 +13,29 @@ import { type Site, WebHost } from './web-host.ts';
 
 declare module 'vitest' {
   interface TaskMeta {
-    /** What a test was skipped for the want of; `npm test` tells it. */
+    /** What a skipped test lacked. `npm test` counts these tests and tells the reason. */
     needs?: string;
   }
 }
 
-/** For `test(name, needsInternet, ...)` and `describe`: skipped where no namespace can be had. */
+/** For `test(name, needsInternet, ...)` and `describe`: skips where no namespace can be created. */
 export const needsInternet = {
   skip: process.env.NANOCLAW_TEST_INTERNET === undefined,
   meta: { needs: 'internet' },
 };
 
 export interface HostOptions {
-  /** Where it listens and what its name leads to; by default one public address per family. */
+  /** Where it listens and what its name resolves to. The default is one public address per family. */
   addresses?: string[];
-  /** What the name server says instead, for a host whose name leads elsewhere, or changes. */
+  /** What its name resolves to instead, if that is elsewhere or changes. */
   replies?: [Reply, ...Reply[]];
-  /** Ports on which it speaks HTTP besides 80; HTTPS is on 443 only. */
+  /** Ports for HTTP besides 80. HTTPS is on 443 only. */
   otherPorts?: number[];
 }
 
 export class Internet {
   readonly names: NameServer;
-  /** A folder of the test's own, removed at its end. */
+  /** A folder that is removed when the test ends. */
   readonly dir: string;
   readonly #authority: Authority;
   readonly #hosts: WebHost[] = [];
@@ -46,7 +46,7 @@ export class Internet {
     this.#authority = authority;
   }
 
-  /** Starts the name server; the test's end stops all that was started. One per test at a time. */
+  /** Starts the name server. Everything stops when the test ends. A test may have one at a time. */
   static async start(): Promise<Internet> {
     const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-internet-'));
     const internet = new Internet(dir, new NameServer(), await Authority.create(dir));
@@ -58,14 +58,14 @@ export class Internet {
     return internet;
   }
 
-  /** PEM, as a client that is to trust the HTTPS servers takes it: `curl --cacert`. */
+  /** The authority's certificate as a PEM file, as for `curl --cacert`. */
   get authorityFile(): string {
     return this.#authority.certificateFile;
   }
 
   /**
-   * Starts a web server, HTTP on port 80 and HTTPS on 443, and declares its name.
-   * Give it addresses such as 127.0.0.1 or 169.254.169.254 to see who comes where none may.
+   * Starts a web server with HTTP on port 80 and HTTPS on 443, and declares its name. Addresses such
+   * as 127.0.0.1 or 169.254.169.254 show who connects where nobody may.
    */
   async host(name: string, site: Site, options: HostOptions = {}): Promise<WebHost> {
     const number = this.#hosts.length + 1;

@@ -1,6 +1,6 @@
 /**
- * A real name server for declared names, on every address that this machine asks for names.
- * Knows no other name: there is nobody behind it to ask.
+ * A real name server for declared names, on every address at which this machine looks up names. It
+ * asks no other server, so all other names are unknown.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { getServers } from 'node:dns';
@@ -9,13 +9,13 @@ import { isIPv6 } from 'node:net';
 import { type Answer, decode, encode, type Question } from 'dns-packet';
 
 /**
- * What a name leads to: addresses of either family, another name, or `unknown` (NXDOMAIN) or
- * `silence` (no answer at all, so that who asks runs into its time limit).
+ * What a name resolves to: addresses of either family, another name, `unknown` (NXDOMAIN), or
+ * `silence` (no answer, so that the client's time limit applies).
  */
 export type Reply = string[] | { alias: string } | 'unknown' | 'silence';
 
 export class NameServer {
-  /** Every question that came, oldest first, as `A shop.example`. */
+  /** All received questions, oldest first, such as `A shop.example`. */
   readonly queries: string[] = [];
   readonly #replies = new Map<string, Reply[]>();
   readonly #sockets: Socket[] = [];
@@ -41,8 +41,8 @@ export class NameServer {
   }
 
   /**
-   * Declares a name, or declares it anew. With several replies, each question of one type (A and
-   * AAAA count apart) gets the next one, and the last one stays: so a name is rebound.
+   * Declares a name, or replaces its declaration. With several replies, each question gets the next
+   * one, counted separately for A and AAAA, and the last one repeats. This rebinds a name.
    */
   declare(name: string, ...replies: [Reply, ...Reply[]]): void {
     for (const type of ['A', 'AAAA', 'CNAME']) this.#replies.set(`${type} ${name}`, [...replies]);
@@ -74,7 +74,7 @@ export class NameServer {
       const alias: Answer = { type: 'CNAME', name, ttl: 0, data: reply.alias };
       if (type === 'CNAME') return [alias];
       const target = this.#resolve(type, reply.alias);
-      // An alias that leads nowhere is still told; so is the end of the chain, when it is known.
+      // The answer holds an alias even if its target is unknown, and the end of the chain if known.
       return target === 'silence' ? target : [alias, ...(target === 'unknown' ? [] : target)];
     }
     if (type !== 'A' && type !== 'AAAA') return [];
@@ -96,7 +96,7 @@ const recursion = 0x0180;
 /** The response code NXDOMAIN. */
 const nameUnknown = 3;
 
-/** The servers of /etc/resolv.conf, without port and scope; 127.0.0.1 where it names none. */
+/** The addresses in /etc/resolv.conf without port and scope, or 127.0.0.1 if there is none. */
 function nameServerAddresses(): string[] {
   return [...new Set(getServers())].filter((address) => !/[%\]]/.test(address));
 }

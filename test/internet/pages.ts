@@ -1,4 +1,4 @@
-/** What hosts of the test internet answer: pages, files, redirects, much, later or never. */
+/** Answers of hosts in the test internet: pages, files, redirects, large, slow and missing ones. */
 import { createReadStream, statSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
@@ -16,14 +16,14 @@ export function bytes(content: Buffer, contentType = 'application/octet-stream')
   };
 }
 
-/** Sends whoever asks elsewhere, be it to http://169.254.169.254/. */
+/** Redirects to any address, also to http://169.254.169.254/. */
 export function redirect(location: string, status = 302): RequestListener {
   return (_, response) => {
     response.writeHead(status, { location }).end();
   };
 }
 
-/** So many zeros, made as they are taken; whoever asks may leave early. */
+/** Sends this many zero bytes, generated as they are read. The client may leave early. */
 export function zeros(bytes: number): RequestListener {
   return async (_, response) => {
     response.writeHead(200, { 'content-length': bytes });
@@ -36,7 +36,7 @@ function* chunks(bytes: number): Generator<Buffer> {
   for (let left = bytes; left > 0; left -= full.length) yield full.subarray(0, left);
 }
 
-/** Takes what is sent, all of it, and says how many bytes it was. */
+/** Reads the whole request and answers with its number of bytes. */
 export function sink(): RequestListener {
   return async (request, response) => {
     let bytes = 0;
@@ -44,12 +44,12 @@ export function sink(): RequestListener {
       for await (const chunk of request) bytes += chunk.length;
       response.end(`${bytes} bytes\n`);
     } catch {
-      // whoever sent it left before the end
+      // ECONNRESET: the client left before the end.
     }
   };
 }
 
-/** Sends the head at once, and the rest when it is there: a slow answer. */
+/** Sends the head at once and the body when the promise resolves. */
 export function slow(until: Promise<string>): RequestListener {
   return async (_, response) => {
     response.writeHead(200).flushHeaders();
@@ -57,12 +57,12 @@ export function slow(until: Promise<string>): RequestListener {
   };
 }
 
-/** Takes the request, and never answers. */
+/** Never answers. */
 export function silence(): RequestListener {
   return () => {};
 }
 
-/** The files of a folder, for a site's `/folder/*`; `under` is that folder, such as `/files`. */
+/** Serves the files of a folder as a site's `/folder/*`. `under` is the URL's folder, as `/files`. */
 export function files(folder: string, under = ''): RequestListener {
   return (request, response) => {
     const path = new URL(request.url ?? '/', 'http://host').pathname.slice(under.length);

@@ -1,6 +1,6 @@
 /**
- * What package managers and git find on hosts of the test internet: one package named `tiny` for
- * npm, one for pip, and repositories of one commit. All are static files, as on real mirrors.
+ * Registries for package managers and git in the test internet: a package named `tiny` for npm, one
+ * for pip, and repositories with one commit. All are static files, as on real mirrors.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -13,7 +13,7 @@ import { bytes, files, page } from './pages.ts';
 
 const runProgram = promisify(execFile);
 
-/** The environment in which curl, git, npm, pip and Node trust the authority of this file. */
+/** The environment in which curl, git, npm, pip and Node trust the authority in this file. */
 export function trusting(authorityFile: string): Record<string, string> {
   return {
     CURL_CA_BUNDLE: authorityFile,
@@ -24,7 +24,7 @@ export function trusting(authorityFile: string): Record<string, string> {
   };
 }
 
-/** A registry of npm, to be served as `https://<name>/`. Its one package exports 'tiny'. */
+/** A registry for npm, to be served as `https://<name>/`. Its only package exports 'tiny'. */
 export async function npmRegistry(
   dir: string,
   name: string,
@@ -49,7 +49,7 @@ export async function npmRegistry(
   };
 }
 
-/** An index of Python packages, whose files lie on another host, as those of PyPI do. */
+/** An index of Python packages. Like PyPI's, its files are on another host. */
 export function pythonIndex(filesName: string): {
   index: Record<string, RequestListener>;
   files: Record<string, RequestListener>;
@@ -105,7 +105,7 @@ function le(width: number, ...numbers: number[]): number[] {
   );
 }
 
-/** As gzip writes it at the end of a file; zlib itself offers it from Node 22 on. */
+/** The CRC-32 as gzip writes it at the end of a file. Node's zlib has it only from version 22 on. */
 function crc32(data: Buffer): number {
   return gzipSync(data).readUInt32LE(gzipSync(data).length - 8);
 }

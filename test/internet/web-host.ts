@@ -1,6 +1,6 @@
 /**
- * A real web server under a name and addresses of its own: HTTP on port 80, HTTPS on 443.
- * Counts what reached it, so that others' books can be compared with it.
+ * A real web server with a name and addresses of its own: HTTP on port 80, HTTPS on 443. It counts
+ * requests and bytes, so that tests can compare the product's ledger with it.
  */
 import { once } from 'node:events';
 import {
@@ -13,26 +13,26 @@ import { createServer as createTcpServer, type Socket, type Server as TcpServer 
 import { createServer as createTlsServer } from 'node:tls';
 import type { Credentials } from './authority.ts';
 
-/** What a path answers; `/folder/*` takes what lies below. Or one listener for everything. */
+/** A listener for each path, where `/folder/*` covers what is below, or one listener for all paths. */
 export type Site = RequestListener | Record<string, RequestListener>;
 
-/** What reached a host, in all, by whatever connection. */
+/** The total over all connections to a host. */
 export interface Traffic {
   connections: number;
   requests: number;
   /**
-   * Bytes on its TCP connections as sent by who connected, without the headers of TCP and IP:
-   * with HTTPS the TLS records, handshake and all, exactly what a CONNECT tunnel carries.
+   * Bytes that clients sent on its TCP connections, without TCP and IP headers. With HTTPS these are
+   * the TLS records with the handshake, exactly as a CONNECT tunnel carries them.
    */
   bytesUp: number;
-  /** The same, as sent by the host. */
+  /** The same for bytes that the host sent. */
   bytesDown: number;
 }
 
 export interface SeenRequest {
   scheme: 'http' | 'https';
   method: string;
-  /** As it was asked for, with the query. */
+  /** As the client sent it, with the query. */
   path: string;
   headers: IncomingHttpHeaders;
 }
@@ -40,7 +40,7 @@ export interface SeenRequest {
 export class WebHost {
   readonly name: string;
   readonly addresses: string[];
-  /** Every request whose head came, oldest first. */
+  /** Every request whose head has arrived, oldest first. */
   readonly requests: SeenRequest[] = [];
   readonly #listeners: TcpServer[] = [];
   readonly #sockets: Socket[] = [];
@@ -61,14 +61,14 @@ export class WebHost {
     const inTls = createServer(seen('https'));
     this.#plain = createServer(seen('http'));
     this.#secure = createTlsServer(credentials, (socket) => {
-      // No farewell of TLS to who has left: it would be counted, and may reach nobody.
+      // No TLS close to a client that has left: its bytes would be counted, but might not arrive.
       socket.once('end', () => socket.destroy());
       inTls.emit('connection', socket);
     });
-    this.#secure.on('tlsClientError', () => {}); // who connects may well not trust us
+    this.#secure.on('tlsClientError', () => {}); // A client may not trust the authority.
   }
 
-  /** So far. */
+  /** The traffic so far. */
   get traffic(): Traffic {
     const sum = (bytes: (socket: Socket) => number) =>
       this.#sockets.reduce((total, socket) => total + bytes(socket), 0);
@@ -80,7 +80,7 @@ export class WebHost {
     };
   }
 
-  /** The traffic when no connection is open any more; until then bytes may be on their way. */
+  /** Resolves to the traffic once all connections are closed and no bytes are in transit. */
   async settledTraffic(): Promise<Traffic> {
     const open = this.#sockets.filter((socket) => !socket.closed);
     await Promise.all(open.map((socket) => new Promise((close) => socket.once('close', close))));
@@ -94,7 +94,7 @@ export class WebHost {
     }
   }
 
-  /** Cuts what is still connected. */
+  /** Closes all connections and stops listening. */
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await Promise.all(
@@ -109,7 +109,7 @@ export class WebHost {
   async #listen(address: string, port: number, server: TcpServer): Promise<void> {
     const listener = createTcpServer((socket) => {
       this.#sockets.push(socket);
-      socket.on('error', () => {}); // cut by who connected
+      socket.on('error', () => {}); // The client may reset the connection.
       server.emit('connection', socket);
     });
     this.#listeners.push(listener);
@@ -128,7 +128,7 @@ function asListener(site: Site): RequestListener {
   };
 }
 
-/** The longest `/folder/*` of the site above the path. */
+/** The site's longest `/folder/*` that covers the path. */
 function folderOf(path: string, site: Record<string, RequestListener>): string {
   const above = Object.keys(site).filter(
     (key) => key.endsWith('/*') && path.startsWith(key.slice(0, -1)),

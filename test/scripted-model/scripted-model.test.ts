@@ -70,19 +70,19 @@ function userMessage(text: string): SDKUserMessage {
 }
 
 describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () => {
-  test('says what the script says', async () => {
+  test('answers as the script says', async () => {
     model.on('hello').reply('hi, how are you? 🙂');
     expect(await ask('hello there')).toMatchObject({ text: 'hi, how are you? 🙂', isError: false });
     expect((await model.call('hello there')).body.model).toMatch(/claude/);
   });
 
-  test('gives the default answer to what no rule knows', async () => {
+  test('gives the default answer when no rule matches', async () => {
     model.on('hello').reply('hi');
     model.otherwise('I know nothing');
     expect((await ask('good evening')).text).toBe('I know nothing');
   });
 
-  test('has the agent run a tool and answers with what it printed', async () => {
+  test('has the agent run a tool and answers with its output', async () => {
     model
       .on(/count/)
       .callTool('Bash', { command: 'echo $((40 + 2))' })
@@ -91,7 +91,7 @@ describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () 
     expect(model.calls.map(({ said }) => said)).toEqual(['count', '']);
   });
 
-  test('hears a message that joins while a tool runs', async () => {
+  test('receives a message that joins while a tool runs', async () => {
     const gate = join(home, 'gate');
     execFileSync('mkfifo', [gate]);
     model.on('slow').callTool('Bash', { command: 'cat gate' }).thenReply('slow is done');
@@ -103,7 +103,7 @@ describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () 
       onMessage: (message) => {
         if (message.type === 'assistant') inbox.write(hurry);
         const event = JSON.stringify(message);
-        // The client holds the message; the tool may end now.
+        // The client has queued the message, so the tool may end now.
         if (event.includes(`${hurry.uuid}`) && event.includes('"queued"'))
           void writeFile(gate, 'the gate opened');
       },
@@ -121,7 +121,7 @@ describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () 
     expect(model.calls).toHaveLength(3);
   });
 
-  test('fails for good when told to', async () => {
+  test('fails permanently when told to', async () => {
     model.on('forbidden').fail(403, { message: 'not you' });
     const answer = await ask('forbidden');
     expect(answer.isError).toBe(true);
@@ -138,7 +138,7 @@ describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () 
     expect(await ask('odd')).toMatchObject({ text: 'better', isError: false });
   });
 
-  test('keeps the place of a script over a resumed session', async () => {
+  test('keeps the position in a script across a resumed session', async () => {
     model.on('one').reply('first');
     model.on('two').reply((_, call) => `history has ${call.body.messages.length > 2}`);
     const first = await ask('one');
@@ -163,7 +163,7 @@ describe('the scripted model, asked by the real agent', { timeout: 60_000 }, () 
     await call.cancelled;
   });
 
-  test('tells what was received when the awaited call does not come', async () => {
+  test('lists the received calls when the awaited call does not come', async () => {
     await ask('something else');
     await expect(model.call('hello', { timeoutMs: 10 })).rejects.toThrow('something else');
   });

@@ -7,17 +7,17 @@
  *   model.on(/list/).callTool('Bash', { command: 'ls' }).thenReply((result) => `I see ${result}`);
  *   model.on('busy').fail(529, { times: 3 }).reply('here I am');
  *   model.on('never').hang();          also: stall, malformed, html, empty
- *   model.otherwise('what everything else gets');
- *   const call = await model.call('hello');   the call in which that text reached the model
+ *   model.otherwise('the answer to everything else');
+ *   const call = await model.call('hello');   the call that brought this text to the model
  *
- * - A rule matches the text of the latest prompt, or of a message that joined in mid-turn;
- *   reminders that the client adds are not looked at. The rule that was added last wins.
- * - The place in a script is read from the request itself: as many answers have been played
- *   as the conversation has assistant messages since the prompt. So each conversation keeps
- *   its own place, over retries and restarts too. An ended script gets the default answer.
- * - A fault (`fail`, `hang`, ...) holds for ever, or for the first `times` requests of all
- *   conversations together; then the script goes on with what follows it.
- * - `call` hands each received call out once, so that two waits see two calls.
+ * - A rule matches the text of the latest prompt, or of a message that joined during the turn.
+ *   Reminders that the client adds are ignored. The rule that was added last wins.
+ * - The position in a script comes from the request itself: the number of played answers is the
+ *   number of assistant messages since the prompt. So each conversation keeps its own position,
+ *   also across retries and restarts. After the end of a script the default answer follows.
+ * - A fault (`fail`, `hang`, ...) lasts for ever, or for the first `times` requests of all
+ *   conversations together. Then the script continues with the next step.
+ * - `call` returns each received call once, so that two waits see two calls.
  */
 import { EventEmitter, once } from 'node:events';
 import type { ServerResponse } from 'node:http';
@@ -43,7 +43,7 @@ export interface ScriptedCall extends ModelCall {
   cancelled: Promise<void>;
 }
 
-/** A text, or what makes one of the last tool result ('' when there was none). */
+/** A text, or a function that makes one from the last tool result ('' without one). */
 type Words = string | ((result: string, call: ScriptedCall) => string);
 interface Pace {
   /** Before the first byte. */
@@ -52,7 +52,7 @@ interface Pace {
   chunkDelayMs?: number;
 }
 interface Times {
-  /** How many requests it holds for; for ever when left out. */
+  /** The number of requests that it applies to; unlimited when left out. */
   times?: number;
 }
 type Answer = (call: ScriptedCall) => ModelReply | Promise<ModelReply>;
@@ -60,14 +60,14 @@ type Step = { kind: 'answer'; answer: Answer } | { kind: 'fault'; answer: Answer
 
 export interface ScriptedModel {
   readonly url: string;
-  /** Everything received, in order. */
+  /** All received calls, in order. */
   readonly calls: ScriptedCall[];
   on(matcher: Matcher): Script;
   /** The default answer. */
   otherwise(text: string): void;
   /**
-   * The first call not handed out yet that matches (by what was said, or by a predicate);
-   * waits for it. Rejects after `timeoutMs` with a list of what was received.
+   * Waits for the first call that matches, by what was said or by a predicate, and that was not
+   * returned before. Rejects after `timeoutMs` with a list of the received calls.
    */
   call(
     matcher?: Matcher | ((call: ScriptedCall) => boolean),
@@ -125,7 +125,7 @@ export class Script {
     return this.#raw(options, () => {});
   }
 
-  /** Begins an answer and never goes on. */
+  /** Begins an answer and never continues it. */
   stall(options: Times = {}): this {
     return this.#raw(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -133,7 +133,7 @@ export class Script {
     });
   }
 
-  /** An event stream of things that are no events of the API. */
+  /** An event stream with broken events. */
   malformed(options: Times = {}): this {
     return this.#raw(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -141,7 +141,7 @@ export class Script {
     });
   }
 
-  /** A web page with status 200, as captive portals send. */
+  /** A web page with status 200, as captive portals send it. */
   html(options: Times = {}): this {
     return this.#raw(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/html' });
@@ -165,7 +165,7 @@ export class Script {
     });
   }
 
-  /** The answer after `played` answers, or undefined when the script is over. */
+  /** The answer that follows `played` answers, or undefined at the end of the script. */
   play(played: number): Answer | undefined {
     let toSkip = played;
     for (const step of this.#steps) {
@@ -191,7 +191,7 @@ export class Script {
   }
 }
 
-/** Starts a scripted model on loopback; give `port` to come back where another one was. */
+/** Starts a scripted model on loopback. `port` lets it take the place of an earlier one. */
 export async function startScriptedModel(options: { port?: number } = {}): Promise<ScriptedModel> {
   const rules: { matcher: Matcher; script: Script }[] = [];
   const calls: ScriptedCall[] = [];
@@ -282,7 +282,7 @@ function describeCall(call: ModelCall): ScriptedCall {
   };
 }
 
-/** Looks back from the end for a text that starts a script, as far as the latest prompt. */
+/** Searches backwards, up to the latest prompt, for a text that matches a rule. */
 function findAnswer(
   rules: { matcher: Matcher; script: Script }[],
   call: ScriptedCall,
@@ -301,7 +301,7 @@ function findAnswer(
 
 type Message = ModelCall['body']['messages'][number];
 
-/** What a person said in this message: no reminders, no environment, no assistant. */
+/** What a person said in this message, without reminders; '' for the assistant's messages. */
 function spokenText({ role, content }: Message): string {
   const text = contentText(content);
   if (role === 'user')
