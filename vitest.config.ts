@@ -1,4 +1,6 @@
-/** Which files are tests, and how many run at once. Real processes and containers need long limits. */
+/**
+ * Which files are tests, and how many run at once. Real processes and containers need long limits.
+ */
 import { defineConfig } from 'vitest/config';
 import { testPool } from './scripts/test-pool.mjs';
 
@@ -24,7 +26,7 @@ export default defineConfig({
         },
       },
       {
-        // After the others and one at a time: an attack may use up what its user has on the machine.
+        // After the others and one at a time: an attack may use up its user’s share of the machine.
         test: {
           ...shared,
           name: 'hostile',

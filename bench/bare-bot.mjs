@@ -1,8 +1,8 @@
 /**
  * The baseline for the host with WhatsApp: plain Baileys in a Node script with its keys in memory,
- * linked by the QR code that it prints. It echoes a text that begins with "echo" at once. It answers
- * any other text with the result of the bare SDK (bare-sdk.mjs), in one open session, or in a new one
- * for a text that begins with "cold".
+ * linked by the QR code that it prints. It echoes a text that begins with "echo" at once. It
+ * answers any other text with the result of the bare SDK (bare-sdk.mjs), in one open session, or in
+ * a new one for a text that begins with "cold".
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';

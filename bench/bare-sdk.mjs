@@ -1,8 +1,8 @@
 /**
- * The baseline: the SDK in a plain Node script, without host, container or files. It keeps one query()
- * open. Each line of stdin is a prompt; each result is a line of stdout with the times of prompt and
- * result in ms (`performance.timeOrigin + performance.now()`). All options that affect the speed are
- * those of container/agent-runner/session.ts.
+ * The baseline: the SDK in a plain Node script, without host, container or files. It keeps one
+ * query() open. Each line of stdin is a prompt; each result is a line of stdout with the times of
+ * prompt and result in ms (`performance.timeOrigin + performance.now()`). All options that affect
+ * the speed are those of container/agent-runner/session.ts.
  */
 import { createInterface } from 'node:readline';
 import { query } from '@anthropic-ai/claude-agent-sdk';

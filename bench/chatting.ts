@@ -1,7 +1,7 @@
 /**
- * The time from a writer's message on WhatsApp to the reply on the writer's phone, compared with a bare
- * bot of plain Baileys and the bare SDK. Both are asked in alternation, so that they see the same load.
- * The bot's echo shows the share of WhatsApp alone.
+ * The time from a writer's message on WhatsApp to the reply on the writer's phone, compared with a
+ * bare bot of plain Baileys and the bare SDK. Both are asked in alternation, so that they see the
+ * same load. The bot's echo shows the share of WhatsApp alone.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,9 @@ import type { BareBot } from './bot.ts';
 import { folderOf, type LinkedHost, writer } from './linked.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
-/** The pause between messages keeps what `claude` does after an answer out of the next measurement. */
+/**
+ * The pause between messages keeps what `claude` does after an answer out of the next measurement.
+ */
 const pauseMs = 300;
 const containerEndPollMs = 20;
 
@@ -67,7 +69,9 @@ async function ask(server: WhatsAppServer, index: number, text: string): Promise
   return tookMs;
 }
 
-/** Uses a new chat, so that container, session and home are new, with no other container running. */
+/**
+ * Uses a new chat, so that container, session and home are new, with no other container running.
+ */
 async function askColdAgent({ homeDir, server }: LinkedHost, index: number): Promise<number> {
   const tookMs = await ask(server, index, `cold number ${index}.`);
   const { number } = writer(index);

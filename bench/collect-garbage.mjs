@@ -1,6 +1,6 @@
 /**
- * Preloaded into a host (node --import). Collects garbage on SIGUSR2, so that readings of the memory
- * count only what the host keeps.
+ * Preloaded into a host (node --import). Collects garbage on SIGUSR2, so that readings of the
+ * memory count only what the host keeps.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';

@@ -1,6 +1,6 @@
 /**
- * The life of a container that does nothing, sealed and limited like an agent's: from the spawn until
- * everything that was made for it is removed.
+ * The life of a container that does nothing, sealed and limited like an agent's: from the spawn
+ * until everything that was made for it is removed.
  */
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
@@ -48,7 +48,9 @@ export function containerSpec(number: number): Omit<ContainerSpec, 'command'> {
   return { name, uid, mounts: [], env: {}, workDir: '/', limits: defaultLimits.container };
 }
 
-/** `number` distinguishes containers that run at the same time. Rejects when the container fails. */
+/**
+ * `number` distinguishes containers that run at the same time. Rejects when the container fails.
+ */
 export async function runOne(runtime: Runtime, number: number): Promise<void> {
   const spec = containerSpec(number);
   const child = spawnLaunch(runtime.launch({ ...spec, command: ['true'] }));

@@ -1,7 +1,7 @@
 /**
- * The time from a message to the first request at the model and to the reply, compared with the bare
- * SDK. Both are asked in alternation, so that they see the same load. Ours starts when the terminal
- * sends, which is slightly before the message is committed, and so stricter.
+ * The time from a message to the first request at the model and to the reply, compared with the
+ * bare SDK. Both are asked in alternation, so that they see the same load. Ours starts when the
+ * terminal sends, which is slightly before the message is committed, and so stricter.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,9 @@ import { MeasuredHost } from './host-process.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
 export const answer = 'The answer.';
-/** The pause between messages keeps what `claude` does after an answer out of the next measurement. */
+/**
+ * The pause between messages keeps what `claude` does after an answer out of the next measurement.
+ */
 export const pauseMs = 300;
 const idleMs = 20_000;
 const containerEndPollMs = 20;
@@ -50,7 +52,10 @@ export async function measureConversation(dir: string, rounds: { cold: number; w
   }
 }
 
-/** Each round has a new group, so that container, session and home are new, with nothing else running. */
+/**
+ * Each round has a new group, so that container, session and home are new, with nothing else
+ * running.
+ */
 async function measureCold(surroundings: Surroundings, rounds: number) {
   const ours: Latency[] = [];
   const bare: Latency[] = [];

@@ -21,7 +21,9 @@ export class MeasuredHost {
     this.socketPath = join(homeDir, 'data/nanoclaw.sock');
   }
 
-  /** Starts a service without input on a state folder. Resolves when the host reports that it is up. */
+  /**
+   * Starts a service without input on a state folder. Resolves when the host reports that it is up.
+   */
   static async start(
     homeDir: string,
     modelUrl: string,

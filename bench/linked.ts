@@ -1,6 +1,6 @@
 /**
- * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it. Each writer has a
- * direct chat with an agent of its own, and all of them share a group. Measures nothing itself.
+ * A host linked to the tests' stand-in WhatsApp server as `npm run link` links it. Each writer has
+ * a direct chat with an agent of its own, and all of them share a group. Measures nothing itself.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,9 @@ const owner = { number: '15551110001', lid: '900000000000011', name: 'Olivia' };
 const groupDigits = '120363000000000001';
 export const groupJid = `${groupDigits}@g.us`;
 
-/** The number of writers whose agents must be called by name, and of those whose answer everything. */
+/**
+ * The number of writers whose agents must be called by name, and of those whose answer everything.
+ */
 export interface Writers {
   talking: number;
   asking: number;

@@ -1,7 +1,7 @@
 /**
- * The benchmark, `npm run bench`. Options: `-- --json` prints JSON, `-- --rounds N` sets the number of
- * rounds, `-- --only NAME` measures one part. It reports missed goals, but does not fail because of
- * them. The model, which answers at once, and WhatsApp's server are doubles.
+ * The benchmark, `npm run bench`. Options: `-- --json` prints JSON, `-- --rounds N` sets the number
+ * of rounds, `-- --only NAME` measures one part. It reports missed goals, but does not fail because
+ * of them. The model, which answers at once, and WhatsApp's server are doubles.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

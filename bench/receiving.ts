@@ -1,7 +1,7 @@
 /**
  * The memory of the host with WhatsApp, idle and over thousands of messages, and how fast it stores
- * them. Nearly all messages do not call an agent. After each portion one message does, so that every
- * reading includes the cost of an answer.
+ * them. Nearly all messages do not call an agent. After each portion one message does, so that
+ * every reading includes the cost of an answer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Store } from '../src/db.ts';
@@ -47,7 +47,9 @@ export async function measureReceiving(linked: LinkedHost) {
   };
 }
 
-/** Has the talking writers send in turn, as fast as the server can. Resolves to messages per second. */
+/**
+ * Has the talking writers send in turn, as fast as the server can. Resolves to messages per second.
+ */
 async function receive(
   { server }: LinkedHost,
   store: Store,

@@ -1,7 +1,7 @@
 /**
- * Compares every available runtime with bubblewrap, in alternation so that all see the same load: the
- * life of a container that does nothing, and an agent's first reply. An unavailable runtime is listed
- * with the reason.
+ * Compares every available runtime with bubblewrap, in alternation so that all see the same load:
+ * the life of a container that does nothing, and an agent's first reply. An unavailable runtime is
+ * listed with the reason.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';

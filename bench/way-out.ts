@@ -1,7 +1,8 @@
 /**
- * Compares a container's way to the web and to the model API over the wire with a direct connection.
- * The host refuses this machine's own addresses, so the measurement runs in a network namespace in
- * which public addresses lead here, like the tests. Without such a namespace it reports why.
+ * Compares a container's way to the web and to the model API over the wire with a direct
+ * connection. The host refuses this machine's own addresses, so the measurement runs in a network
+ * namespace in which public addresses lead here, like the tests. Without such a namespace it
+ * reports why.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

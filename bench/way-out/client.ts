@@ -1,7 +1,7 @@
 /**
- * Uses the web and the model API in the same way inside and outside of a container. Arguments: what to
- * do, and the port of the proxy or `direct`. Prints the time in ms: the total for a stream, the median
- * for requests.
+ * Uses the web and the model API in the same way inside and outside of a container. Arguments: what
+ * to do, and the port of the proxy or `direct`. Prints the time in ms: the total for a stream, the
+ * median for requests.
  */
 import { Resolver } from 'node:dns/promises';
 import { once } from 'node:events';

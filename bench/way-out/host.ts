@@ -1,7 +1,7 @@
 /**
  * The host's side of the way out, which also measures. It starts the web, and then clients, in
- * alternation in a container whose wire leads here and directly on this machine. It runs in a network
- * namespace in which the web's address is this machine. Prints the figures as JSON.
+ * alternation in a container whose wire leads here and directly on this machine. It runs in a
+ * network namespace in which the web's address is this machine. Prints the figures as JSON.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

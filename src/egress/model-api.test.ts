@@ -1,4 +1,6 @@
-/** Calls of the model API over the wire: what passes, with which credential, and what is refused. */
+/**
+ * Calls of the model API over the wire: what passes, with which credential, and what is refused.
+ */
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import type { Writable } from 'node:stream';

@@ -1,4 +1,7 @@
-/** The wire itself: with clients that break off, with peers that break the protocol, and with `claude`. */
+/**
+ * The wire itself: with clients that break off, with peers that break the protocol, and with
+ * `claude`.
+ */
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { type ClientHttp2Stream, connect, constants } from 'node:http2';

@@ -1,4 +1,6 @@
-/** Linking and unlinking as a person does it at a terminal, with each way in which it can go wrong. */
+/**
+ * Linking and unlinking as a person does it at a terminal, with each way in which it can go wrong.
+ */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type jsQr from 'jsqr';

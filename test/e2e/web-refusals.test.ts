@@ -1,4 +1,6 @@
-/** Addresses that no agent reaches, whatever its policy. A double listens there and must see nobody. */
+/**
+ * Addresses that no agent reaches, whatever its policy. A double listens there and must see nobody.
+ */
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../internet/internet.ts';

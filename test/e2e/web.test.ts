@@ -1,4 +1,6 @@
-/** The way to the web with a real agent, container, wire and host; only the internet is a double. */
+/**
+ * The way to the web with a real agent, container, wire and host; only the internet is a double.
+ */
 import { describe, expect, test } from 'vitest';
 import { Internet, needsInternet } from '../internet/internet.ts';
 import { page } from '../internet/pages.ts';

@@ -1,4 +1,7 @@
-/** The product on WhatsApp as people use it: direct chat, shared number, group. Linking is in linking.test.ts. */
+/**
+ * The product on WhatsApp as people use it: direct chat, shared number, group. Linking is in
+ * linking.test.ts.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

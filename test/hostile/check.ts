@@ -1,6 +1,6 @@
 /**
- * A check of the hostile agent: a program as data, and how it is judged by its output and by what the
- * host saw meanwhile. It runs nothing itself.
+ * A check of the hostile agent: a program as data, and how it is judged by its output and by what
+ * the host saw meanwhile. It runs nothing itself.
  */
 import type { World } from './world.ts';
 
@@ -29,8 +29,8 @@ export interface Check {
   /** An extra condition. All checks must finish without an OPEN line and without a breach. */
   held?: (evidence: Evidence, world: World) => boolean;
   /**
-   * By runtime, `runsc` or `any`: why it stays open there, and what that means. It does not excuse a
-   * breach that the host saw.
+   * By runtime, `runsc` or `any`: why it stays open there, and what that means. It does not excuse
+   * a breach that the host saw.
    */
   open?: Partial<Record<string, string>>;
   /** Harmless without a container, where a test shows that the check can fail. */

@@ -1,6 +1,6 @@
 /**
- * Attacks through the folders that agent and host share. The agent's runner is stopped meanwhile, so
- * that only the program writes to them.
+ * Attacks through the folders that agent and host share. The agent's runner is stopped meanwhile,
+ * so that only the program writes to them.
  */
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * A check that cannot fail proves nothing. So the harmless checks also run on the host itself, where
- * nothing is sealed, and the verdict on broken and dishonest programs is tested.
+ * A check that cannot fail proves nothing. So the harmless checks also run on the host itself,
+ * where nothing is sealed, and the verdict on broken and dishonest programs is tested.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

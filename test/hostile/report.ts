@@ -1,13 +1,16 @@
 /**
- * The results of the hostile agent's checks, as lines of JSON for scripts/hostile-table.mjs and as a
- * table for people. Several suites add to one report.
+ * The results of the hostile agent's checks, as lines of JSON for scripts/hostile-table.mjs and as
+ * a table for people. Several suites add to one report.
  */
 import { appendFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runtimeName, sentenceFor, type Verdict } from './check.ts';
 
-/** Appends the results to $NANOCLAW_HOSTILE_REPORT or a file in the temporary folder; prints a table. */
+/**
+ * Appends the results to $NANOCLAW_HOSTILE_REPORT or a file in the temporary folder; prints a
+ * table.
+ */
 export function appendVerdicts(verdicts: Verdict[]): void {
   const isRoot = process.getuid?.() === 0;
   const runtime = isRoot ? runtimeName() : `${runtimeName()}, plain user`;

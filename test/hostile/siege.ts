@@ -53,8 +53,8 @@ const siegeLimits: Limits = {
 
 export interface Assault extends Check {
   /**
-   * The reasons for which its own run may end. The program prints ATTACKING, creates `$READY` at its
-   * peak, and continues until `$OVER` exists.
+   * The reasons for which its own run may end. The program prints ATTACKING, creates `$READY` at
+   * its peak, and continues until `$OVER` exists.
    */
   endsRun?: RunEndReason[];
   /** What people do while the program runs, so that it can interfere. */
@@ -223,7 +223,9 @@ class Siege {
     await expect.poll(() => this.#app.rows(live)).toEqual([]);
   }
 
-  /** Reports what is left on the host: processes, files of the agent's user, secrets in stored data. */
+  /**
+   * Reports what is left on the host: processes, files of the agent's user, secrets in stored data.
+   */
   async #aftermath(): Promise<string[]> {
     const { homeDir, dataDir, groupsDir, logsDir } = this.#app.config;
     const mark = join(basename(homeDir), 'groups', 'mallory');
@@ -297,7 +299,9 @@ class PeakMemory {
   }
 }
 
-/** The program's output and status. Where its run ended, ATTACKING in the output counts as finished. */
+/**
+ * The program's output and status. Where its run ended, ATTACKING in the output counts as finished.
+ */
 function readPrinted(folder: string, end: RunEndReason | undefined): string {
   const read = (path: string) => {
     try {

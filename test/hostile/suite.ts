@@ -1,6 +1,6 @@
 /**
- * Runs checks: the scripted model has the real agent of a real host run each program in its container,
- * in one turn per group. Each check is one test and one row of the report.
+ * Runs checks: the scripted model has the real agent of a real host run each program in its
+ * container, in one turn per group. Each check is one test and one row of the report.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toolUse } from '../../src/cli/demo/messages-server.ts';

@@ -1,7 +1,7 @@
 /**
- * System calls by number, for programs in Python. The C library wraps only some calls, and falls back
- * where a hostile program would not. Each entry has the numbers on x64 and arm64, or null where the
- * processor has no such call.
+ * System calls by number, for programs in Python. The C library wraps only some calls, and falls
+ * back where a hostile program would not. Each entry has the numbers on x64 and arm64, or null
+ * where the processor has no such call.
  */
 
 const numbers = {

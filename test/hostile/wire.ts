@@ -1,6 +1,6 @@
 /**
- * Attacks through the agent's only wire: as a client of the runner's proxy, and in place of the runner,
- * which the agent can take over. At most the agent's own run may end.
+ * Attacks through the agent's only wire: as a client of the runner's proxy, and in place of the
+ * runner, which the agent can take over. At most the agent's own run may end.
  */
 import type { RunEndReason } from '../../src/types.ts';
 import type { App } from '../support/app.ts';

@@ -1,7 +1,7 @@
 /**
  * The internet of one test: real name and web servers at public addresses, in the network namespace
- * that scripts/own-internet.mjs gives each test file. In it every address leads to this machine, also
- * private ones, so only the product's own refusal keeps it from a server at 10.0.0.1.
+ * that scripts/own-internet.mjs gives each test file. In it every address leads to this machine,
+ * also private ones, so only the product's own refusal keeps it from a server at 10.0.0.1.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,9 @@ export const needsInternet = {
 };
 
 export interface HostOptions {
-  /** Where it listens and what its name resolves to. The default is one public address per family. */
+  /**
+   * Where it listens and what its name resolves to. The default is one public address per family.
+   */
   addresses?: string[];
   /** What its name resolves to instead, if that is elsewhere or changes. */
   replies?: [Reply, ...Reply[]];
@@ -64,8 +66,8 @@ export class Internet {
   }
 
   /**
-   * Starts a web server with HTTP on port 80 and HTTPS on 443, and declares its name. Addresses such
-   * as 127.0.0.1 or 169.254.169.254 show who connects where nobody may.
+   * Starts a web server with HTTP on port 80 and HTTPS on 443, and declares its name. Addresses
+   * such as 127.0.0.1 or 169.254.169.254 show who connects where nobody may.
    */
   async host(name: string, site: Site, options: HostOptions = {}): Promise<WebHost> {
     const number = this.#hosts.length + 1;

@@ -62,7 +62,9 @@ export function silence(): RequestListener {
   return () => {};
 }
 
-/** Serves the files of a folder as a site's `/folder/*`. `under` is the URL's folder, as `/files`. */
+/**
+ * Serves the files of a folder as a site's `/folder/*`. `under` is the URL's folder, as `/files`.
+ */
 export function files(folder: string, under = ''): RequestListener {
   return (request, response) => {
     const path = new URL(request.url ?? '/', 'http://host').pathname.slice(under.length);

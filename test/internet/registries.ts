@@ -105,7 +105,9 @@ function le(width: number, ...numbers: number[]): number[] {
   );
 }
 
-/** The CRC-32 as gzip writes it at the end of a file. Node's zlib has it only from version 22 on. */
+/**
+ * The CRC-32 as gzip writes it at the end of a file. Node's zlib has it only from version 22 on.
+ */
 function crc32(data: Buffer): number {
   return gzipSync(data).readUInt32LE(gzipSync(data).length - 8);
 }

@@ -13,7 +13,9 @@ import { createServer as createTcpServer, type Socket, type Server as TcpServer 
 import { createServer as createTlsServer } from 'node:tls';
 import type { Credentials } from './authority.ts';
 
-/** A listener for each path, where `/folder/*` covers what is below, or one listener for all paths. */
+/**
+ * A listener for each path, where `/folder/*` covers what is below, or one listener for all paths.
+ */
 export type Site = RequestListener | Record<string, RequestListener>;
 
 /** The total over all connections to a host. */
@@ -21,8 +23,8 @@ export interface Traffic {
   connections: number;
   requests: number;
   /**
-   * Bytes that clients sent on its TCP connections, without TCP and IP headers. With HTTPS these are
-   * the TLS records with the handshake, exactly as a CONNECT tunnel carries them.
+   * Bytes that clients sent on its TCP connections, without TCP and IP headers. With HTTPS these
+   * are the TLS records with the handshake, exactly as a CONNECT tunnel carries them.
    */
   bytesUp: number;
   /** The same for bytes that the host sent. */

@@ -1,4 +1,6 @@
-/** What the storms share: numbered messages, reproducible chance, and a look at what is left over. */
+/**
+ * What the storms share: numbered messages, reproducible chance, and a look at what is left over.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModelBlock, ModelCall } from '../../src/cli/demo/messages-server.ts';
@@ -32,7 +34,10 @@ export function countAnswers(texts: string[]): Map<number, number> {
   return counts;
 }
 
-/** Calls a tool first when the lowest number is divisible by 3, so that kills also hit running tools. */
+/**
+ * Calls a tool first when the lowest number is divisible by 3, so that kills also hit running
+ * tools.
+ */
 function answerNumbers(call: ModelCall) {
   const texts: string[] = [];
   let usedTool = false;

@@ -1,6 +1,6 @@
 /**
- * Starts the stand-in server as a process and calls its control port. Frequent actions have a method
- * of their own; `do` runs any action.
+ * Starts the stand-in server as a process and calls its control port. Frequent actions have a
+ * method of their own; `do` runs any action.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/** Turns contents of the control port into protocol buffers, and received messages back into contents. */
+/**
+ * Turns contents of the control port into protocol buffers, and received messages back into
+ * contents.
+ */
 import { createDecipheriv } from 'node:crypto';
 import {
   getContentType,

@@ -1,6 +1,6 @@
 /**
- * Files that the media host has deleted. The phone that sent a file still has it and uploads it again
- * when a device asks. The phone's answer is encrypted with the file's own key.
+ * Files that the media host has deleted. The phone that sent a file still has it and uploads it
+ * again when a device asks. The phone's answer is encrypted with the file's own key.
  */
 import { randomBytes } from 'node:crypto';
 import { aesEncryptGCM, hkdf, proto } from 'baileys';

@@ -1,6 +1,8 @@
 /** Faults that a test can switch on. At first there is only the usual delay of acknowledgements. */
 export class Faults {
-  /** The delay of each message's ack, at random between the two, so that acks overtake each other. */
+  /**
+   * The delay of each message's ack, at random between the two, so that acks overtake each other.
+   */
   ackDelayMs: [number, number] = [20, 40];
   /** One error for each of the next messages from the client, which are refused with it. */
   rejections: number[] = [];
@@ -22,7 +24,9 @@ export class Faults {
   clockSkewSeconds = 0;
   /** The next answers of the media host, one for each request; after these it works again. */
   mediaAnswers: ('stall' | 'truncate' | number)[] = [];
-  /** Whether the owner's phone uploads expired media again when asked. If not, it does not answer. */
+  /**
+   * Whether the owner's phone uploads expired media again when asked. If not, it does not answer.
+   */
   phoneUploadsAgain = true;
   /** Whether the phone answers a request for expired media by saying that it has deleted it. */
   phoneDeletedMedia = false;

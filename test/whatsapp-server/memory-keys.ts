@@ -1,4 +1,6 @@
-/** A store of Signal keys in memory, for people whose keys are not needed after the process ends. */
+/**
+ * A store of Signal keys in memory, for people whose keys are not needed after the process ends.
+ */
 import type { SignalDataSet, SignalDataTypeMap, SignalKeyStore } from 'baileys';
 
 export function memoryKeys(): SignalKeyStore {

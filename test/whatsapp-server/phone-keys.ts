@@ -1,6 +1,6 @@
 /**
- * The keys of one phone and its Signal sessions with the linked device. It encrypts and decrypts, and
- * sends nothing.
+ * The keys of one phone and its Signal sessions with the linked device. It encrypts and decrypts,
+ * and sends nothing.
  */
 import {
   addTransactionCapability,

@@ -1,6 +1,7 @@
 /**
  * The server: one account with at most one linked device, the people it talks to, and the messages
- * between them. It speaks to the client through `ClientConnection`; `control.ts` tells it what to do.
+ * between them. It speaks to the client through `ClientConnection`; `control.ts` tells it what to
+ * do.
  */
 import { EventEmitter, once } from 'node:events';
 import { jidDecode, type proto } from 'baileys';
@@ -94,7 +95,9 @@ export class WhatsAppWorld {
     this.#changes.emit('change');
   }
 
-  /** Resolves to what `look` returns as soon as that is not undefined. Rejects after `timeoutMs`. */
+  /**
+   * Resolves to what `look` returns as soon as that is not undefined. Rejects after `timeoutMs`.
+   */
   async until<Found>(look: () => Found | undefined, timeoutMs: number): Promise<Found> {
     const signal = AbortSignal.timeout(timeoutMs);
     for (;;) {
