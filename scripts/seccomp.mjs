@@ -116,7 +116,10 @@ export function seccompProfile() {
 /** The filter as bubblewrap's `--seccomp` takes it; null for a processor that is not in the list. */
 export function seccompFilter(processor) {
   if (processors[processor] === undefined) return null;
-  const numbers = (calls) => Object.values(calls).flatMap((call) => call[processor] ?? []);
+  const numbers = (calls) =>
+    Object.values(calls).flatMap((call) =>
+      call[processor] === undefined ? [] : [call[processor]],
+    );
   return Buffer.concat([
     instruction('load', architectureAt),
     instruction('equals', processors[processor].audit, 1, 0),
@@ -126,19 +129,35 @@ export function seccompFilter(processor) {
     instruction('end', verdicts.refuse),
     instruction('isAtLeast', newestNumber + 1, 0, 1),
     instruction('end', verdicts.missing),
-    // First, because the kernel remembers the verdict on calls without tests.
+    ...rangesOf(numbers(allowedCalls)).flatMap(allowRange),
+    ...numbers(missingCalls).flatMap((number) => [
+      instruction('equals', number, 0, 1),
+      instruction('end', verdicts.missing),
+    ]),
     ...Object.values(testedCalls)
       .filter((call) => call[processor] !== undefined)
       .flatMap((call) => allowTested(call[processor], call.tests)),
-    ...numbers(allowedCalls).flatMap((number) => answer(number, verdicts.allow)),
-    ...numbers(missingCalls).flatMap((number) => answer(number, verdicts.missing)),
     instruction('end', verdicts.refuse),
   ]);
 }
 
-/** One call, whatever its arguments. */
-function answer(number, verdict) {
-  return [instruction('equals', number, 0, 1), instruction('end', verdict)];
+/** The numbers as ranges without gaps, because most calls have neighbours. */
+function rangesOf(numbers) {
+  const ranges = [];
+  for (const number of numbers.sort((a, b) => a - b)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last.to === number - 1) last.to = number;
+    else ranges.push({ from: number, to: number });
+  }
+  return ranges;
+}
+
+function allowRange({ from, to }) {
+  return [
+    instruction('isAtLeast', from, 0, 2),
+    instruction('isAtLeast', to + 1, 1, 0),
+    instruction('end', verdicts.allow),
+  ];
 }
 
 /** One call. The program ends here, so its arguments may replace the number in the accumulator. */
