@@ -1,11 +1,16 @@
-/**
- * The host as a process of its own, started as `npm start` starts it, so that a test can kill it.
- */
+/** The host as a process of its own, started as `npm start` starts it, so that a test can kill it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { dirname, join } from 'node:path';
 
-const projectDir = dirname(dirname(import.meta.dirname));
+const startProgram = join(dirname(dirname(import.meta.dirname)), 'scripts/start.mjs');
+
+interface HostProcessOptions {
+  killAt?: string;
+  args?: string[];
+  input?: string;
+  program?: string;
+}
 
 export class HostProcess {
   readonly child: ChildProcess;
@@ -14,21 +19,18 @@ export class HostProcess {
   readonly #said = new EventEmitter();
 
   /**
-   * Has no terminal. `args` makes it a command; `killAt` names the step at which it kills itself.
+   * Has no terminal. `args` makes it a command; `killAt` names the step at which it kills itself;
+   * `program` stands in for `npm start`.
    */
   constructor(
     environment: Record<string, string>,
-    { killAt, args = [], input }: { killAt?: string; args?: string[]; input?: string } = {},
+    { killAt, args = [], input, program = startProgram }: HostProcessOptions = {},
   ) {
     const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
-    this.child = spawn(
-      process.execPath,
-      [...preload, join(projectDir, 'scripts/start.mjs'), ...args],
-      {
-        env: { ...runtimeEnvironment(), ...environment, ...(killAt && { KILL_AT: killAt }) },
-        stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      },
-    );
+    this.child = spawn(process.execPath, [...preload, program, ...args], {
+      env: { ...runtimeEnvironment(), ...environment, ...(killAt && { KILL_AT: killAt }) },
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    });
     this.child.stdin?.end(input);
     this.exited = once(this.child, 'exit');
     for (const stream of [this.child.stdout, this.child.stderr])
@@ -60,7 +62,8 @@ export class HostProcess {
 
 /** The variables that name the container runtime and say how to reach it. */
 function runtimeEnvironment(): Record<string, string> {
-  const names = /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_RUNTIME)$/;
+  const names =
+    /^(PATH|DOCKER_HOST|CONTAINERS_CONF|CONTAINERS_STORAGE_CONF|NANOCLAW_(RUNTIME|IMAGE_BASE))$/;
   const env: Record<string, string> = { NANOCLAW_RUNTIME: 'bubblewrap' };
   for (const [name, value] of Object.entries(process.env))
     if (value !== undefined && names.test(name)) env[name] = value;
