@@ -140,7 +140,7 @@ describe('what is said', () => {
       expect(() => agents.say(load(id), file, null)).toThrow(/no chat to send that to/);
     }
     const notice = 'The group family has no chat any more: what its agent said was not sent.';
-    expect(said()).toEqual([notice, notice]);
+    expect(said()).toEqual([notice, 'family: I stopped.']);
     expect(listPendingChats(store)).toEqual([chatId]);
   });
 });
@@ -182,4 +182,24 @@ test('an agent is named by what can name a folder, and takes no group its own ag
   agents.create({ ...colleague, id: 'work' });
   saveGroup(store, { ...mainGroup, folder: 'work', chatId: 'terminal:work', isMain: false });
   expect(findAgentByInbox(store, 'terminal:work')).toMatchObject({ id: 'work.own' });
+});
+
+test('agents cannot be made to answer each other in a circle', () => {
+  const { agents } = openAgents();
+  const own = { folder: 'main', tools: null, model: null };
+  const voice = (agentId: string) => ({ kind: 'agent', agentId }) as const;
+  expect(() => agents.create({ ...own, id: 'a', voice: voice('a') })).toThrow(/no agent a/);
+  expect(() => agents.create({ ...own, id: 'a', voice: voice('b') })).toThrow(/no agent b/);
+});
+
+test('what waits for an own agent goes along when its group gets, loses or changes its chat', () => {
+  const { store, agents } = openAgents();
+  const clocked = { sender: clock, text: 'water the plants' };
+  const family = saveGroup(store, { ...mainGroup, folder: 'plants', isMain: false, chatId: null });
+  agents.post('plants', { id: '1', ...clocked });
+  saveGroup(store, { ...family, chatId: 'terminal:plants' });
+  expect(hasUnclaimed(store, 'terminal:plants')).toBe(true);
+  moveMain(store, 'terminal:plants');
+  expect(hasUnclaimed(store, 'terminal:plants')).toBe(false);
+  expect(hasUnclaimed(store, loadAgent(store, 'plants').inbox)).toBe(true);
 });

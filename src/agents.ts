@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Base } from './base.ts';
-import { deleteAgent, loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
+import { loadAgent, type NewAgent, saveAgent } from './db/agents.ts';
 import { saveMessage } from './db/messages.ts';
 import type { Outbox } from './outbox.ts';
 import { clip } from './text.ts';
@@ -44,21 +44,17 @@ export class Agents {
 
   /**
    * Adds an agent with the inbox `agent:<id>`, in the caller's transaction. Its id names a folder:
-   * throws UserError for one that cannot, and an error when it is taken.
+   * throws UserError for one that cannot, and an error when it is taken. A voice that is an agent
+   * must be one that exists, so that no agents can answer each other in a circle.
    */
   create(agent: Omit<NewAgent, 'inbox'>): Agent {
     const { store } = this.#deps;
-    if (!/^[a-z0-9][a-z0-9._-]{0,79}$/.test(agent.id))
-      throw new UserError(`"${clip(agent.id, 80)}" cannot name an agent.`);
+    const { id, voice } = agent;
+    if (!/^[a-z0-9][a-z0-9._-]{0,79}$/.test(id) || id.endsWith('.own'))
+      throw new UserError(`"${clip(id, 80)}" cannot name an agent.`);
+    if (voice.kind === 'agent') loadAgent(store, voice.agentId);
     saveAgent(store, { ...agent, inbox: `agent:${agent.id}` });
     return loadAgent(store, agent.id);
-  }
-
-  /**
-   * Removes an agent, in the caller's transaction. Nobody gets the messages that wait in its inbox.
-   */
-  remove(agentId: string): void {
-    deleteAgent(this.#deps.store, agentId);
   }
 
   /**
@@ -94,7 +90,7 @@ export class Agents {
     else
       owner.tell(
         `The group ${group.folder} has no chat any more: what its agent said was not sent.`,
-        { key: `no chat ${id}` },
+        { key: `no chat ${group.folder}` },
       );
   }
 
@@ -103,9 +99,11 @@ export class Agents {
    * transaction.
    */
   report(agent: Agent, text: string): void {
-    const { voice } = agent;
+    const { outbox, owner } = this.#deps;
+    const { voice, group } = agent;
     if (voice?.kind === 'agent') this.#tell(voice.agentId, { kind: 'host', id: 'host' }, text);
-    else if (voice) this.#deps.outbox.add(voice.chatId, { kind: 'text', text, about: null });
+    else if (voice) outbox.add(voice.chatId, { kind: 'text', text, about: null });
+    else owner.tell(`${group.folder}: ${text}`, { key: `no chat ${group.folder} ${text}` });
   }
 
   /** Shows in the agent's chat what it is doing, beside what others do there. Null clears it. */

@@ -93,7 +93,13 @@ export class Run implements Speaker {
   /** Asks the container to exit, and kills it after `closeGraceMs`. */
   close(reason: RunEndReason): void {
     if (!this.isOpen) return;
-    this.send({ kind: 'close' });
+    try {
+      this.send({ kind: 'close' });
+    } catch (error) {
+      this.#deps.log.error({ err: error, run: this.runId }, 'a container is killed, not closed');
+      this.kill(reason);
+      return;
+    }
     this.#state = { kind: 'leaving', reason };
     this.#deps.clock.after(this.#deps.limits.closeGraceMs, () => this.kill(reason));
   }

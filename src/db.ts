@@ -25,6 +25,7 @@ interface Versioned {
 export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
+  readonly #broken: (error: Error) => void;
   #depth = 0;
   #following: (() => void)[] = [];
 
@@ -36,7 +37,11 @@ export class Store {
     path: string,
     migrations: readonly string[] = coreMigrations,
     features: readonly Versioned[] = [],
+    broken = (error: Error): void => {
+      throw error;
+    },
   ) {
+    this.#broken = broken;
     this.#db = enhance(new DatabaseSync(path));
     // The folder is closed to others, but a copy of the file may be in one that is not.
     chmodSync(path, 0o600);
@@ -75,7 +80,7 @@ export class Store {
       } catch (error) {
         errors.push(error);
       }
-    if (errors.length > 0) throw new AggregateError(errors, 'what follows a commit failed');
+    if (errors.length > 0) this.#broken(new AggregateError(errors, 'what follows a commit failed'));
   }
 
   /**
@@ -127,6 +132,8 @@ export class Store {
     const known = this.get<{ user_version: number }>('PRAGMA user_version');
     this.#advance({ name: 'the core', migrations }, known?.user_version ?? 0);
     this.#db.exec(`PRAGMA user_version = ${migrations.length}`);
+    if (new Set(features.map(({ name }) => name)).size < features.length)
+      throw new Error('two features have the same name');
     for (const feature of features) {
       const { name, migrations } = feature;
       const sql = 'SELECT version FROM feature_versions WHERE feature = :name';

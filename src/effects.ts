@@ -4,7 +4,8 @@
  */
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
-import { handlePrompts, hasOpenMessages } from './db/messages.ts';
+import { loadAgent } from './db/agents.ts';
+import { countWaitingFrom, handlePrompts, hasOpenMessages } from './db/messages.ts';
 import { countOfTurn } from './db/outbox.ts';
 import { saveSession } from './db/runs.ts';
 import { endTurn, findLastTurnId, findOpenTurn, saveUsage, type Turn } from './db/turns.ts';
@@ -32,16 +33,20 @@ export async function effectOf(
   file: OutFile,
 ): Promise<Commit> {
   const { store, agents } = deps;
-  const { agent } = speaker;
+  // As it is now: its chat may have changed since its container was started.
+  const agent = loadAgent(store, speaker.agent.id);
   switch (file.kind) {
     case 'session':
       return () => saveSession(store, agent.id, file.sessionId);
     case 'progress':
-      return () => store.afterCommit(() => agents.showActivity(agent, file.text));
+      return () => {
+        if (findOpenTurn(store, agent.id))
+          store.afterCommit(() => agents.showActivity(agent, file.text));
+      };
     case 'reply':
       return () => sayMore(deps, agent, file.text);
     case 'request':
-      return answerRequest(deps, speaker, file);
+      return answerRequest(deps, speaker, agent, file);
     case 'turn_done':
       return () => takeAnswer(deps, agent, file);
     case 'failed':
@@ -52,16 +57,18 @@ export async function effectOf(
 /** What is said after the end of a turn counts towards that turn's limit. */
 function sayMore({ agents, store, limits }: EffectDependencies, agent: Agent, text: string): void {
   const turnId = findLastTurnId(store, agent.id);
-  if (turnId === undefined || countOfTurn(store, turnId) >= limits.messagesPerTurnMax) return;
+  if (turnId === undefined) return;
+  const said = countOfTurn(store, turnId) + countWaitingFrom(store, agent.id);
+  if (said >= limits.messagesPerTurnMax) return;
   agents.say(agent, { kind: 'text', text: stripInternal(text), about: null }, turnId);
 }
 
 async function answerRequest(
   { tools, store, log }: EffectDependencies,
   speaker: Speaker,
+  agent: Agent,
   { requestId, tool, args }: Extract<OutFile, { kind: 'request' }>,
 ): Promise<Commit> {
-  const { agent } = speaker;
   const decide = await tools.prepare(agent, tool, args).then(
     (outcome) => () => outcome,
     // `settle` answers a UserError and throws any other.

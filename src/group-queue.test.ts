@@ -13,6 +13,7 @@ function startQueue(slotsMax: number, isOpen = true) {
   const running = new Map<string, Deferred<NextRun>>();
   const warm = new Set<string>();
   let takesNudges = true;
+  let areNudgesBroken = false;
   const queue = new GroupQueue({
     slotsMax,
     clock,
@@ -26,6 +27,7 @@ function startQueue(slotsMax: number, isOpen = true) {
     },
     nudge: (agentId) => {
       nudged.push(agentId);
+      if (areNudgesBroken) throw new Error('disk full');
       return takesNudges;
     },
     isWarm: (agentId) => warm.has(agentId),
@@ -43,6 +45,9 @@ function startQueue(slotsMax: number, isOpen = true) {
     nudged,
     evicted,
     failed,
+    breakNudges: () => {
+      areNudgesBroken = true;
+    },
     refuseNudges: () => {
       takesNudges = false;
     },
@@ -347,4 +352,13 @@ describe('the queue', () => {
     expect(queue.count('running')).toBe(0);
     expect(new Set(started)).toEqual(new Set(wanted.keys()));
   });
+});
+
+test('an agent whose nudge failed runs again', async () => {
+  const { queue, started, end, breakNudges } = startQueue(1);
+  queue.enqueue('a');
+  breakNudges();
+  expect(() => queue.enqueue('a')).toThrow('disk full');
+  await end('a');
+  expect(started).toEqual(['a', 'a']);
 });

@@ -62,8 +62,12 @@ export class GroupQueue {
     if (this.#state === 'closed') return;
     if (!member) this.#queueUp(agentId);
     else if (member.state === 'idle') this.#start(member);
-    else if (member.state === 'running') member.again ||= !this.#deps.nudge(agentId);
-    else if (member.state === 'leaving') member.again = true;
+    else if (member.state === 'running') {
+      const missed = member.again;
+      // Stays so if the nudge throws.
+      member.again = true;
+      member.again = !this.#deps.nudge(agentId) || missed;
+    } else if (member.state === 'leaving') member.again = true;
   }
 
   /** Gives an agent a slot before it has work. Does nothing when no slot is free. */

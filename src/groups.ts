@@ -5,7 +5,6 @@ import {
   findGroup,
   findGroupByChat,
   findMainGroup,
-  moveOpen,
   saveGroup,
 } from './db/groups.ts';
 import { hasUnclaimed } from './db/messages.ts';
@@ -59,7 +58,6 @@ export function moveMain(store: Store, chatId: ChatId): void {
     const other = findGroupByChat(store, chatId);
     if (other && !other.isMain) saveGroup(store, { ...other, chatId: null });
     saveGroup(store, { ...mainGroup, ...main, chatId });
-    if (main?.chatId) moveOpen(store, main.chatId, chatId);
   });
 }
 

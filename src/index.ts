@@ -34,7 +34,7 @@ import { createOwner } from './owner.ts';
 import { recover } from './recovery.ts';
 import { Router } from './router.ts';
 import { detectRuntime, hiddenPaths, proveSealed } from './runtimes/container-runtime.ts';
-import { claimSocket, prepareState } from './state-folders.ts';
+import { claimSocket, prepareState, refuseSecond } from './state-folders.ts';
 import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
 import type { TurnEnd } from './turn-end.ts';
@@ -78,6 +78,7 @@ async function layFoundation(
   { limits, features }: Required<HostOptions>,
 ) {
   prepareState(config);
+  await refuseSecond(config.socketPath);
   const log = await openLog(config);
   prepareMemory(config, log);
   const instructions = loadInstructions(config);
@@ -87,7 +88,9 @@ async function layFoundation(
   const name = `nanoclaw-${instance}-probe`;
   await proveSealed(runtime, { name, limits: limits.container, hidden: hiddenPaths(config) });
   const model = openModelApi(access);
-  const store = new Store(join(config.storeDir, 'nanoclaw.db'), migrations, features);
+  const store = new Store(join(config.storeDir, 'nanoclaw.db'), migrations, features, (error) =>
+    log.error({ err: error }, error.message),
+  );
   const createChannels = await loadChannels(config);
   // Last, because terminals can connect from now on.
   const socket = await claimSocket(config.socketPath, store);

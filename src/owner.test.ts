@@ -131,3 +131,16 @@ describe('a topic', () => {
     expect(told()).toHaveLength(12);
   });
 });
+
+test('what is not said uses up no limit: an agent that never rests silences nothing for good', () => {
+  const { tell, told, clock } = openOwner();
+  const atMost = { topic: 'web family', perDay: 5, last: 'and more' };
+  const days = new Set<string>();
+  for (let hour = 0; hour < 72; hour += 1) {
+    days.add(new Date(clock.now()).toDateString());
+    tell(`host ${hour}`, { key: `web family ${hour}`, atMost });
+    clock.advance(60 * 60_000);
+  }
+  expect(told()).toHaveLength(days.size * 6);
+  expect(told().filter((words) => words === 'and more')).toHaveLength(days.size);
+});

@@ -1,9 +1,9 @@
 /** Notices to the owner, which nobody asked for. They are stored, and not repeated within a day. */
 import type { Base } from './base.ts';
 import { findMainGroup } from './db/groups.ts';
-import { countNotices, deleteNotice, saveNotice } from './db/notices.ts';
+import { countNotices, deleteNotice, hasNotice, saveNotice } from './db/notices.ts';
 import type { Outbox } from './outbox.ts';
-import type { NoticeLimit, Owner } from './types.ts';
+import type { Owner } from './types.ts';
 
 const dayMs = 24 * 60 * 60_000;
 
@@ -12,13 +12,6 @@ export function createOwner({
   clock,
   outbox,
 }: Pick<Base, 'store' | 'clock'> & { outbox: Outbox }): Owner {
-  /** What to send on the topic; undefined when its limit for the day is reached. */
-  const within = (text: string, atMost: NoticeLimit | undefined, sinceMs: number) => {
-    if (!atMost) return text;
-    const told = countNotices(store, atMost.topic, sinceMs);
-    if (told > atMost.perDay + 1) return undefined;
-    return told > atMost.perDay ? atMost.last : text;
-  };
   return {
     tell: (text, { key, atMost }) =>
       store.transaction(() => {
@@ -26,9 +19,14 @@ export function createOwner({
         const nowMs = clock.now();
         const sinceMs = nowMs - dayMs;
         if (!chatId) return;
-        if (!saveNotice(store, { key, topic: atMost?.topic ?? '', nowMs, sinceMs })) return;
-        const words = within(text, atMost, sinceMs);
-        if (words !== undefined) outbox.add(chatId, { kind: 'text', text: words, about: null });
+        if (hasNotice(store, key, sinceMs)) return;
+        // Only what is said counts: what is not said can neither use up the limit nor fill the table.
+        const midnightMs = new Date(nowMs).setHours(0, 0, 0, 0);
+        const told = atMost ? countNotices(store, atMost.topic, midnightMs - 1) : 0;
+        if (atMost && told > atMost.perDay) return;
+        const isLast = told === atMost?.perDay;
+        saveNotice(store, { key: isLast ? atMost.topic : key, topic: atMost?.topic ?? '', nowMs });
+        outbox.add(chatId, { kind: 'text', text: isLast ? atMost.last : text, about: null });
       }),
     forget: (key) => deleteNotice(store, key),
   };

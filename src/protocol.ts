@@ -65,6 +65,17 @@ const modelErrorSchema = z.strictObject({
 });
 export type ModelError = z.infer<typeof modelErrorSchema>;
 
+const argumentsMax = 50;
+/** Not looked into: a schema that walks the keys of a large object holds up the host. */
+const argumentsSchema = z.custom<Record<string, unknown>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.keys(value).length <= argumentsMax,
+  `not an object of at most ${argumentsMax} arguments`,
+);
+
 const sessionId = z.string().min(1).max(200);
 
 export const outFileSchema = z.discriminatedUnion('kind', [
@@ -78,7 +89,7 @@ export const outFileSchema = z.discriminatedUnion('kind', [
     requestId: z.string().min(1).max(100),
     tool: z.string().min(1).max(64),
     /** Parsed by the tool's own schema on the host. */
-    args: z.record(z.string(), z.unknown()),
+    args: argumentsSchema,
   }),
   /** The prompts `uuids` are answered by `text`, or failed by `error`. */
   z.strictObject({

@@ -351,3 +351,24 @@ describe('a store that fails', () => {
     expect(woken.length).toBeGreaterThan(0);
   });
 });
+
+test('a command that breaks is answered, and does not come again', async () => {
+  const { host, outbox, owner, store } = openFeatureHost();
+  saveGroup(store, { ...mainGroup, chatId });
+  const router = new Router({
+    ...host,
+    outbox,
+    owner,
+    findCommand: () => () => {
+      throw new SyntaxError('odd words');
+    },
+    wake: () => {},
+  });
+  const message = { chatId, id: 'odd', senderId: alice, senderName: 'Alice', text: '/odd' };
+  const sentAtMs = host.clock.now();
+  await router.receive([{ ...message, sentAtMs, attachments: [] }]);
+  await router.receive([{ ...message, sentAtMs, attachments: [] }]);
+  expect(listPending(store, chatId, 10).map(wordsOf)).toEqual([
+    'That failed on my side; my log says why.',
+  ]);
+});

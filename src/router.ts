@@ -130,10 +130,20 @@ export class Router {
     store.transaction(() => {
       noteChat(store, chatId, null, sentAtMs);
       if (!saveMessage(store, stored, clock.now())) return;
-      const { text } = settle(store, decide);
-      outbox.add(chatId, { kind: 'text', text, about: null });
+      outbox.add(chatId, { kind: 'text', text: this.#answer(decide), about: null });
       this.#noteStored(stored);
     });
+  }
+
+  /** A command that breaks is answered too, or its channel would hand it over for ever. */
+  #answer(decide: () => Outcome): string {
+    const { store, log } = this.#deps;
+    try {
+      return settle(store, decide).text;
+    } catch (error) {
+      log.error({ err: error }, 'a command broke');
+      return 'That failed on my side; my log says why.';
+    }
   }
 
   isCommand(message: InboundMessage): boolean {

@@ -34,16 +34,21 @@ export async function claimSocket(path: string, store: Store): Promise<Server> {
     );
   // Exclusive, because two hosts that start at once could both find the socket dead and take it.
   return store.exclusive(async () => {
-    if (await isAnswered(path))
-      throw new UserError(
-        'NanoClaw already runs on this state. `npm run chat` attaches to it; stop it before you start another.',
-      );
+    await refuseSecond(path);
     rmSync(path, { force: true });
     const server = createServer().listen(path);
     await once(server, 'listening');
     chmodSync(path, 0o600);
     return server;
   });
+}
+
+/** Throws UserError when a host runs, whose store and memory must not be touched. */
+export async function refuseSecond(socketPath: string): Promise<void> {
+  if (await isAnswered(socketPath))
+    throw new UserError(
+      'NanoClaw already runs on this state. `npm run chat` attaches to it; stop it before you start another.',
+    );
 }
 
 async function isAnswered(path: string): Promise<boolean> {

@@ -30,10 +30,12 @@ const problemMax = 1000;
 
 export class Tools {
   readonly #byName: Map<string, Tool>;
+  readonly #descriptions: Map<Tool, ToolDescription>;
 
-  /** Throws when two tools have the same name. */
+  /** Throws when two tools have the same name, or when arguments have no JSON schema. */
   constructor(tools: Tool[]) {
     this.#byName = new Map(tools.map((tool) => [tool.name, tool]));
+    this.#descriptions = new Map(tools.map((tool) => [tool, describe(tool)]));
     if (this.#byName.size < tools.length) throw new Error('two tools have the same name');
   }
 
@@ -42,11 +44,8 @@ export class Tools {
    * and is cached from its beginning on.
    */
   describe(agent: Agent): ToolDescription[] {
-    const own = [...this.#byName.values()].filter((tool) => isFor(tool, agent));
-    return own.map(({ name, description, args }) => {
-      const { $schema: _, ...inputSchema } = z.toJSONSchema(args, { io: 'input' });
-      return { name, description, inputSchema: { ...inputSchema, type: 'object' } };
-    });
+    const all = [...this.#descriptions];
+    return all.flatMap(([tool, description]) => (isFor(tool, agent) ? [description] : []));
   }
 
   /**
@@ -61,6 +60,11 @@ export class Tools {
       throw new UserError(`Refused: ${clip(z.prettifyError(args.error), problemMax)}`);
     return tool.prepare({ agent, args: args.data });
   }
+}
+
+function describe({ name, description, args }: Tool): ToolDescription {
+  const { $schema: _, ...inputSchema } = z.toJSONSchema(args, { io: 'input' });
+  return { name, description, inputSchema: { ...inputSchema, type: 'object' } };
 }
 
 function isFor(tool: Tool, agent: Agent): boolean {

@@ -11,6 +11,7 @@ import { loadAgent } from './db/agents.ts';
 import {
   assignPrompt,
   claimMessages,
+  closeUnclaimed,
   hasUnclaimed,
   settleMessages,
   takeOmittedCount,
@@ -65,7 +66,7 @@ export class Turns implements Work {
     if (last && !last.isOpen) await last.ended;
     if (!this.#hasWork(agent)) return { kind: 'none' };
     const run = last?.isOpen ? last : this.#start(agent);
-    const turn = this.#claim(run);
+    const turn = this.#claim(agent, run);
     if (!turn) return { kind: 'none' };
     return this.#conclude(agent, turn, await this.#attempt(turn, run));
   }
@@ -77,7 +78,7 @@ export class Turns implements Work {
     const active = this.#active.get(agentId);
     if (!active?.run.isOpen) return false;
     const { store } = this.#deps;
-    const { agent } = active.run;
+    const agent = loadAgent(store, agentId);
     const prompts = store.transaction(() => this.#takePrompts(agent, this.#gather(agent), null));
     this.#send(active.run, prompts);
     return !hasUnclaimed(store, agent.inbox);
@@ -120,6 +121,7 @@ export class Turns implements Work {
       if (!hasWork) return;
       const turnId = this.#gather(agent);
       settleMessages(store, turnId, 'close', clock.now());
+      closeUnclaimed(store, inbox, clock.now());
       endTurn(store, turnId, 'stopped', 'stopped', clock.now());
     });
     return true;
@@ -167,9 +169,8 @@ export class Turns implements Work {
   }
 
   /** Starts an attempt. Undefined when all messages of the turn have been deleted. */
-  #claim(run: Run): Turn | undefined {
+  #claim(agent: Agent, run: Run): Turn | undefined {
     const { store, clock, log } = this.#deps;
-    const { agent } = run;
     const { turn, prompts } = store.transaction(() => {
       const turnId = this.#gather(agent);
       settleMessages(store, turnId, 'again', clock.now());

@@ -10,7 +10,7 @@ import { WhatsAppStore } from '../channels/whatsapp/store.ts';
 import type { Config } from '../config.ts';
 import { Store } from '../db.ts';
 import { mainGroup, moveMain } from '../groups.ts';
-import { claimSocket, prepareState } from '../state-folders.ts';
+import { claimSocket, prepareState, refuseSecond } from '../state-folders.ts';
 import { UserError } from '../types.ts';
 import { cancelled, Linking, say } from './linking.ts';
 
@@ -104,6 +104,7 @@ async function withStores(
   work: (core: Store, store: WhatsAppStore) => Promise<number>,
 ): Promise<number> {
   prepareState(config);
+  await refuseSecond(config.socketPath);
   const core = new Store(join(config.storeDir, 'nanoclaw.db'));
   const socket = await claimSocket(config.socketPath, core).catch((error) => {
     core.close();

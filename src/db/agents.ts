@@ -80,7 +80,3 @@ export function saveAgent(store: Store, agent: NewAgent): void {
     { ...agent, voice: JSON.stringify(agent.voice), tools: JSON.stringify(agent.tools) },
   );
 }
-
-export function deleteAgent(store: Store, id: string): void {
-  store.run('DELETE FROM agents WHERE id = :id', { id });
-}

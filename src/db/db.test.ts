@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
 import { settle } from '../outcome.ts';
@@ -8,6 +8,7 @@ import { findGroup, noteChat, saveGroup } from './groups.ts';
 import {
   assignPrompt,
   claimMessages,
+  closeUnclaimed,
   handlePrompts,
   hasOpenMessages,
   hasUnclaimed,
@@ -378,4 +379,35 @@ test('what a turn has said is told by its end, long texts cut, however much it s
     Array.from({ length: 20 }, (_, index) => `1-${index + 11}`),
   );
   expect(texts.every((text) => text.length === 2000)).toBe(true);
+});
+
+test('two features of one name are refused', () => {
+  const feature = { name: 'tasks', migrations: [] };
+  const open = () => new Store(join(temporaryFolder(), 'x.db'), undefined, [feature, feature]);
+  expect(open).toThrow('two features have the same name');
+});
+
+test('what fails after a commit is told to whom it concerns, and undoes nothing', () => {
+  const told: string[] = [];
+  const store = new Store(join(temporaryFolder(), 'x.db'), undefined, [], ({ message }) => {
+    told.push(message);
+  });
+  onTestFinished(() => store.close());
+  const saved = store.transaction(() => {
+    store.afterCommit(() => {
+      throw new Error('no');
+    });
+    return saveMessage(store, newMessage({}), 1);
+  });
+  expect([saved, told]).toEqual([true, ['what follows a commit failed']]);
+});
+
+test('all that waits in an inbox can be closed at once, context aside', () => {
+  const store = openTemporaryStore();
+  for (let index = 0; index < 450; index += 1)
+    saveMessage(store, newMessage({ id: `${index}`, role: index % 2 ? 'wakes' : 'context' }), 1);
+  closeUnclaimed(store, chatId, 2);
+  expect(hasUnclaimed(store, chatId)).toBe(false);
+  const open = 'SELECT count(*) AS n FROM messages WHERE handled_at IS NULL';
+  expect(store.get(open)).toEqual({ n: 225 });
 });

@@ -88,6 +88,7 @@ export function saveGroup<Chat extends ChatId | null>(
   group: Omit<Group, 'uid'> & { chatId: Chat },
 ): Group & { chatId: Chat } {
   const { folder, chatId, name, isMain, requiresTrigger } = group;
+  const inbox = ownInbox(store, folder);
   const triggeredBy = JSON.stringify(group.triggeredBy);
   store.run(
     `INSERT INTO groups (folder, chat_id, name, is_main, requires_trigger, triggered_by, uid)
@@ -105,13 +106,23 @@ export function saveGroup<Chat extends ChatId | null>(
      WHERE NOT EXISTS (SELECT 1 FROM agents WHERE folder = :folder AND inbox IS NULL)`,
     { folder },
   );
+  const inboxNow = ownInbox(store, folder);
+  if (inbox !== undefined && inboxNow !== undefined && inbox !== inboxNow)
+    moveOpen(store, inbox, inboxNow);
   const sql = 'SELECT uid FROM groups WHERE folder = :folder';
   return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }
 
 /** Moves open messages and pending deliveries to another chat. */
-export function moveOpen(store: Store, from: ChatId, to: ChatId): void {
+function moveOpen(store: Store, from: ChatId, to: ChatId): void {
   const move = 'SET chat_id = :to WHERE chat_id = :from';
   store.run(`UPDATE messages ${move} AND handled_at IS NULL`, { from, to });
   store.run(`UPDATE outbox ${move} AND state = 'pending'`, { from, to });
+}
+
+/** Where messages to the group's own agent lie: in its chat, or without one in an inbox of its own. */
+function ownInbox(store: Store, folder: string): string | undefined {
+  const sql = `SELECT coalesce(chat_id, 'agent:' || id) AS inbox
+    FROM agents JOIN groups USING (folder) WHERE folder = :folder AND agents.inbox IS NULL`;
+  return store.get<{ inbox: string }>(sql, { folder })?.inbox;
 }

@@ -146,6 +146,14 @@ export function hasUnclaimed(store: Store, inbox: InboxId): boolean {
   return Boolean(store.get(sql, { inbox }));
 }
 
+/** Closes the messages that wait in the inbox for a turn, without one. */
+export function closeUnclaimed(store: Store, inbox: InboxId, nowMs: number): void {
+  store.run(`UPDATE messages SET handled_at = :nowMs WHERE ${unclaimed} AND role = 'wakes'`, {
+    inbox,
+    nowMs,
+  });
+}
+
 /** Claims the oldest messages that wake the agent, at most `most`, and the context before them. */
 export function claimMessages(store: Store, inbox: InboxId, turnId: number, most: number): void {
   store.run(
@@ -215,4 +223,11 @@ export function settleMessages(
        handled_at = iif(:fate = 'close', :nowMs, NULL) WHERE ${openInTurn}`,
     { turnId, fate, nowMs },
   );
+}
+
+/** What an agent has said to other agents that none of them has taken up. */
+export function countWaitingFrom(store: Store, agentId: string): number {
+  const sql = `SELECT count(*) AS count FROM messages
+    WHERE handled_at IS NULL AND sender_kind = 'agent' AND sender_id = :agentId`;
+  return store.get<{ count: number }>(sql, { agentId })?.count ?? 0;
 }

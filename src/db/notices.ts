@@ -1,18 +1,14 @@
 /** What the owner was told unasked, kept so that it is not repeated too soon. */
 import type { Store } from '../db.ts';
 
-/** Returns false, and changes nothing, if `key` was told after `sinceMs`. */
 export function saveNotice(
   store: Store,
-  { key, topic, nowMs, sinceMs }: { key: string; topic: string; nowMs: number; sinceMs: number },
-): boolean {
-  const { changes } = store.run(
-    `INSERT INTO notices (key, topic, told_at) VALUES (:key, :topic, :nowMs)
-     ON CONFLICT (key) DO UPDATE SET topic = excluded.topic, told_at = excluded.told_at
-     WHERE told_at <= :sinceMs`,
-    { key, topic, nowMs, sinceMs },
+  notice: { key: string; topic: string; nowMs: number },
+): void {
+  store.run(
+    'INSERT OR REPLACE INTO notices (key, topic, told_at) VALUES (:key, :topic, :nowMs)',
+    notice,
   );
-  return changes > 0;
 }
 
 export function countNotices(store: Store, topic: string, sinceMs: number): number {

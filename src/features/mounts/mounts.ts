@@ -23,7 +23,7 @@ export const mounts: Feature = {
     mounts: ({ group }) =>
       extraMountsFor(host, group.folder, (source, reason) => {
         host.log.warn({ source, reason }, 'a folder is not lent');
-        host.owner.tell(reason, { key: `mount ${source}` });
+        host.owner.tell(reason, { key: `mount ${group.folder} ${reason}` });
       }),
   }),
 };
