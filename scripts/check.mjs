@@ -13,7 +13,7 @@ import { command, prepare, projectDir } from './setup.mjs';
  * What each room may take, in cl100k tokens, tests aside. A room is a folder of src/; the core is the
  * rest. `promised` is what we hold ourselves to, 8 % above it the check fails.
  */
-const core = { name: 'the core', promised: 40_000, max: 56_000 };
+const core = { name: 'the core', promised: 40_000, max: 57_000 };
 const rooms = [
   core,
   { name: 'channels/whatsapp', promised: 22_000 },
@@ -50,6 +50,14 @@ await command(async () => {
     if (output) console.log(output);
     if (!ok) failed += 1;
   }
+  // What was written into tables is padded as the formatter wants it.
+  if (process.argv.includes('--write'))
+    await tool('@biomejs/biome/bin/biome', [
+      'format',
+      '--write',
+      'docs/ARCHITECTURE.md',
+      'README.md',
+    ]);
   return failed > 0 ? 1 : 0;
 });
 
