@@ -3,6 +3,7 @@
  * Meanwhile another group's agent is asked repeatedly and must answer. Afterwards nothing of the
  * attack may be left running.
  */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
   chownSync,
   existsSync,
@@ -12,6 +13,8 @@ import {
   rmSync,
   statSync,
 } from 'node:fs';
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { basename, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -30,6 +33,7 @@ const attackTimeoutMs = 90_000;
 /** The number of questions before the attack, and again at its peak. */
 const questions = 3;
 const questionsMax = 100;
+const requestStarted = 'http.server.request.start';
 /** How much the memory of this process, which includes the host, may grow during an attack. */
 const hostGrowthBytesMax = 384 * mebibyte;
 
@@ -277,14 +281,29 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await sleep(50);
 }
 
-/** The peak growth in memory of this process, which includes the host. */
+/**
+ * The peak growth in memory of this process, which includes the host. What the model's double holds of
+ * requests that have not ended is not the host's, and is left out.
+ */
 class PeakMemory {
+  readonly #uploads = new Set<Socket>();
+  readonly #noteRequest = (message: unknown) => {
+    const { server, socket } = message as { server: Server; socket: Socket };
+    // The host's own server listens nowhere.
+    if (server.listening) this.#uploads.add(socket);
+  };
   readonly #before = process.memoryUsage.rss();
   #peak = this.#before;
   readonly #timer = setInterval(() => this.#look(), 50);
 
+  constructor() {
+    subscribe(requestStarted, this.#noteRequest);
+  }
+
   #look(): void {
-    this.#peak = Math.max(this.#peak, process.memoryUsage.rss());
+    const open = [...this.#uploads].filter((socket) => !socket.destroyed);
+    const heldBytes = open.reduce((sum, socket) => sum + socket.bytesRead, 0);
+    this.#peak = Math.max(this.#peak, process.memoryUsage.rss() - heldBytes);
   }
 
   grownMebibytes(): number {
@@ -294,6 +313,7 @@ class PeakMemory {
   breaches(): string[] {
     this.#look();
     clearInterval(this.#timer);
+    unsubscribe(requestStarted, this.#noteRequest);
     const isBounded = this.#peak - this.#before < hostGrowthBytesMax;
     return isBounded ? [] : [`the host's memory grew by ${this.grownMebibytes()} MiB`];
   }
