@@ -193,7 +193,7 @@ describe('an engine', () => {
   test('reaps what its listing gives of our instance', async () => {
     install(
       'container',
-      `echo "$@" >>${dir}/calls; test "$1" = list && printf 'nanoclaw-0a1b2c3d-7\nnanoclaw-ffffffff-1\nother\nnanoclaw-0a1b2c3d-8\n'; exit 0`,
+      `echo "$@" >>${dir}/calls; test "$1" = delete && touch ${dir}/gone; test "$1" = list && ! test -e ${dir}/gone && printf 'nanoclaw-0a1b2c3d-7\nnanoclaw-ffffffff-1\nother\nnanoclaw-0a1b2c3d-8\n'; exit 0`,
     );
     const runtime = await find('apple-container');
     if ('reason' in runtime) throw new Error(runtime.reason);
@@ -201,6 +201,7 @@ describe('an engine', () => {
     expect(readFileSync(join(dir, 'calls'), 'utf8').trim().split('\n').slice(2)).toEqual([
       'list --all --quiet',
       'delete --force nanoclaw-0a1b2c3d-7 nanoclaw-0a1b2c3d-8',
+      'list --all --quiet',
     ]);
   });
 });

@@ -3,6 +3,7 @@
  * with gVisor (`+runsc`). Builds no image, and never claims a limit that the engine does not enforce.
  */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Answer, ask } from './ask.ts';
 import type { ContainerSpec, Mount, Runtime } from './container-spec.ts';
@@ -36,6 +37,8 @@ export const imageName = 'nanoclaw-agent';
 /** Holds a hash of what the image was made from. */
 export const imageLabel = 'nanoclaw.inputs';
 const killTimeoutMs = 10_000;
+const reapRoundsMax = 50;
+const reapRoundMs = 100;
 /** Podman's default is more than some systems let even root ask for. */
 const podmanProcessesMax = 4096;
 
@@ -146,10 +149,17 @@ function open(engine: Engine, env: Record<string, string>): Runtime {
     },
     release: async () => {},
     reap: async (instance) => {
-      const { text } = await order(list);
-      const names = text.split('\n').filter((line) => line.startsWith(`nanoclaw-${instance}-`));
-      if (names.length > 0) await order([...remove, ...names]);
-      return names.length;
+      const isOurs = (name: string) => name.startsWith(`nanoclaw-${instance}-`);
+      const listOurs = async () => (await order(list)).text.split('\n').filter(isOurs);
+      let names = await listOurs();
+      const { length } = names;
+      // A container that ended by itself is being removed already: the engine says so, and goes on.
+      for (let round = 1; names.length > 0 && round <= reapRoundsMax; round += 1) {
+        await order([...remove, ...names]);
+        names = await listOurs();
+        if (names.length > 0) await sleep(reapRoundMs);
+      }
+      return length;
     },
   };
 }
