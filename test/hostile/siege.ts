@@ -34,8 +34,12 @@ const attackTimeoutMs = 90_000;
 const questions = 3;
 const questionsMax = 100;
 const requestStarted = 'http.server.request.start';
-/** How much the memory of this process, which includes the host, may grow during an attack. */
-const hostGrowthBytesMax = 384 * mebibyte;
+/**
+ * How much the memory of this process, which includes the host, may grow during an attack: 64
+ * connections with a window of 1 MiB, in the buffers of both ends and in what is not collected yet. The
+ * largest attack would send more than 1 GiB.
+ */
+const hostGrowthBytesMax = 512 * mebibyte;
 
 /** Small, so that the machine itself never runs short. */
 const siegeLimits: Limits = {
