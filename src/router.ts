@@ -152,11 +152,11 @@ export class Router {
 
   #findCommand(message: InboundMessage): (() => Outcome) | undefined {
     const { store, findCommand } = this.#deps;
+    // First, since it asks no store: nearly every message is none.
+    const carryOut = message.isContext ? undefined : findCommand(message);
+    if (!carryOut || this.#isLate(message)) return undefined;
     const group = findAgentByInbox(store, message.chatId)?.group;
-    if (!group || message.isContext || this.#isLate(message) || !mayTrigger(message, group))
-      return undefined;
-    const carryOut = findCommand(message);
-    return carryOut && (() => carryOut(group));
+    return group && mayTrigger(message, group) ? () => carryOut(group) : undefined;
   }
 
   async #receive(messages: InboundMessage[], receipt: Receipt): Promise<void> {
