@@ -121,11 +121,7 @@ export class Inbox {
       if (incoming.kind !== 'message' || (incoming.media && !findSocket())) return [];
       return this.#inbound(chat, row, incoming);
     });
-    // Only what has a slash can be a command, and most messages have none.
-    const last = messages.findLastIndex(
-      (message) => message.text.includes('/') && host.isCommand(message),
-    );
-    return messages.slice(0, last + 1);
+    return messages.slice(0, 1 + messages.findLastIndex((message) => host.isCommand(message)));
   }
 
   /**
