@@ -20,7 +20,10 @@ type Rights = 'callers' | 'main';
 
 export interface Command<Args = unknown> {
   name: string;
-  /** The words that may follow, as /help shows them. Without it, none may. */
+  /**
+   * The words that may follow, as /help shows them, or none. More are refused, unless one of them
+   * ends in `...`.
+   */
   takes?: string;
   help: string;
   who: Rights;
@@ -49,17 +52,29 @@ export function createCommands(
   if (new Set(all.map(({ name }) => name)).size < all.length)
     throw new Error('two commands have the same name');
   return ({ text, quote }) => {
-    const [first, ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
-    const command = all.find(({ name }) => name === first?.toLowerCase());
-    if (!command || (words.length > 0 && command.takes === undefined)) return undefined;
+    const [first = '', ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
+    // Whoever is in a hurry writes "/stop!!".
+    const called = first.toLowerCase().replace(/[!.]+$/, '');
+    const command = all.find(({ name }) => name === called);
+    if (!command) return undefined;
     return (group) => {
       if (command.who === 'main' && !group.isMain)
         throw new UserError(`${command.name} works in the main chat only.`);
+      if (words.length > wordsMax(command))
+        throw new UserError(`Nothing is done: I expected no more than ${usage(command)}`);
       const args = command.parse(words, { group, quoted: quote?.text });
       log.info({ group: group.folder }, `a command: ${command.describe(args)}`);
       return command.apply(args);
     };
   };
+}
+
+function wordsMax({ takes = '' }: Command): number {
+  return takes.includes('...') ? Number.POSITIVE_INFINITY : takes.split(' ').filter(Boolean).length;
+}
+
+function usage({ name, takes }: Command): string {
+  return [name, takes].filter(Boolean).join(' ');
 }
 
 function helpOn(table: Command[]): Command<Group> {
@@ -72,7 +87,7 @@ function helpOn(table: Command[]): Command<Group> {
     apply: (group) => {
       const lines = [help, ...table]
         .filter(({ who }) => group.isMain || who === 'callers')
-        .map(({ name, takes, help }) => `${[name, takes].filter(Boolean).join(' ')}: ${help}`);
+        .map((command) => `${usage(command)}: ${command.help}`);
       const text = [...lines, 'Anything else goes to the assistant.'].join('\n');
       return { commit: () => text };
     },

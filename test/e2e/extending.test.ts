@@ -79,7 +79,7 @@ test('the agent uses its tool, the owner its command, and /status and the prompt
   await owner.say('/status');
   expect(await owner.nextText()).toMatch(/\nTo buy: bread\.\nruntime/);
   await owner.say('/help');
-  expect(await owner.nextText()).toContain('/bought THING: takes a thing off the shopping list');
+  expect(await owner.nextText()).toContain('/bought THING...: takes a thing off the shopping list');
 
   // Another group's agent may not use the tool.
   const maria = await app.attach('family', 'Maria');

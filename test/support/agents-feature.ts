@@ -29,7 +29,7 @@ export const agentsFeature: Feature = {
 function createCommand({ agents }: FeatureHost): Command<NewAgent> {
   return {
     name: '/create',
-    takes: 'JSON',
+    takes: 'JSON...',
     help: 'gives the group a further agent',
     who: 'callers',
     parse: (words, { group }) => ({
@@ -51,7 +51,7 @@ interface Request {
 function postCommand({ agents, store }: FeatureHost): Command<Request> {
   return {
     name: '/post',
-    takes: 'AGENT ID TEXT',
+    takes: 'AGENT ID TEXT...',
     help: 'puts a message into the inbox of an agent',
     who: 'callers',
     parse: ([agentId = '', id = '', ...words]) => ({ agentId, id, text: words.join(' ') }),

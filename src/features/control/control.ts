@@ -19,8 +19,6 @@ function stop({ store, work }: FeatureHost): Command<Group> {
   return {
     ...ofGroup,
     name: '/stop',
-    // Further words are ignored.
-    takes: '',
     help: 'stop what the assistant is doing here, at once',
     describe: ({ folder }) => `stop the agents of ${folder}`,
     apply: ({ folder }) => ({

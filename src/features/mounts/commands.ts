@@ -11,7 +11,7 @@ type Host = Pick<FeatureHost, 'config' | 'store' | 'work'>;
 export function mountCommand(host: Host): Command<Grant | null> {
   return {
     name: '/mount',
-    takes: '[GROUP FOLDER [rw]]',
+    takes: '[GROUP FOLDER... [rw]]',
     help: 'which folders of yours the groups see; lets one see another',
     who: 'main',
     parse: ([folder, ...path]) => {
