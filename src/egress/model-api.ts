@@ -10,9 +10,11 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { pipeline } from 'node:stream';
+import { type Duplex, PassThrough, pipeline } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Credential, ModelAccess } from '../config.ts';
 import type { Account } from './ledger.ts';
+import { Redaction } from './redaction.ts';
 
 const bounds = {
   /** The API's own limit is 32 MB. */
@@ -25,20 +27,40 @@ const bounds = {
  */
 const allowedPath = /^\/v1\/messages(?:\/count_tokens)?(?:\?[!-"$-~]*)?$/;
 const allowedRequestHeader =
-  /^(?:accept|accept-encoding|content-length|content-type|user-agent|x-app|anthropic-.+|x-stainless-.+|x-claude-code-.+)$/;
+  /^(?:accept|content-length|content-type|user-agent|x-app|anthropic-.+|x-stainless-.+|x-claude-code-.+)$/;
 const allowedResponseHeader =
-  /^(?:content-encoding|content-type|request-id|retry-after|retry-after-ms|x-should-retry|anthropic-.+)$/;
+  /^(?:content-type|request-id|retry-after|retry-after-ms|x-should-retry|anthropic-.+)$/;
+/** Characters of a secret that is replaced. Local servers take any short word for a key. */
+const secretMin = { strict: 6, ofAnswers: 16 };
+/** For gateways that compress although they were asked not to. */
+const decoders: Partial<Record<string, () => Duplex>> = {
+  identity: () => new PassThrough(),
+  gzip: createGunzip,
+  br: createBrotliDecompress,
+  deflate: createInflate,
+};
 /** The API accepts OAuth tokens only with this beta header. */
 const oauthBeta = 'oauth-2025-04-20';
 
 /** The model API and its open connections, shared by all wires. */
 export interface ModelApi extends ModelAccess {
   agent: HttpAgent;
+  /** For headers and errors, and for good answers, where a short one may be a word. */
+  redaction: Record<'strict' | 'ofAnswers', Redaction>;
 }
 
 export function openModelApi(access: ModelAccess): ModelApi {
-  const Agent = new URL(access.baseUrl).protocol === 'https:' ? HttpsAgent : HttpAgent;
-  return { ...access, agent: new Agent({ keepAlive: true, timeout: bounds.upstreamIdleMs }) };
+  const { protocol, password } = new URL(access.baseUrl);
+  const Agent = protocol === 'https:' ? HttpsAgent : HttpAgent;
+  const secrets = [access.credential.secret, decodeURIComponent(password)];
+  return {
+    ...access,
+    agent: new Agent({ keepAlive: true, timeout: bounds.upstreamIdleMs }),
+    redaction: {
+      strict: new Redaction(secrets, secretMin.strict),
+      ofAnswers: new Redaction(secrets, secretMin.ofAnswers),
+    },
+  };
 }
 
 export function isModelCall({ method, url = '' }: IncomingMessage): boolean {
@@ -63,17 +85,34 @@ export function forward(
     headers: {
       ...pick(request.headers, allowedRequestHeader),
       ...credentialHeaders(model.credential, request.headers),
+      // What is compressed cannot be searched for the credential.
+      'accept-encoding': 'identity',
     },
   });
   call.on('error', (error: NodeJS.ErrnoException) => {
     sendError(response, 502, 'api_error', `The model API cannot be reached (${error.code}).`);
   });
   call.once('response', (answer) => {
-    response.writeHead(answer.statusCode ?? 502, pick(answer.headers, allowedResponseHeader));
+    const { statusCode = 502, headers } = answer;
+    const { strict, ofAnswers } = model.redaction;
+    const decode = decoders[headers['content-encoding']?.toLowerCase() || 'identity'];
+    if (!decode) {
+      call.destroy();
+      sendError(response, 502, 'api_error', 'The model API answers in an unknown encoding.');
+      return;
+    }
+    const said = Object.entries(pick(headers, allowedResponseHeader));
+    const clean = said.filter(([name]) => strict.replace(name) === name);
+    response.writeHead(
+      statusCode,
+      Object.fromEntries(clean.map(([name, value]) => [name, strict.replace(value)])),
+    );
     // Without this, Node holds the headers back until the first byte of the body.
     response.flushHeaders();
     answer.on('data', (chunk: Buffer) => account.add(entry, { bytesDown: chunk.length }));
-    pipeline(answer, response, () => {}); // If the answer is cut off, so is ours.
+    const redaction = statusCode < 300 ? ofAnswers : strict;
+    // If the answer is cut off, so is ours.
+    pipeline(answer, decode(), redaction.stream(), response, () => {});
   });
   response.once('close', () => call.destroy());
   let bytes = 0;
