@@ -1,5 +1,4 @@
 /** Chats, and the groups registered in them. */
-import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { ChatId, Group } from '../types.ts';
 import { fromJson } from './json.ts';
@@ -43,14 +42,12 @@ export interface GroupRow extends Omit<Group, 'isMain' | 'requiresTrigger' | 'tr
 export const groupColumns = `groups.folder, chat_id AS chatId, name, is_main AS isMain,
   requires_trigger AS requiresTrigger, triggered_by AS triggeredBy, uid`;
 
-const triggeredBySchema = z.array(z.string()).nullable();
-
 export function toGroup(row: GroupRow): Group {
   return {
     ...row,
     isMain: Boolean(row.isMain),
     requiresTrigger: Boolean(row.requiresTrigger),
-    triggeredBy: fromJson(triggeredBySchema, row.triggeredBy),
+    triggeredBy: fromJson(row.triggeredBy),
   };
 }
 
