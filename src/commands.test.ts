@@ -9,12 +9,12 @@ import { mainGroup } from './groups.ts';
 import { settle } from './outcome.ts';
 
 /** The answer in the main chat; undefined when it goes to the assistant. */
-function says(text: string) {
+function says(text: string, isOwner = true) {
   const { host, config, store } = openFeatureHost();
   const commands = features.flatMap((feature) => feature.create(host).commands ?? []);
   const find = createCommands({ config, log: pino({ level: 'silent' }) }, commands);
   const group = saveGroup(store, mainGroup);
-  const carryOut = find({ text });
+  const carryOut = find({ text, isOwner });
   return carryOut && settle(store, () => carryOut(group)).text;
 }
 
@@ -34,6 +34,12 @@ describe('a command', () => {
     const [name] = /\/\w+/.exec(text) ?? [];
     expect(says(text)).toMatch(`Nothing is done: I expected no more than ${name}`);
   });
+
+  test.each(['/web', '/allow www.example.org', '/mount', '/unmount main recipes'])(
+    'of the owner is for nobody else in the main chat: %s',
+    (text) =>
+      expect(says(text, false)).toMatch(/^\/\w+ is for the owner of this assistant only\.$/),
+  );
 
   test('tells how it is written', () => {
     expect(says('/web main open now')).toMatch(/ \/web \[GROUP \[open\|listed\|none\]\]$/);

@@ -4,7 +4,7 @@
  */
 import type { Base } from './base.ts';
 import type { Outcome } from './outcome.ts';
-import { type Group, UserError } from './types.ts';
+import { type Group, type InboundMessage, UserError } from './types.ts';
 
 /** Where a command is given. */
 export interface Call {
@@ -38,10 +38,9 @@ export interface Command<Args = unknown> {
 type CarryOut = (group: Group) => Outcome;
 
 /** Finds the command that a message consists of, with or without `@Name` before it. */
-export type FindCommand = (message: {
-  text: string;
-  quote?: { text: string };
-}) => CarryOut | undefined;
+export type FindCommand = (
+  message: Pick<InboundMessage, 'text' | 'isOwner' | 'quote' | 'reaction'>,
+) => CarryOut | undefined;
 
 export function createCommands(
   { config, log }: Pick<Base, 'config' | 'log'>,
@@ -51,7 +50,7 @@ export function createCommands(
   const all = [helpOn(table), ...table];
   if (new Set(all.map(({ name }) => name)).size < all.length)
     throw new Error('two commands have the same name');
-  return ({ text, quote }) => {
+  return ({ text, quote, isOwner }) => {
     const [first = '', ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
     // Whoever is in a hurry writes "/stop!!".
     const called = first.toLowerCase().replace(/[!.]+$/, '');
@@ -60,6 +59,8 @@ export function createCommands(
     return (group) => {
       if (command.who === 'main' && !group.isMain)
         throw new UserError(`${command.name} works in the main chat only.`);
+      if (command.who === 'main' && !isOwner)
+        throw new UserError(`${command.name} is for the owner of this assistant only.`);
       if (words.length > wordsMax(command))
         throw new UserError(`Nothing is done: I expected no more than ${usage(command)}`);
       const args = command.parse(words, { group, quoted: quote?.text });

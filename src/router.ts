@@ -153,7 +153,7 @@ export class Router {
   #findCommand(message: InboundMessage): (() => Outcome) | undefined {
     const { store, findCommand } = this.#deps;
     // First, since it asks no store: nearly every message is none.
-    const carryOut = message.isContext ? undefined : findCommand(message);
+    const carryOut = message.isContext && !message.reaction ? undefined : findCommand(message);
     if (!carryOut || this.#isLate(message)) return undefined;
     const group = findAgentByInbox(store, message.chatId)?.group;
     return group && mayTrigger(message, group) ? () => carryOut(group) : undefined;

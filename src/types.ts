@@ -50,9 +50,13 @@ export interface InboundMessage {
   senderId: string;
   /** Shown, never trusted. */
   senderName: string;
+  /** The owner's own account wrote it, and not the assistant with that account. */
+  isOwner?: boolean;
   text: string;
   sentAtMs: number;
   quote?: Quote;
+  /** What it is, if it is a reaction. None if it takes one back. */
+  reaction?: { messageId: string; emoji: string };
   attachments: IncomingAttachment[];
   /** Addresses the assistant in the channel's own way, such as by a reply to it. */
   isAddressed?: boolean;

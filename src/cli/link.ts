@@ -41,6 +41,7 @@ export async function link(config: Config, options: LinkOptions): Promise<number
       const mode = await chooseMode(options, own);
       const mainChat = mode === 'shared' ? own : await findOwner(options, socket, store);
       store.set('mode', mode);
+      store.set('owner', mainChat);
       store.set('new-link', '1');
       moveMain(core, `whatsapp:${mainChat}`);
       say(

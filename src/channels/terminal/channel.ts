@@ -172,7 +172,11 @@ export class TerminalChannel implements Channel {
     const senderId = `${this.name}:${senderName}`;
     const attachments = line.files.map(localFile);
     const sentAtMs = Date.now();
-    await host.receive([{ chatId, id, senderId, senderName, text, sentAtMs, attachments }]);
+    // Whoever can open the socket is the owner, whatever the name.
+    const isOwner = true;
+    await host.receive([
+      { chatId, id, senderId, senderName, isOwner, text, sentAtMs, attachments },
+    ]);
     sendLine(socket, { kind: 'stored', id });
     sendLine(socket, { kind: 'state', state: this.#settled(chatId) });
     this.#tell(chatId, { kind: 'said', senderName, text }, terminal);

@@ -43,6 +43,15 @@ export class Addresses {
       : this.chatOf(message);
   }
 
+  /**
+   * Whether the person is the owner of an assistant with a number of its own. A link that was made
+   * before this was kept has the owner in the main chat alone, which is then a direct chat.
+   */
+  isOwner(person: string, chat: string): boolean {
+    const owner = this.#store.get('owner');
+    return person === (owner === null ? chat : this.#store.lookUp(owner));
+  }
+
   /** The address to send to for a chat or sender id: the LID if it is known, as WhatsApp does. */
   jidOf(chatId: ChatId): string {
     const person = chatId.slice(prefix.length);

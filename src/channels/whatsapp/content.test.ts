@@ -348,7 +348,9 @@ describe('changes', () => {
       media: null,
       isContext: true,
       quote: { messageId: 'M1', participantJid: '900@lid', text: '' },
+      reaction: { messageId: 'M1', emoji: '🎉' },
     });
+    expect(read({ reactionMessage: { key, text: '' } })).not.toHaveProperty('reaction');
     expect(textOf({ reactionMessage: { key, text: '' } })).toBe('[took a reaction back]');
     expect(textOf({ reactionMessage: { key, text: 'x'.repeat(9000) } })).toHaveLength(30);
   });

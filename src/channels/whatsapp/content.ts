@@ -15,6 +15,7 @@ export type Incoming =
       text: string;
       quote: QuotedMessage | null;
       media: MediaPart | null;
+      reaction?: { messageId: string; emoji: string };
       /** Context for the agent; does not wake it. */
       isContext: boolean;
     }
@@ -128,11 +129,15 @@ function readChange(id: string, change: proto.Message.IProtocolMessage, names: N
 }
 
 function readReaction(id: string, { key, text }: proto.Message.IReactionMessage): Incoming {
-  const said = text ? `[reacted ${clip(text, 20)}]` : '[took a reaction back]';
-  const quote = key?.id
-    ? { messageId: key.id, participantJid: key.participant ?? null, text: '' }
-    : null;
-  return { ...plain(id, said), quote, isContext: true };
+  const emoji = clip(text ?? '', 20);
+  const messageId = key?.id;
+  const quote = messageId ? { messageId, participantJid: key.participant ?? null, text: '' } : null;
+  return {
+    ...plain(id, emoji ? `[reacted ${emoji}]` : '[took a reaction back]'),
+    quote,
+    isContext: true,
+    ...(messageId && emoji && { reaction: { messageId, emoji } }),
+  };
 }
 
 /** The text of a message of any kind; the caption of a file. */

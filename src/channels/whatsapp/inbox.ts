@@ -203,11 +203,11 @@ export class Inbox {
   #inbound(chat: string, row: InboxRow, incoming: IncomingOf<'message'>): InboundMessage {
     const { store, addresses } = this.#deps;
     const { message } = row;
-    const { id, text, isContext, media } = incoming;
+    const { id, text, isContext, media, reaction } = incoming;
     const sender = addresses.senderOf(message);
-    const isOwner = message.key.fromMe === true;
+    const isOwn = message.key.fromMe === true;
     addresses.learnName(sender, message.pushName);
-    const senderName = isOwner ? (message.pushName ?? 'the owner') : addresses.nameOf(sender);
+    const senderName = isOwn ? (message.pushName ?? 'the owner') : addresses.nameOf(sender);
     const sentAtMs = sentAt(row);
     const quote = this.#quote(chat, incoming);
     return {
@@ -215,12 +215,14 @@ export class Inbox {
       id,
       senderId: chatIdOf(sender),
       senderName,
+      isOwner: store.get('mode') === 'shared' ? isOwn : !isOwn && addresses.isOwner(sender, chat),
       text,
       sentAtMs,
       attachments: media ? [mediaAttachment(message, media, this.#deps.findSocket)] : [],
       isContext,
       isAddressed: quote !== null && store.isOwn(quote.messageId),
       ...(quote && { quote }),
+      ...(reaction && { reaction }),
     };
   }
 

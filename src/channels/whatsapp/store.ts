@@ -226,11 +226,11 @@ export class WhatsAppStore {
     else this.#db.run('INSERT OR REPLACE INTO meta VALUES (:key, :value)', { key, value });
   }
 
-  /** Removes the link: keys, own address and mode. Overwrites the keys on disk. Messages stay. */
+  /** Removes the link: keys, own address, mode and owner. Overwrites the keys on disk. Messages stay. */
   unlink(): void {
     this.transaction(() => {
       this.#db.run('DELETE FROM keys');
-      for (const key of ['own', 'mode']) this.set(key, null);
+      for (const key of ['own', 'mode', 'owner']) this.set(key, null);
     });
     this.#db.get('PRAGMA wal_checkpoint(TRUNCATE)');
   }

@@ -34,7 +34,10 @@ function says(text: string, { group = way.group, quote }: { group?: Group; quote
     allowCommand(host, policies),
     denyCommand(host, policies),
   ]);
-  const carryOut = find({ text, ...(quote !== undefined && { quote: { text: quote } }) });
+  const said = quote !== undefined && {
+    quote: { messageId: 'q', senderName: 'Andy', text: quote },
+  };
+  const carryOut = find({ text, isOwner: true, ...said });
   return carryOut && settle(way.store, () => carryOut(group)).text;
 }
 
