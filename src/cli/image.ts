@@ -11,7 +11,7 @@ import {
   ensureImage,
   findAnswering,
   isImageSettled,
-  remindOfOldImage,
+  remindOfFailure,
 } from '../runtimes/image.ts';
 import { UserError } from '../types.ts';
 
@@ -41,7 +41,7 @@ interface SetUpLock {
 
 /** What a start does about the image; of two starts at once, one builds it. */
 export async function prepareImage(config: Config): Promise<void> {
-  if (isImageSettled(config)) return remindOfOldImage(config);
+  if (isImageSettled(config)) return remindOfFailure(config);
   const { withLock }: SetUpLock = await import(join(config.projectDir, 'scripts/lock.mjs'));
   await withLock(config.projectDir, async () => {
     if (!isImageSettled(config)) await ensureImage(config);

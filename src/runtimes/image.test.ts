@@ -55,7 +55,7 @@ const built = () => calls().findLast((line) => line.startsWith('build'));
 async function start(): Promise<string> {
   const written = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
   try {
-    if (isImageSettled()) image.remindOfOldImage(project());
+    if (isImageSettled()) image.remindOfFailure(project());
     else await ensureImage();
     return written.mock.calls.join('');
   } finally {
@@ -139,34 +139,17 @@ test('a build that fails is not tried at every start, unless the engine is wante
   await expect(ensureImage()).rejects.toThrow(UserError);
 });
 
-describe('a build that fails says in one line why, and', () => {
+test('a build that fails says in one line why, and each start says that it failed', async () => {
   const failing = `echo step 1; echo 'ERROR: no space'; echo 'see the log'; exit 1`;
-
-  test('that agents run in bubblewrap where there is no image; then it is silent', async () => {
-    install('docker', `case "$1$3" in build*) ${failing} ;; image--format) exit 1 ;; esac`);
-    expect(await start()).toMatch(
-      /building .*\nnanoclaw: no image for docker \(.*: ERROR: no space\)\nnanoclaw: agents run in bubblewrap until .*\n$/,
-    );
-    expect(await start()).toBe('');
-  });
-
-  test('that agents run in the old image where there is one, and so does each start', async () => {
-    install('docker', `case "$1" in build) ${failing} ;; esac`);
-    expect(await start()).toMatch(
-      /image of docker is not up to date \(.*no space\)\nnanoclaw: agents run in the old one until/,
-    );
-    calls();
-    expect(await start()).toMatch(/^nanoclaw: the image of docker is not up to date.*\n$/);
-    expect(calls()).toEqual([]);
-    vi.stubEnv('NANOCLAW_RUNTIME', 'bubblewrap');
-    expect(await start()).toBe('');
-  });
-
-  test("that agents run in another engine's image, as they do", async () => {
-    install('docker', `case "$1$3" in build*) ${failing} ;; image--format) exit 1 ;; esac`);
-    install('podman', 'exit 0');
-    expect(await start()).toMatch(/no image for docker .*\n.* agents run in that of podman until/);
-  });
+  install('docker', `case "$1$3" in build*) ${failing} ;; image--format) exit 1 ;; esac`);
+  expect(await start()).toMatch(
+    /building .*\nnanoclaw: the image of docker was not built \(.*: ERROR: no space\)\nnanoclaw: until .*\n$/,
+  );
+  calls();
+  expect(await start()).toMatch(/^nanoclaw: the image of docker is not up to date.*\n$/);
+  expect(calls()).toEqual([]);
+  vi.stubEnv('NANOCLAW_RUNTIME', 'bubblewrap');
+  expect(await start()).toBe('');
 });
 
 test('what a build replaces is removed, and nothing else', async () => {

@@ -52,22 +52,22 @@ export function imageInputs({ projectDir, imageBase }: Project): string {
 }
 
 /**
- * Whether nothing is to be done about the image, as far as files tell. What was found or tried last
- * is noted in dist/, so that no start asks an engine twice or repeats a build that failed.
+ * Whether nothing is to be done about the image, as far as files tell. What was done last is noted
+ * in dist/, so that no start asks an engine twice or repeats a build that failed.
  */
 export function isImageSettled(project: Project): boolean {
   const candidates: string[] = candidatesFor(project);
   if (candidates.length === 0) return true;
-  const { hash, outcome = '' } = readNote(project);
-  const isTried = project.runtime === null && (outcome === 'failed' || outcome === 'old');
-  return hash === imageInputs(project) && (candidates.includes(outcome) || isTried);
+  const { hash, engine = '', outcome } = readNote(project);
+  const isDone = outcome === 'built' || project.runtime === null;
+  return hash === imageInputs(project) && candidates.includes(engine) && isDone;
 }
 
-/** Says, when all is settled, that agents run in an image that could not be renewed. */
-export function remindOfOldImage(project: Project): void {
-  const { outcome, engine = '' } = readNote(project);
+/** Says, when all is settled, that agents run in another image than they should, or in none. */
+export function remindOfFailure(project: Project): void {
+  const { engine = '', outcome } = readNote(project);
   const candidates: string[] = candidatesFor(project);
-  if (outcome === 'old' && candidates.includes(engine))
+  if (outcome === 'failed' && candidates.includes(engine))
     say(`the image of ${engine} is not up to date: \`npm run image\` tells why, and tries again.`);
 }
 
@@ -76,20 +76,18 @@ export function remindOfOldImage(project: Project): void {
  * and agents can run elsewhere, it says so. Throws UserError when NANOCLAW_RUNTIME names the engine.
  */
 export async function ensureImage(project: Project): Promise<void> {
-  const candidates = candidatesFor(project);
-  const { engine } = await findAnswering(project, candidates);
+  const { engine } = await findAnswering(project, candidatesFor(project));
   if (!engine) return;
-  if (engine.image?.includes(imageInputs(project))) return writeNote(project, engine.name);
+  if (engine.image?.includes(imageInputs(project))) return writeNote(project, engine.name, 'built');
   const isNamed = project.runtime !== null;
   try {
     // Where agents can run without it, one line of what the engine says is enough.
     await buildImage(engine.name, project, isNamed);
   } catch (error) {
     if (isNamed || !(error instanceof UserError)) throw error;
-    const other = await findAnyImage(project, candidates);
-    writeNote(project, other ? `old ${other}` : 'failed');
-    say(`${lackOf(engine.name, other)} (${error.message.split('\n')[0]})`);
-    say(`${meanwhile(engine.name, other)} until \`npm run image\` succeeds.`);
+    writeNote(project, engine.name, 'failed');
+    say(`the image of ${engine.name} was not built (${error.message.split('\n')[0]})`);
+    say('until `npm run image` succeeds, agents run in what there is.');
   }
 }
 
@@ -104,32 +102,16 @@ export async function findAnswering({ projectDir }: Project, names: readonly Eng
   return { complaints };
 }
 
-/** The first that has an image, of whatever inputs: agents run in that. */
-async function findAnyImage({ projectDir }: Project, names: readonly EngineName[]) {
-  for (const name of names)
-    if ((await findEngine(name, projectDir, process.env)).image !== null) return name;
-  return undefined;
-}
-
-function lackOf(engine: EngineName, other: EngineName | undefined): string {
-  return other === engine ? `the image of ${engine} is not up to date` : `no image for ${engine}`;
-}
-
-function meanwhile(engine: EngineName, other: EngineName | undefined): string {
-  if (other) return `agents run in ${other === engine ? 'the old one' : `that of ${other}`}`;
-  return process.platform === 'linux' ? 'agents run in bubblewrap' : 'no agent runs';
-}
-
 function readNote({ projectDir }: Project) {
   const path = join(projectDir, 'dist/image');
   const note = existsSync(path) ? readFileSync(path, 'utf8') : '';
-  const [hash, outcome, engine] = note.split(' ');
-  return { hash, outcome, engine };
+  const [hash, engine, outcome] = note.split(' ');
+  return { hash, engine, outcome };
 }
 
-/** `outcome` is the engine that has the image; `failed`; or `old` and the engine whose image is. */
-function writeNote(project: Project, outcome: string): void {
-  writeFileSync(join(project.projectDir, 'dist/image'), `${imageInputs(project)} ${outcome}`);
+function writeNote(project: Project, engine: EngineName, outcome: 'built' | 'failed'): void {
+  const note = [imageInputs(project), engine, outcome].join(' ');
+  writeFileSync(join(project.projectDir, 'dist/image'), note);
 }
 
 /**
@@ -159,7 +141,7 @@ export async function buildImage(
     join(project.projectDir, 'container'),
   ]);
   if (outcome !== 'ok') throw new UserError(`${program} build failed: ${text}`);
-  writeNote(project, engine);
+  writeNote(project, engine, 'built');
   say(`built ${imageName} in ${Math.round((performance.now() - startedMs) / 1000)} s.`);
   // Only images without a name that carry our label.
   if (engine !== 'apple-container')
