@@ -3,7 +3,6 @@
  * with its own scripts, `.env` and state.
  */
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
 import {
   chmodSync,
   cpSync,
@@ -16,7 +15,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
@@ -219,9 +217,7 @@ describe('what keeps agents from running is missing', () => {
     const confined = ['bwrap', '--dev-bind', '/', '/', '--unshare-user', '--uid', '1234'];
     const inside = [...confined, '--disable-userns', '--'];
     const { code, said } = await doctor({ inside });
-    expect(line(said, 'missing', 'bubblewrap')).toMatch(
-      /\d, which makes no container here \(.*namespace.*reload apparmor/s,
-    );
+    expect(line(said, 'missing', 'seal')).toMatch(/namespace.*reload apparmor/s);
     expect(said).not.toMatch(/apt-get install bubblewrap/);
     expect(code).toBe(1);
   });
@@ -269,15 +265,10 @@ test('it tells of a host that runs, and does not disturb it', async () => {
   const host = new HostProcess({ NANOCLAW_HOME: home, NANOCLAW_RUNTIME: 'bubblewrap' });
   try {
     await host.says(/^state /m);
-    // A stopped host accepts no connection. The kernel lists those that wait under the socket's path, too.
-    host.child.kill('SIGSTOP');
-    const guests = Array.from({ length: 8 }, () => connect(join(home, 'data/nanoclaw.sock')));
-    await Promise.all(guests.map((guest) => once(guest, 'connect')));
     const beside = await doctor();
-    for (const guest of guests) guest.on('error', () => {}).destroy();
     await host.kill();
     const after = await doctor();
-    expect(line(beside.said, 'ok', 'host')).toContain(`process ${host.child.pid}`);
+    expect(line(beside.said, 'ok', 'host')).toMatch(/runs; `npm run chat`/);
     expect(line(beside.said, 'ok', 'database')).toMatch(/version \d+$/);
     expect(line(beside.said, 'ok', 'state folder')).toMatch(/closed to others/);
     expect(line(after.said, 'ok', 'host')).toMatch(/none runs/);

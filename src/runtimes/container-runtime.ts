@@ -16,7 +16,7 @@ import { engineNames, findEngine, usualEngines } from './engines.ts';
 
 const proofTimeoutMs = 20_000;
 /** Below those of the groups. */
-export const probeUid = 199_999;
+const probeUid = 199_999;
 
 /**
  * The runtime named `wanted`, or else the first of: an engine that has our image, bubblewrap.
@@ -141,7 +141,7 @@ if [ "$0" = shared ] && unshare --user true 2>/dev/null; then echo 'It can make 
 echo sealed`;
 
 /** What to do about what a container said. */
-export function remedyFor(report: string): string {
+function remedyFor(report: string): string {
   if (/not found|Unknown option/i.test(report))
     return 'Install bubblewrap 0.8 or newer: sudo apt-get install bubblewrap (or dnf, pacman, apk).';
   if (/namespace|uid map|Operation not permitted/i.test(report))

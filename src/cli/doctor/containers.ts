@@ -6,13 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, defaultLimits } from '../../config.ts';
 import { ask } from '../../runtimes/ask.ts';
-import {
-  detectRuntime,
-  hiddenPaths,
-  probeUid,
-  proveSealed,
-  remedyFor,
-} from '../../runtimes/container-runtime.ts';
+import { detectRuntime, hiddenPaths, proveSealed } from '../../runtimes/container-runtime.ts';
 import type { Runtime } from '../../runtimes/container-spec.ts';
 import {
   type EngineName,
@@ -24,9 +18,6 @@ import {
 import { imageInputs } from '../../runtimes/image.ts';
 import { bubblewrapPrograms, runtimes } from '../../runtimes/table.mjs';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
-
-/** Bubblewrap before 0.8 does not know the last of these options. */
-const smallestContainer = 'bwrap --ro-bind / / --unshare-all --unshare-user --disable-userns true';
 
 /** With `all` each runtime that is there has to prove that it seals, not only the chosen one. */
 export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
@@ -50,7 +41,6 @@ export async function containerChecks(config: Config, all: boolean): Promise<Che
     ['runtime', () => chosen(found, config)],
     ['seal', () => proof(found, config)],
     ...others.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]),
-    ['limits', () => limits(found)],
   ];
 }
 
@@ -61,19 +51,7 @@ async function bubblewrap(lacking: typeof missing): Promise<Finding> {
     command -v $program >/dev/null || { echo "$program: not found"; exit 1; }
   done; exec ${program} ${question.join(' ')}`;
   const { outcome, text } = await ask('/bin/sh', ['-c', look], { env: {} });
-  if (outcome !== 'ok') return lacking(`not installed, or not whole (${text})`, remedy);
-  const start = `exec ${asAgent()} ${smallestContainer}`;
-  const trial = await ask('/bin/sh', ['-c', start], { env: {} });
-  return trial.outcome === 'ok'
-    ? ok(text)
-    : lacking(`${text}, which makes no container here (${trial.text})`, remedyFor(trial.text));
-}
-
-/** A host that is root drops to an agent's uid first; any other host keeps its own. */
-function asAgent(): string {
-  return process.getuid?.() === 0
-    ? `setpriv --reuid ${probeUid} --regid ${probeUid} --clear-groups --`
-    : '';
+  return outcome === 'ok' ? ok(text) : lacking(`not installed, or not whole (${text})`, remedy);
 }
 
 async function engine(name: EngineName, config: Config): Promise<Finding> {
@@ -94,11 +72,11 @@ async function engine(name: EngineName, config: Config): Promise<Finding> {
 }
 
 function chosen(runtime: Runtime, { runtime: wanted }: Config): Finding {
-  return ok(
+  const how =
     wanted === null
-      ? `${runtime.name}, found by itself; NANOCLAW_RUNTIME would name another`
-      : `${runtime.name}, as NANOCLAW_RUNTIME says`,
-  );
+      ? 'found by itself; NANOCLAW_RUNTIME would name another'
+      : 'as NANOCLAW_RUNTIME says';
+  return ok(`${how}: ${runtime.describe()}`);
 }
 
 /** Throws UserError, with the remedy, when it is not sealed. */
@@ -125,14 +103,6 @@ async function otherProof(name: string, config: Config): Promise<Finding> {
     const [says = '', ...remedy] = linesOf(error);
     return note(says, remedy.join('\n'));
   }
-}
-
-/** What a container may use. Some runtimes cannot limit memory and processors on every system. */
-function limits(runtime: Runtime): Finding {
-  const { memoryBytes, processesMax, cpus } = defaultLimits.container;
-  const [, lack, need] = /with (no limit .*): (.*)/.exec(runtime.describe()) ?? [];
-  if (lack) return note(`${lack} and processors`, `For a limit: ${need}. Or use an engine.`);
-  return ok(`${memoryBytes / 1024 ** 2} MB, ${cpus} processors, ${processesMax} processes each`);
 }
 
 /** For bubblewrap. Whether an engine applies its filter is a question for the proof. */

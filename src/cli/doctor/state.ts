@@ -1,15 +1,6 @@
 /** The state folder and what lies in it. Creates and changes no file. */
 import { once } from 'node:events';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  statfsSync,
-  statSync,
-} from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -122,35 +113,7 @@ async function runningHost(socketPath: string): Promise<Finding> {
     socket.on('error', () => {}); // It may fail again while it closes.
     socket.destroy();
   }
-  const pid = listenerOn(socketPath);
-  return ok(`runs${pid === undefined ? '' : `, process ${pid}`}; \`npm run chat\` attaches to it`);
-}
-
-/** The process that holds the socket; undefined where that cannot be learned. */
-function listenerOn(socketPath: string): number | undefined {
-  try {
-    // Num RefCount Protocol Flags Type St Inode Path. The flag marks a socket that listens.
-    const listening = /^\w+: \w+ \w+ 00010000 \w+ \w+ +(\d+) /;
-    const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n');
-    const inode = sockets
-      .filter((line) => line.endsWith(` ${socketPath}`))
-      .map((line) => listening.exec(line)?.[1])
-      .find(Boolean);
-    return readdirSync('/proc')
-      .map(Number)
-      .find((pid) => pid > 0 && holds(pid, `socket:[${inode}]`));
-  } catch {
-    return undefined; // ENOENT: there is no /proc, so this is not Linux.
-  }
-}
-
-function holds(pid: number, file: string): boolean {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder).some((fd) => readlinkSync(join(folder, fd)) === file);
-  } catch {
-    return false; // ENOENT, EACCES: it has ended, or is another user's.
-  }
+  return ok('runs; `npm run chat` attaches to it');
 }
 
 /** Reads the channel's own store. Opening it as the channel does would change it. */
