@@ -57,12 +57,6 @@ describe('in the direct chat', () => {
     await host.server.hears(owner.number, { text: 'Of course' });
   });
 
-  test('an owner who is seen typing before their first message is recognised', async () => {
-    const host = await LinkedHost.start();
-    await host.server.do('type', { by: owner.number });
-    await host.talks('hello');
-  });
-
   test('an image reaches the model, and a file and an image come back', async () => {
     const host = await LinkedHost.start();
     host.model
@@ -289,22 +283,5 @@ describe('in a group', () => {
     const calls = host.model.calls.filter(({ said }) => said.includes('please, says'));
     expect(calls).toHaveLength(1);
     expect(calls[0]?.said).toContain('says Alice');
-  });
-
-  test('a member who starts typing warms the container', async () => {
-    const host = await LinkedHost.start({ withGroup: true });
-    host.model.on('ping').reply('pong');
-    await host.server.sayInGroup(alice.number, family, 'hello all');
-    await host.server.waitState({ maxWaiting: 0 });
-    await host.server.do('type', { by: alice.number, group: family });
-    await host.logs('container-spawned', (facts) => facts.agent === 'family');
-    expect(host.rows(`SELECT count(*) AS n FROM turns WHERE agent_id = 'family'`)).toEqual([
-      { n: 0 },
-    ]);
-    await host.server.sayInGroup(alice.number, family, '@Andy ping');
-    await host.server.hears(alice.number, { text: 'pong' });
-    expect(host.rows(`SELECT count(*) AS n FROM runs WHERE agent_id = 'family'`)).toEqual([
-      { n: 1 },
-    ]);
   });
 });

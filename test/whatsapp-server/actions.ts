@@ -54,6 +54,7 @@ const faultsSchema = z.strictObject({
   duplicates: count.optional(),
   refusesConnections: z.boolean().optional(),
   loginFailure: z.int().nullable().optional(),
+  hidesName: z.boolean().optional(),
   mutesPings: z.boolean().optional(),
   mutedQueries: z.array(z.string()).max(100).optional(),
   clockSkewSeconds: z.int().optional(),

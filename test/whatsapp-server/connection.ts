@@ -21,6 +21,9 @@ const closeDelayMs = 20;
 export class ClientConnection {
   /** The client has asked for its messages. */
   isReady = false;
+  /** The client has shown itself: only then is it told who types, in the chats that it watches. */
+  isAvailable = false;
+  readonly watched = new Set<string>();
   /** Neither reads nor sends, like a dead network. */
   isStalled = false;
   readonly #socket: WebSocket;

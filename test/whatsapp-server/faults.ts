@@ -16,6 +16,8 @@ export class Faults {
   refusesConnections = false;
   /** Logins fail with this reason. */
   loginFailure: number | null = null;
+  /** A device that is linked hears the account's name only from what its phone writes. */
+  hidesName = false;
   /** Pings get no answer. */
   mutesPings = false;
   /** Queries that contain one of these get no answer, such as `usync` or `media_conn`. */

@@ -236,8 +236,7 @@ describe('what people see', () => {
       { state: 'composing', group: null },
       { state: 'paused', group: null },
     ]);
-    // A client that appears offline sends `inactive` as its receipt for a message.
-    expect(receipts.map(({ type }) => type)).toEqual(['inactive', 'read']);
+    expect(receipts.map(({ type }) => type)).toEqual(['delivery', 'read']);
   });
 
   test('is reported to the client: delivered, read, typing', async () => {
@@ -246,6 +245,9 @@ describe('what people see', () => {
     await client.stanza(({ tag, attrs }) => tag === 'receipt' && attrs.id === id && !attrs.type);
     await client.server.do('read', { by: alice.number, messageId: id });
     await client.stanza(({ tag, attrs }) => tag === 'receipt' && attrs.type === 'read');
+    await client.socket.presenceSubscribe(aliceLid);
+    await client.socket.presenceSubscribe(family);
+    await client.server.waitState({ isAvailable: true, watches: family });
     await client.server.do('type', { by: alice.number });
     const { presences } = await client.event('presence.update');
     expect(presences[aliceLid]?.lastKnownPresence).toBe('composing');

@@ -49,6 +49,9 @@ export const signSchema = z.strictObject({
 export const stateSchema = z.strictObject({
   isConnected: z.boolean().optional(),
   isReady: z.boolean().optional(),
+  isAvailable: z.boolean().optional(),
+  /** The address of a chat of whose typing the client wants to know. */
+  watches: z.string().optional(),
   isLinked: z.boolean().optional(),
   isCodeRequested: z.boolean().optional(),
   minAttempts: count.optional(),
@@ -95,6 +98,8 @@ export function stateOf(world: WhatsAppWorld) {
   return {
     isConnected: client?.isOpen ?? false,
     isReady: client?.isReady ?? false,
+    isAvailable: client?.isAvailable ?? false,
+    watched: [...(client?.watched ?? [])],
     isLinked: companion !== null && !companion.isRemoved,
     isCodeRequested: world.isCodeRequested,
     device: companion?.jid ?? null,
@@ -114,9 +119,10 @@ export function stateOf(world: WhatsAppWorld) {
 
 export function waitState(world: WhatsAppWorld, wanted: z.infer<typeof stateSchema>) {
   const isAsWanted = (state: ReturnType<typeof stateOf>) =>
-    (['isConnected', 'isReady', 'isLinked', 'isCodeRequested'] as const).every(
+    (['isConnected', 'isReady', 'isAvailable', 'isLinked', 'isCodeRequested'] as const).every(
       (name) => wanted[name] === undefined || wanted[name] === state[name],
     ) &&
+    (wanted.watches === undefined || state.watched.includes(wanted.watches)) &&
     state.attempts >= (wanted.minAttempts ?? 0) &&
     state.logins >= (wanted.minLogins ?? 0) &&
     state.wrongCodes >= (wanted.minWrongCodes ?? 0) &&

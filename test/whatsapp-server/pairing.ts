@@ -13,6 +13,7 @@ import {
 } from 'baileys';
 import type { Companion, Person } from './account.ts';
 import type { ClientConnection, Login } from './connection.ts';
+import type { Faults } from './faults.ts';
 import { type BinaryNode, childBytes, node, numberHost, serverJid } from './nodes.ts';
 import { Refusal } from './refusal.ts';
 
@@ -40,15 +41,15 @@ interface DeviceKeys {
 export class Pairing {
   readonly #owner: Person;
   readonly #accountIdentity: KeyPair;
-  readonly #now: () => string;
+  readonly #faults: Faults;
   #registration: Registration | undefined;
   #code: CodeRequest | undefined;
   #devices = 6;
 
-  constructor(owner: Person, accountIdentity: KeyPair, now: () => string) {
+  constructor(owner: Person, accountIdentity: KeyPair, faults: Faults) {
     this.#owner = owner;
     this.#accountIdentity = accountIdentity;
-    this.#now = now;
+    this.#faults = faults;
   }
 
   get isCodeRequested(): boolean {
@@ -101,7 +102,7 @@ export class Pairing {
     this.#registration?.connection.send(
       node(
         'notification',
-        { from: serverJid, id: 'code', t: this.#now(), type: 'link_code_companion_reg' },
+        { from: serverJid, id: 'code', t: this.#faults.now(), type: 'link_code_companion_reg' },
         [
           node('link_code_companion_reg', { stage: 'primary_hello' }, [
             node('link_code_pairing_ref', {}, request.ref),
@@ -142,7 +143,7 @@ export class Pairing {
       throw new Refusal('this is not the waiting client');
     const details = proto.ADVDeviceIdentity.encode({
       rawId: 1,
-      timestamp: Number(this.#now()),
+      timestamp: Number(this.#faults.now()),
       keyIndex: 1,
       accountType: 0,
       deviceType: 0,
@@ -171,6 +172,7 @@ export class Pairing {
         node('pair-success', {}, [
           node('device-identity', {}, this.#signedIdentity(details, identity, advSecret)),
           node('device', { jid: companion.jid, lid: companion.lid }),
+          ...(this.#faults.hidesName ? [] : [node('biz', { name: this.#owner.name })]),
           node('platform', { name: 'android' }),
         ]),
       ]),
@@ -192,7 +194,7 @@ export class Pairing {
   }
 
   #request(id: string, content: BinaryNode[]): BinaryNode {
-    const attrs = { from: serverJid, type: 'set', id, xmlns: 'md', t: this.#now() };
+    const attrs = { from: serverJid, type: 'set', id, xmlns: 'md', t: this.#faults.now() };
     return node('iq', attrs, content);
   }
 }

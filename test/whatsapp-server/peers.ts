@@ -21,6 +21,8 @@ export interface Network {
   deliver(stanza: BinaryNode): void;
   /** Sends the stanza only if a client is connected. */
   push(stanza: BinaryNode): void;
+  /** Whether the client is to be told who types in the chat with one of these addresses. */
+  watches(jids: string[]): boolean;
   /** Called when a person has received a message, a receipt or a state of typing. */
   changed(): void;
 }
@@ -119,7 +121,9 @@ export class Peer implements Person {
   }
 
   showTyping(group: string | null, state: 'composing' | 'paused'): void {
-    this.#network.push(node('chatstate', this.#from(group), [node(state)]));
+    const { pn, lid } = this.addresses;
+    if (this.#network.watches(group ? [group] : [pn, lid]))
+      this.#network.push(node('chatstate', this.#from(group), [node(state)]));
   }
 
   /** Marks a message from the client as read. */

@@ -51,7 +51,7 @@ export class WhatsAppWorld {
     this.expiredMedia = new ExpiredMedia(this.media, this.faults, (id) => this.#find(id));
     const identity = newIdentity();
     this.owner = this.addPeer(account, identity);
-    this.#pairing = new Pairing(account, identity, () => this.faults.now());
+    this.#pairing = new Pairing(account, identity, this.faults);
   }
 
   addPeer(person: Person, identity = newIdentity()): Peer {
@@ -61,6 +61,8 @@ export class WhatsAppWorld {
       now: () => this.faults.now(),
       deliver: (stanza: BinaryNode) => this.mailbox.put(stanza, this.client),
       push: (stanza: BinaryNode) => this.client?.isReady && this.client.send(stanza),
+      watches: (jids: string[]) =>
+        Boolean(this.client?.isAvailable && jids.some((jid) => this.client?.watched.has(jid))),
       changed: () => this.changed(),
     };
     const peer = new Peer(network, person, identity);
@@ -193,6 +195,8 @@ export class WhatsAppWorld {
     else if (tag === 'receipt') await this.#takeReceipt(client, stanza);
     else if (tag === 'ack') this.#confirm(stanza);
     else if (tag === 'chatstate') this.#notePresence(stanza);
+    else if (tag === 'presence' && attrs.type === 'subscribe') client.watched.add(attrs.to ?? '');
+    else if (tag === 'presence' && attrs.type) client.isAvailable = attrs.type === 'available';
     if (tag === 'ack' && attrs.class === 'message' && attrs.error) this.nacks += 1;
     this.changed();
   }

@@ -171,6 +171,14 @@ export class WhatsAppChannel implements Channel {
     this.#quietly((socket) => socket.sendPresenceUpdate(presence, jid));
   }
 
+  /**
+   * WhatsApp tells who types only to those who are available. While a device of a shared number is,
+   * the owner's phone shows no notifications.
+   */
+  #showAvailable(): void {
+    if (this.#signature === null) this.#quietly((socket) => socket.sendPresenceUpdate('available'));
+  }
+
   #watch(chat: string): void {
     if (this.#watched.has(chat)) return;
     this.#watched.add(chat);
@@ -200,6 +208,8 @@ export class WhatsAppChannel implements Channel {
       );
       if (isWriting) this.#context.host.expectMessage(chatIdOf(chat));
     });
+    // Baileys says nothing before it knows the account's name.
+    ev.on('creds.update', ({ me }) => me?.name && this.#showAvailable());
     ev.on('groups.upsert', (groups) => this.#noteGroups(groups));
     ev.on('groups.update', (groups) => this.#noteGroups(groups));
     ev.on('connection.update', ({ receivedPendingNotifications }) => {
@@ -250,6 +260,7 @@ export class WhatsAppChannel implements Channel {
     if (this.#watched.size === 0) process.stderr.write('WhatsApp is connected.\n');
     this.#reportGap();
     this.#noteOnline();
+    this.#showAvailable();
     this.#watched.clear();
     for (const chatId of host.listRegistered())
       if (chatId.startsWith(chatIdOf(''))) this.#watch(chatId.slice(chatIdOf('').length));

@@ -62,7 +62,7 @@ export function openSocket(deps: SocketDependencies): WASocket {
     logger,
     ...(webSocketUrl && { waWebSocketUrl: webSocketUrl }),
     ...(version && { version }),
-    // While a device is online, the phone shows no notifications.
+    // The channel says so where it does no harm.
     markOnlineOnConnect: false,
     browser: Browsers.ubuntu('Chrome'),
     keepAliveIntervalMs: keepAliveMs,
