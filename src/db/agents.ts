@@ -1,11 +1,20 @@
 /** Agents: who takes turns. Each group has one of its own; features add others. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { Agent, InboxId, Voice } from '../types.ts';
 import { type GroupRow, groupColumns, toGroup } from './groups.ts';
 import { fromJson } from './json.ts';
 
 /** A voice as it is stored. It names no chat: `chat` is the current chat of the group. */
-export type StoredVoice = { kind: 'chat'; as?: string } | { kind: 'agent'; agentId: string };
+const voiceSchema = z
+  .discriminatedUnion('kind', [
+    z.object({ kind: z.literal('chat'), as: z.string().optional() }),
+    z.object({ kind: z.literal('agent'), agentId: z.string() }),
+  ])
+  .nullable();
+export type StoredVoice = NonNullable<z.infer<typeof voiceSchema>>;
+
+const toolsSchema = z.array(z.string()).nullable();
 
 interface AgentRow extends GroupRow, Pick<Agent, 'id' | 'inbox' | 'model'> {
   voice: string | null;
@@ -21,15 +30,16 @@ function toAgent({ id, inbox, voice, tools, model, ...group }: AgentRow): Agent 
     id,
     group: toGroup(group),
     inbox,
-    voice: toVoice(fromJson(voice) ?? { kind: 'chat' }, group.chatId),
-    tools: fromJson(tools),
+    voice: toVoice(fromJson(voiceSchema, voice) ?? { kind: 'chat' }, group.chatId),
+    tools: fromJson(toolsSchema, tools),
     model,
   };
 }
 
 function toVoice(voice: StoredVoice, chatId: string | null): Voice | null {
   if (voice.kind === 'agent') return voice;
-  return chatId === null ? null : { ...voice, chatId };
+  if (chatId === null) return null;
+  return { kind: 'chat', chatId, ...(voice.as !== undefined && { as: voice.as }) };
 }
 
 export function findAgent(store: Store, id: string): Agent | undefined {

@@ -1,4 +1,5 @@
 /** Chats, and the groups registered in them. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
 import type { ChatId, Group } from '../types.ts';
 import { fromJson } from './json.ts';
@@ -42,12 +43,14 @@ export interface GroupRow extends Omit<Group, 'isMain' | 'requiresTrigger' | 'tr
 export const groupColumns = `groups.folder, chat_id AS chatId, name, is_main AS isMain,
   requires_trigger AS requiresTrigger, triggered_by AS triggeredBy, uid`;
 
+const triggeredBySchema = z.array(z.string()).nullable();
+
 export function toGroup(row: GroupRow): Group {
   return {
     ...row,
     isMain: Boolean(row.isMain),
     requiresTrigger: Boolean(row.requiresTrigger),
-    triggeredBy: fromJson(row.triggeredBy),
+    triggeredBy: fromJson(triggeredBySchema, row.triggeredBy),
   };
 }
 

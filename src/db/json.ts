@@ -1,6 +1,7 @@
-/** Reads columns that hold JSON. */
+/** Parses columns that hold JSON, once, where a row is read. */
+import type { z } from 'zod';
 
-/** NULL is read as `null`. The type is not checked, as in the Store: only our own code writes it. */
-export function fromJson<Value>(column: string | null): Value {
-  return JSON.parse(column ?? 'null');
+/** Throws if the column does not match `schema`. NULL is read as `null`. */
+export function fromJson<Value>(schema: z.ZodType<Value>, column: string | null): Value {
+  return schema.parse(JSON.parse(column ?? 'null'));
 }

@@ -2,8 +2,9 @@
  * Messages. Each is stored once, claimed by a turn, put into a prompt, and handled when the prompt
  * is answered.
  */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
-import type { Attachment, InboxId, Sender, StoredMessage } from '../types.ts';
+import type { InboxId, Sender, StoredMessage } from '../types.ts';
 import { fromJson } from './json.ts';
 
 /**
@@ -28,10 +29,20 @@ interface MessageRow extends Omit<StoredMessage, 'sender' | 'quote' | 'attachmen
   isPrompted: number;
 }
 
-/** As an attachment is stored. */
-interface StoredFile extends Omit<Attachment, 'groupPath'> {
-  path: string;
-}
+const quoteSchema = z
+  .object({ messageId: z.string(), senderName: z.string(), text: z.string() })
+  .nullable();
+const attachmentsSchema = z.array(
+  z
+    .object({
+      kind: z.enum(['image', 'audio', 'video', 'document']),
+      path: z.string(),
+      name: z.string(),
+      mime: z.string(),
+      sizeBytes: z.number(),
+    })
+    .transform(({ path, ...file }) => ({ ...file, groupPath: path })),
+);
 
 /** `isPrompted`: it is in a prompt, or it is handled and will never be in one. */
 export interface FoundMessage extends StoredMessage {
@@ -46,10 +57,8 @@ function toMessage({ senderKind, senderId, senderName, ...row }: MessageRow): Fo
       senderKind === 'person'
         ? { kind: senderKind, id: senderId, name: senderName }
         : { kind: senderKind, id: senderId },
-    quote: fromJson(row.quote),
-    attachments: (fromJson<StoredFile[] | null>(row.attachments) ?? []).map(
-      ({ path, ...file }) => ({ ...file, groupPath: path }),
-    ),
+    quote: fromJson(quoteSchema, row.quote),
+    attachments: fromJson(attachmentsSchema, row.attachments ?? '[]'),
     isPrompted: Boolean(row.isPrompted),
   };
 }

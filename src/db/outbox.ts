@@ -1,12 +1,16 @@
 /** Outgoing messages, which are delivered in order within each chat. */
+import { z } from 'zod';
 import type { Store } from '../db.ts';
-import type { ChatId, Delivery, OutboundFile, OutboundMessage, Reference } from '../types.ts';
+import type { ChatId, Delivery, OutboundMessage } from '../types.ts';
 import { fromJson } from './json.ts';
 
-/** As a file is stored. */
-interface StoredFile extends Omit<OutboundFile, 'hostPath'> {
-  path: string;
-}
+const fileSchema = z
+  .object({ path: z.string(), name: z.string(), mime: z.string(), sizeBytes: z.number() })
+  .transform(({ path, ...file }) => ({ ...file, hostPath: path }))
+  .nullable();
+const aboutSchema = z
+  .object({ messageId: z.string(), senderId: z.string(), text: z.string() })
+  .nullable();
 
 interface OutboxRow {
   id: string;
@@ -18,12 +22,11 @@ interface OutboxRow {
 }
 
 function toOutbound({ id, chatId, text, isReaction, ...row }: OutboxRow): OutboundMessage {
-  const about = fromJson<Reference | null>(row.about);
-  const file = fromJson<StoredFile | null>(row.file);
+  const about = fromJson(aboutSchema, row.about);
+  const file = fromJson(fileSchema, row.file);
   if (isReaction && about) return { kind: 'reaction', id, chatId, emoji: text, about };
-  if (!file) return { kind: 'text', id, chatId, text, about };
-  const { path: hostPath, ...rest } = file;
-  return { kind: 'file', id, chatId, text, file: { ...rest, hostPath }, about };
+  if (file) return { kind: 'file', id, chatId, text, file, about };
+  return { kind: 'text', id, chatId, text, about };
 }
 
 /** What the column `text` holds. */

@@ -1,4 +1,5 @@
 /** What each group may reach of the web. */
+import { z } from 'zod';
 import { fromJson } from '../../db/json.ts';
 import type { Store } from '../../db.ts';
 
@@ -15,7 +16,7 @@ export interface GroupPolicy {
 export function findGroupPolicy(store: Store, folder: string): GroupPolicy | undefined {
   const sql = 'SELECT mode, hosts FROM web_policies WHERE folder = :folder';
   const row = store.get<{ mode: WebMode; hosts: string }>(sql, { folder });
-  return row && { mode: row.mode, hosts: fromJson(row.hosts) };
+  return row && { mode: row.mode, hosts: fromJson(z.array(z.string()), row.hosts) };
 }
 
 export function saveGroupPolicy(store: Store, folder: string, { mode, hosts }: GroupPolicy): void {
