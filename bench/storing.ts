@@ -106,6 +106,7 @@ function openRouter(base: Base): Router {
     leaving: never,
     delivered: never,
     refused: never,
+    ended: never,
   });
   const owner = createOwner({ ...base, outbox });
   return new Router({ ...base, outbox, owner, findCommand: createCommands(base, []), wake: never });

@@ -13,7 +13,7 @@ import { command, prepare, projectDir } from './setup.mjs';
  * What each room may take, in cl100k tokens, tests aside. A room is a folder of src/; the core is the
  * rest. `promised` is what we hold ourselves to, 8 % above it the check fails.
  */
-const core = { name: 'the core', promised: 40_000, max: 60_000 };
+const core = { name: 'the core', promised: 40_000, max: 64_000 };
 const rooms = [
   core,
   { name: 'channels/whatsapp', promised: 22_000 },

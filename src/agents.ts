@@ -31,6 +31,8 @@ export interface Post {
   id: string;
   sender: Exclude<Sender, { kind: 'person' }>;
   text: string;
+  /** Wakes nobody: the agent sees it with the next message that does. */
+  isContext?: boolean;
 }
 
 export class Agents {
@@ -62,18 +64,19 @@ export class Agents {
    * the commit. False when the inbox has a message with this id already. Throws UserError when the
    * text is longer than `messageTextMax`.
    */
-  post(agentId: string, { id, sender, text }: Post): boolean {
+  post(agentId: string, { id, sender, text, isContext = false }: Post): boolean {
     const { store, clock, limits, wake } = this.#deps;
     const { inbox } = loadAgent(store, agentId);
     if (text.length > limits.messageTextMax)
       throw new UserError(`A message may have ${limits.messageTextMax} characters at most.`);
     const sentAtMs = clock.now();
+    const role = isContext ? ('context' as const) : ('wakes' as const);
     const isNew = saveMessage(
       store,
-      { chatId: inbox, id, sender, text, sentAtMs, quote: null, attachments: [], role: 'wakes' },
+      { chatId: inbox, id, sender, text, sentAtMs, quote: null, attachments: [], role },
       sentAtMs,
     );
-    if (isNew) store.afterCommit(() => wake(agentId));
+    if (isNew && !isContext) store.afterCommit(() => wake(agentId));
     return isNew;
   }
 
@@ -84,7 +87,8 @@ export class Agents {
   say(agent: Agent, content: OutboundContent, turnId: number | null): void {
     const { outbox, owner } = this.#deps;
     const { id, voice, group } = agent;
-    if (voice?.kind === 'chat') outbox.add(voice.chatId, under(voice.as, content), turnId);
+    if (voice?.kind === 'chat')
+      outbox.add(voice.chatId, under(voice.as, content), { lane: 'agent', turnId });
     else if (content.kind !== 'text') throw new UserError('You have no chat to send that to.');
     else if (voice) this.#tell(voice.agentId, { kind: 'agent', id }, content.text);
     else

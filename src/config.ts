@@ -60,10 +60,14 @@ export const defaultLimits = {
 
   /** Waits before the retries of a delivery. The last one repeats while the channel is down. */
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
+  /** How long a file on its way up holds back the texts behind it. */
+  uploadHoldMs: 3 * second,
+  /** A longer answer is sent as its beginning and a file with all of it. */
+  piecesMax: 3,
   sendFileBytesMax: 64 * mebibyte,
   /** All files sent to one chat that wait for delivery or are still kept. */
   sentFilesBytesMax: 1024 * mebibyte,
-  /** Messages before the answer as the chat sees them, with files and reactions. */
+  /** Messages before the answer, with files and reactions. */
   messagesPerTurnMax: 200,
   /** Files sent to one container: prompts, and an answer to each of its requests. */
   requestsPerRunMax: 20_000,
@@ -183,6 +187,8 @@ export function loadConfig(environment: NodeJS.Dict<string>, projectDir: string)
     groupsDir: join(homeDir, 'groups'),
     storeDir: join(homeDir, 'store'),
     dataDir,
+    /** The host's copies of files on their way to a chat. */
+    filesDir: join(dataDir, 'files'),
     logsDir: join(dataDir, 'logs'),
     trashDir: join(dataDir, 'trash'),
     socketPath: join(dataDir, 'nanoclaw.sock'),

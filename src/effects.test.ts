@@ -5,7 +5,7 @@ import { openFeatureHost } from '../test/support/feature-host.ts';
 import { agentOf } from '../test/support/store.ts';
 import { type Limits, retention } from './config.ts';
 import { saveGroup } from './db/groups.ts';
-import { endOutbound, findNextPending } from './db/outbox.ts';
+import { listPending, refuseOutbound } from './db/outbox.ts';
 import { endTurn, saveTurn } from './db/turns.ts';
 import { effectOf } from './effects.ts';
 import { features } from './features.ts';
@@ -53,15 +53,15 @@ const chatId = 'terminal:main';
 const said = (text: string): Request => ({ tool: 'send_message', args: { text } });
 const sent = (path: string): Request => ({ tool: 'send_file', args: { path } });
 const enough =
-  'You have sent 3 messages in this turn, which is the most. Say the rest in your answer.';
+  'You have sent 2 messages in this turn, which is the most. Say the rest in your answer.';
 
 test('a turn sends a limited number of messages of all kinds, and the next may send again', async () => {
-  const { store, put, ask, groupDir, filesDir } = startAgent({ messagesPerTurnMax: 3 });
+  const { store, put, ask, groupDir, filesDir } = startAgent({ messagesPerTurnMax: 2 });
   const rows = () => store.get('SELECT count(*) AS n FROM outbox');
   writeFileSync(join(groupDir, 'a.txt'), 'a');
   expect(await ask(said('x'.repeat(5000)))).toEqual([true, 'Sent.']);
   expect(await ask(sent('a.txt'))).toEqual([true, 'Sent a.txt (1 bytes).']);
-  expect(rows()).toEqual({ n: 3 });
+  expect(rows()).toEqual({ n: 2 });
   expect(await ask(said('more'))).toEqual([false, enough]);
   expect(await ask(sent('a.txt'))).toEqual([false, enough]);
   expect(readdirSync(filesDir)).toHaveLength(1);
@@ -73,7 +73,7 @@ test('a turn sends a limited number of messages of all kinds, and the next may s
   endTurn(store, 1, 'done', null, 2);
   expect(await ask(said('after its end'))).toEqual([false, enough]);
   await put({ kind: 'reply', text: 'after its end' });
-  expect(rows()).toEqual({ n: 3 });
+  expect(rows()).toEqual({ n: 2 });
   expect((await ask({ tool: 'list_groups', args: {} }))[0]).toBe(true);
 
   saveTurn(store, 'main', 3);
@@ -94,7 +94,7 @@ test('the files that are kept for a chat are limited in bytes, until they are ol
   expect((await ask(sent('a.txt')))[0]).toBe(true);
   expect(await ask(sent('a.txt'))).toEqual(full);
   expect(readdirSync(filesDir)).toHaveLength(2);
-  endOutbound(store, findNextPending(store, chatId)?.id ?? '', 'acknowledged', clock.now());
+  refuseOutbound(store, listPending(store, chatId, 1)[0]?.id ?? '', 'no', clock.now());
   expect(await ask(sent('a.txt'))).toEqual(full);
   clock.advance(retention.filesMs + 1);
   expect((await ask(sent('a.txt')))[0]).toBe(true);

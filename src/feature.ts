@@ -64,10 +64,10 @@ export interface FeatureHost extends Base {
  * Asks and controls what agents do. A change takes effect when the caller's transaction commits.
  */
 export interface Work {
-  /** Ends the agent's turn and what waits for it. False when there is nothing to stop. */
-  stop(agentId: string): boolean;
+  /** Ends the agent's turn and what waits for it, and withdraws what it has said. */
+  stop(agentId: string): Stopped;
   /** Does what `stop` does, and forgets the conversation; files and CLAUDE.md stay. */
-  renew(agentId: string): void;
+  renew(agentId: string): Stopped;
   /**
    * Closes an idle container, so that the next turn gets a new one. With `interrupt`, also closes
    * one at work; its turn goes on in a new one.
@@ -75,4 +75,11 @@ export interface Work {
   restart(agentId: string, options: { interrupt: boolean }): void;
   stateOf(agentId: string): 'working' | 'waiting' | 'idle';
   count(state: 'running' | 'idle' | 'waiting'): number;
+}
+
+export interface Stopped {
+  /** False when there was nothing to stop. */
+  isStopped: boolean;
+  /** The number of messages that were waiting for delivery. */
+  withdrawn: number;
 }

@@ -8,7 +8,7 @@ import {
   saveGroup,
 } from './db/groups.ts';
 import { hasUnclaimed } from './db/messages.ts';
-import { findNextPending } from './db/outbox.ts';
+import { hasPending } from './db/outbox.ts';
 import type { Store } from './db.ts';
 import { isGroupFolder } from './mounts.ts';
 import { type ChatId, type Settled, UserError } from './types.ts';
@@ -68,7 +68,7 @@ export function settledState(
   { isBusy, isMirror }: { isBusy: (agentId: string) => boolean; isMirror: boolean },
 ): Settled {
   const group = findGroupByChat(store, chatId);
-  if (!isMirror && findNextPending(store, chatId)) return 'open';
+  if (!isMirror && hasPending(store, chatId)) return 'open';
   if (!group) return 'settled';
   if (listAgents(store, group.folder).some(({ id }) => isBusy(id))) return 'open';
   return hasUnclaimed(store, chatId) ? 'failed' : 'settled';

@@ -28,6 +28,7 @@ import { GroupQueue } from './group-queue.ts';
 import { mainGroup, openGroup, settledState } from './groups.ts';
 import { loadInstructions, startFile } from './instructions.ts';
 import { openLog } from './log.ts';
+import { type LossDependencies, noteLoss, tellLosses } from './losses.ts';
 import { prepareMemory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { createOwner } from './owner.ts';
@@ -115,6 +116,7 @@ export class Host {
   readonly #base: Foundation;
   readonly #outbox: Outbox;
   readonly #owner: Owner;
+  readonly #losses: LossDependencies;
   readonly #ledger: Ledger;
   readonly #parts: Parts[];
   readonly #runner: RunnerDependencies;
@@ -132,6 +134,7 @@ export class Host {
     this.#owner = createOwner(shared);
     this.#ledger = new Ledger(base);
     const agents = new Agents({ ...shared, owner: this.#owner, channelOf: this.#channelOf });
+    this.#losses = { ...base, agents, owner: this.#owner };
     const web = new Web(noWeb);
     this.#queue = this.#createQueue();
     this.#router = new Router({
@@ -144,6 +147,7 @@ export class Host {
       agents,
       queue: this.#queue,
       router: this.#router,
+      withdraw: (agentId) => this.#outbox.withdraw(agentId),
       startRun: (agent) => new Run(this.#runner, agent, startFile(agent, surroundings)),
       showTaken: (messages) => this.#channelOf(messages[0]?.chatId ?? '')?.showTaken?.(messages),
     });
@@ -227,8 +231,9 @@ export class Host {
       leaving: (message) => {
         for (const channel of this.#channels) channel.mirror?.(message);
       },
-      delivered: (chatId) => this.#events.emit('settled', chatId),
-      refused: ({ chatId }, reason) => this.#reportRefusal(chatId, reason),
+      delivered: (chatId) => tellLosses(this.#losses, chatId),
+      refused: (message, reason) => noteLoss(this.#losses, message, reason),
+      ended: (chatId) => this.#events.emit('settled', chatId),
     });
   }
 
@@ -285,14 +290,5 @@ export class Host {
       },
       onSettled: (listener) => void this.#events.on('settled', listener),
     };
-  }
-
-  #reportRefusal(chatId: ChatId, reason: string): void {
-    const { log, store } = this.#base;
-    log.error({ chatId, reason }, 'the server refused a message');
-    // A notice about the main chat would be refused there as well, and so on without end.
-    if (findMainGroup(store)?.chatId === chatId) return;
-    const text = `A message to ${chatId} was refused: ${reason}`;
-    this.#owner.tell(text, { key: `refused ${chatId} ${reason}` });
   }
 }

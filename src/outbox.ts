@@ -1,53 +1,109 @@
 /**
- * The way out. The messages of a chat are delivered in order, and each stays in the store until the
- * channel's server has acknowledged or refused it. Knows nothing of agents.
+ * The way out. Each message stays in the store until the channel's server has acknowledged or
+ * refused it, or until it is withdrawn. A chat has two lanes, one for the host's own words and one
+ * for its agents'; each is delivered in order and neither waits for the other. Knows nothing of
+ * agents.
  */
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Base } from './base.ts';
+import type { Config } from './config.ts';
 import {
-  endOutbound,
+  endPiece,
   findNextPending,
+  findNextPiece,
+  hasPieces,
   listPending,
   listPendingChats,
+  type Piece,
+  refuseOutbound,
   saveOutbound,
+  savePieces,
+  withdrawPending,
 } from './db/outbox.ts';
+import { deferred } from './deferred.ts';
 import { splitText } from './format.ts';
 import { step } from './log.ts';
-import type { Channel, ChatId, OutboundContent, OutboundMessage } from './types.ts';
+import { Paces } from './pace.ts';
+import type {
+  Channel,
+  ChatId,
+  Lane,
+  OutboundContent,
+  OutboundFile,
+  OutboundMessage,
+} from './types.ts';
 
 export interface OutboxDependencies extends Omit<Base, 'config'> {
+  config: Pick<Config, 'filesDir'>;
   channelOf(chatId: ChatId): Channel | undefined;
   /** Called for each message that waits to be delivered, again at every flush. */
   leaving(message: OutboundMessage): void;
   /** Called once a message is acknowledged or refused. */
+  ended(chatId: ChatId): void;
+  /** Joins the transaction that records the delivery of a message, or of a part of it. */
   delivered(chatId: ChatId): void;
+  /** Joins the transaction that records the refusal. */
   refused(message: OutboundMessage, reason: string): void;
 }
 
-const defaultTextMax = 4000;
 /** Pending messages of a chat that one flush shows to mirrors, the newest. */
 const leavingMax = 100;
+const wholeTextName = 'the whole text.txt';
+
+/** A lane of a chat, while something is pending there. */
+interface Loop {
+  key: string;
+  chatId: ChatId;
+  lane: Lane;
+  failures: number;
+  /** Texts overtake a file that is long on its way; another file does not. */
+  isUploading: boolean;
+  /** Ends its sleep, if it sleeps. */
+  wake(): void;
+}
 
 export class Outbox {
   readonly #deps: OutboxDependencies;
-  /** Chats with a delivery in progress, and the function that ends its wait for a retry. */
-  readonly #busy = new Map<ChatId, () => void>();
+  readonly #paces: Paces;
+  readonly #loops = new Map<string, Loop>();
+  /** By the message's id: what a channel delivers now. Aborting it withdraws a file. */
+  readonly #sending = new Map<string, { isFile: boolean; withdrawn: AbortController }>();
   #closed = false;
 
   constructor(deps: OutboxDependencies) {
     this.#deps = deps;
+    this.#paces = new Paces(deps.clock);
   }
 
   /**
-   * Stores content in the caller's transaction; delivery starts after the commit. A text longer
-   * than the channel's `textMax` becomes several messages.
+   * Stores content in the caller's transaction; delivery starts after the commit. By default it is
+   * the host that speaks. An empty text becomes no message.
    */
-  add(chatId: ChatId, content: OutboundContent, turnId: number | null = null): void {
-    const { store, channelOf } = this.#deps;
-    const textMax = channelOf(chatId)?.textMax ?? defaultTextMax;
-    for (const piece of piecesOf(content, textMax))
-      saveOutbound(store, { ...piece, id: randomUUID(), chatId }, turnId);
+  add(
+    chatId: ChatId,
+    content: OutboundContent,
+    speaker: { lane: Lane; turnId?: number | null } = { lane: 'host' },
+  ): void {
+    const { store } = this.#deps;
+    if (content.kind === 'text' && !content.text.trim()) return;
+    saveOutbound(store, { ...content, id: randomUUID(), chatId }, speaker);
     store.afterCommit(() => this.flush(chatId));
+  }
+
+  /**
+   * Withdraws what the agent has said and is not on its way, in the caller's transaction. A file is
+   * on its way once it is uploaded. Returns the number of messages.
+   */
+  withdraw(agentId: string): number {
+    const { store, clock } = this.#deps;
+    const onTheirWay = [...this.#sending].flatMap(([id, { isFile }]) => (isFile ? [] : id));
+    const ids = withdrawPending(store, agentId, onTheirWay, clock.now());
+    store.afterCommit(() => {
+      for (const id of ids) this.#sending.get(id)?.withdrawn.abort();
+    });
+    return ids.length;
   }
 
   flushAll(): void {
@@ -56,70 +112,146 @@ export class Outbox {
 
   /** Starts to deliver what is pending; a retry that waits is made at once. Waits for nothing. */
   flush(chatId: ChatId): void {
+    if (this.#closed) return;
     for (const message of listPending(this.#deps.store, chatId, leavingMax))
       this.#deps.leaving(message);
-    const wake = this.#busy.get(chatId);
-    if (wake) wake();
-    else if (!this.#closed) void this.#deliverAll(chatId);
+    for (const lane of ['host', 'agent'] as const) {
+      const key = `${lane} ${chatId}`;
+      const known = this.#loops.get(key);
+      if (known) known.wake();
+      else {
+        const loop = { key, chatId, lane, failures: 0, isUploading: false, wake() {} };
+        this.#loops.set(key, loop);
+        void this.#run(loop);
+      }
+    }
   }
 
   /** Starts no further delivery. */
   close(): void {
     this.#closed = true;
-    for (const wake of this.#busy.values()) wake();
+    for (const loop of this.#loops.values()) loop.wake();
   }
 
-  async #deliverAll(chatId: ChatId): Promise<void> {
-    this.#busy.set(chatId, () => {});
-    for (let failures = 0; !this.#closed; ) {
-      const message = findNextPending(this.#deps.store, chatId);
-      if (!message) break;
-      failures = (await this.#deliver(message, failures)) ? 0 : failures + 1;
-      if (failures > 0) await this.#wait(chatId, failures);
+  async #run(loop: Loop): Promise<void> {
+    const { store, limits } = this.#deps;
+    while (!this.#closed) {
+      const message = findNextPending(store, loop.chatId, loop.lane, loop.isUploading);
+      if (!message && !loop.isUploading) break;
+      if (!message) await this.#sleep(loop);
+      else if (message.kind === 'file') {
+        loop.isUploading = true;
+        const upload = this.#deliver(message, loop).then(() => {
+          loop.isUploading = false;
+          loop.wake();
+        });
+        const held = deferred<void>();
+        const cancel = this.#deps.clock.after(limits.uploadHoldMs, held.resolve);
+        await Promise.race([upload, held.promise]);
+        cancel();
+      } else await this.#deliver(message, loop);
+      if (loop.failures > 0) await this.#sleep(loop, this.#retryDelayMs(loop.failures));
     }
     // Nothing is awaited since the query found no message, so no flush is missed.
-    this.#busy.delete(chatId);
+    this.#loops.delete(loop.key);
   }
 
-  /** False while the channel is down. */
-  async #deliver(message: OutboundMessage, failures: number): Promise<boolean> {
-    const { store, log, clock, channelOf, delivered, refused } = this.#deps;
-    const { chatId, id } = message;
+  /** Until the loop is woken, or for so long. */
+  #sleep(loop: Loop, forMs?: number): Promise<void> {
+    const { promise, resolve } = deferred<void>();
+    const cancel =
+      forMs === undefined ? () => {} : this.#deps.clock.after(forMs, () => loop.wake());
+    loop.wake = () => {
+      cancel();
+      loop.wake = () => {};
+      resolve();
+    };
+    return this.#closed ? Promise.resolve() : promise;
+  }
+
+  #retryDelayMs(failures: number): number {
+    const delays = this.#deps.limits.deliveryDelaysMs;
+    return delays[failures - 1] ?? delays.at(-1) ?? 0;
+  }
+
+  /** Delivers a message piece by piece. Counts a failure while the channel is down. */
+  async #deliver(message: OutboundMessage, loop: Loop): Promise<void> {
+    const { store, log, channelOf } = this.#deps;
+    const { id, chatId } = message;
     try {
-      const delivery = await channelOf(chatId)?.deliver(message);
-      if (!delivery) throw new Error('no channel owns the chat');
-      step(log, 'delivery-sent', { chatId, id });
-      endOutbound(store, id, delivery.kind, clock.now());
-      step(log, 'delivery-recorded', { chatId, id });
-      if (delivery.kind === 'refused') refused(message, delivery.reason);
-      delivered(chatId);
-      return true;
+      const channel = channelOf(chatId);
+      if (!channel) throw new Error('no channel owns the chat');
+      if (!hasPieces(store, id)) savePieces(store, id, await this.#layOut(message, channel));
+      while (!this.#closed && findNextPiece(store, id)) {
+        await this.#pace(loop, channel);
+        // It may be withdrawn by now.
+        const piece = this.#closed ? undefined : findNextPiece(store, id);
+        if (piece) await this.#send(message, piece, channel);
+      }
+      loop.failures = 0;
     } catch (error) {
+      if (this.#sending.get(id)?.withdrawn.signal.aborted) return;
+      loop.failures += 1;
+      const { failures } = loop;
       // A long outage is reported ever less often: after 4, 8, 16 and so on failures.
-      const level = failures > 2 && Number.isInteger(Math.log2(failures)) ? 'warn' : 'debug';
+      const level = failures > 3 && Number.isInteger(Math.log2(failures)) ? 'warn' : 'debug';
       log[level]({ chatId, id, failures, err: error }, 'delivery failed, the message is kept');
-      return false;
+    } finally {
+      this.#sending.delete(id);
     }
   }
 
-  #wait(chatId: ChatId, failures: number): Promise<void> {
-    const delays = this.#deps.limits.deliveryDelaysMs;
-    const delayMs = delays[failures - 1] ?? delays.at(-1) ?? 0;
-    return new Promise((resolve) => {
-      const cancel = this.#deps.clock.after(delayMs, resolve);
-      this.#busy.set(chatId, () => {
-        cancel();
-        resolve();
-      });
-    });
+  /** The file and the quote go with the first piece. A long text becomes a beginning and a file. */
+  async #layOut(message: OutboundMessage, channel: Channel): Promise<Piece[]> {
+    const { limits, config } = this.#deps;
+    const { id } = message;
+    const piece = (number: number, text: string, file: OutboundFile | null = null): Piece => {
+      const own = number === 0 ? id : `${id}.${number}`;
+      return { id: own, sentAs: channel.sentAs?.(own) ?? own, text, file };
+    };
+    if (message.kind === 'reaction') return [piece(0, message.emoji)];
+    const own = message.kind === 'file' ? message.file : null;
+    const texts =
+      (await channel.layOut?.(message.text)) ?? splitText(message.text, channel.textMax);
+    const [first = '', ...rest] = texts;
+    if (texts.length <= limits.piecesMax)
+      return [piece(0, first, own), ...rest.map((text, index) => piece(index + 1, text))];
+    const hostPath = join(config.filesDir, `${id}.txt`);
+    writeFileSync(hostPath, message.text);
+    const sizeBytes = Buffer.byteLength(message.text);
+    const whole = { hostPath, name: wholeTextName, mime: 'text/plain', sizeBytes };
+    return [piece(0, first, own), piece(1, '', whole)];
   }
-}
 
-/** The file and the quote go with the first piece. An empty text becomes no message. */
-function piecesOf(content: OutboundContent, textMax: number): OutboundContent[] {
-  if (content.kind === 'reaction') return [content];
-  const [first = '', ...rest] = splitText(content.text, textMax);
-  if (!first && content.kind === 'text') return [];
-  const more = rest.map((text) => ({ kind: 'text' as const, text, about: null }));
-  return [{ ...content, text: first }, ...more];
+  /** What the host says is counted, but does not wait. */
+  async #pace({ chatId, lane }: Loop, channel: Channel): Promise<void> {
+    const { pace, name } = channel;
+    if (!pace) return;
+    const waitMs = Math.max(this.#paces.take(chatId, pace.chat), this.#paces.take(name, pace.all));
+    if (lane === 'agent' && waitMs > 0) {
+      const waited = deferred<void>();
+      this.#deps.clock.after(waitMs, waited.resolve);
+      await waited.promise;
+    }
+  }
+
+  async #send(message: OutboundMessage, piece: OutboundMessage, channel: Channel): Promise<void> {
+    const { store, log, clock, delivered, refused, ended } = this.#deps;
+    const { id, chatId } = message;
+    const withdrawn = new AbortController();
+    this.#sending.set(id, { isFile: piece.kind === 'file', withdrawn });
+    const delivery = await channel.deliver(piece, withdrawn.signal);
+    step(log, 'delivery-sent', { chatId, id: piece.id });
+    store.transaction(() => {
+      if (delivery.kind === 'refused') {
+        refuseOutbound(store, id, delivery.reason, clock.now());
+        refused(message, delivery.reason);
+      } else {
+        endPiece(store, piece.id, id, clock.now());
+        delivered(chatId);
+      }
+    });
+    step(log, 'delivery-recorded', { chatId, id: piece.id });
+    ended(chatId);
+  }
 }

@@ -22,6 +22,7 @@ function openOwner() {
     const store = new Store(path);
     saveGroup(store, mainGroup);
     const outbox = new Outbox({
+      config: { filesDir: temporaryFolder() },
       store,
       clock,
       log,
@@ -30,6 +31,7 @@ function openOwner() {
       leaving: () => {},
       delivered: () => {},
       refused: () => {},
+      ended: () => {},
     });
     const stop = () => {
       outbox.close();

@@ -13,9 +13,9 @@ export function createOwner({
   outbox,
 }: Pick<Base, 'store' | 'clock'> & { outbox: Outbox }): Owner {
   return {
-    tell: (text, { key, atMost }) =>
+    tell: (text, { key, atMost, chatId: chat }) =>
       store.transaction(() => {
-        const chatId = findMainGroup(store)?.chatId;
+        const chatId = chat ?? findMainGroup(store)?.chatId;
         const nowMs = clock.now();
         const sinceMs = nowMs - dayMs;
         if (!chatId) return;

@@ -15,8 +15,8 @@ const socketPathBytesMax = 103;
 /** Makes the folders. Throws UserError when it cannot. */
 export function prepareState(config: Config): void {
   try {
-    const { storeDir, dataDir, logsDir, trashDir, groupsDir } = config;
-    for (const dir of [storeDir, dataDir, logsDir, trashDir, groupsDir]) {
+    const { storeDir, dataDir, filesDir, logsDir, trashDir, groupsDir } = config;
+    for (const dir of [storeDir, dataDir, filesDir, logsDir, trashDir, groupsDir]) {
       mkdirSync(dir, { recursive: true });
       // This also keeps other users of the host from running a set-uid file that an agent has made.
       chmodSync(dir, 0o700);

@@ -20,7 +20,7 @@ import { listTextsOfTurn } from './db/outbox.ts';
 import { deleteSession } from './db/runs.ts';
 import { endTurn, findOpenTurn, requeueTurn, saveTurn, startTurn, type Turn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
-import type { Work } from './feature.ts';
+import type { Stopped, Work } from './feature.ts';
 import { formatPrompt } from './format.ts';
 import type { GroupQueue, NextRun } from './group-queue.ts';
 import { step } from './log.ts';
@@ -33,6 +33,8 @@ export interface TurnDependencies extends Base {
   agents: Agents;
   queue: GroupQueue;
   router: Router;
+  /** Takes back what the agent has said and is not delivered. Returns the number of messages. */
+  withdraw(agentId: string): number;
   startRun(agent: Agent): Run;
   /** Called when an agent has taken up these messages. */
   showTaken(messages: StoredMessage[]): void;
@@ -104,13 +106,14 @@ export class Turns implements Work {
     active.end.resolve(end);
   }
 
-  stop(agentId: string): boolean {
-    const { store, clock, queue, router } = this.#deps;
+  stop(agentId: string): Stopped {
+    const { store, clock, queue, router, withdraw } = this.#deps;
     const agent = loadAgent(store, agentId);
     const { inbox } = agent;
     const hasWork = this.#hasWork(agent);
-    if (!hasWork && !router.isReceiving(inbox)) return false;
-    store.transaction(() => {
+    return store.transaction(() => {
+      const withdrawn = withdraw(agentId);
+      if (!hasWork && !router.isReceiving(inbox)) return { isStopped: withdrawn > 0, withdrawn };
       store.afterCommit(() => {
         router.stopReceiving(inbox);
         const active = this.#active.get(agentId);
@@ -118,20 +121,22 @@ export class Turns implements Work {
         if (active) this.end(active.turn, { kind: 'done' });
         queue.cancel(agentId);
       });
-      if (!hasWork) return;
-      const turnId = this.#gather(agent);
-      settleMessages(store, turnId, 'close', clock.now());
-      closeUnclaimed(store, inbox, clock.now());
-      endTurn(store, turnId, 'stopped', 'stopped', clock.now());
+      if (hasWork) {
+        const turnId = this.#gather(agent);
+        settleMessages(store, turnId, 'close', clock.now());
+        closeUnclaimed(store, inbox, clock.now());
+        endTurn(store, turnId, 'stopped', 'stopped', clock.now());
+      }
+      return { isStopped: true, withdrawn };
     });
-    return true;
   }
 
-  renew(agentId: string): void {
+  renew(agentId: string): Stopped {
     const { store } = this.#deps;
-    this.stop(agentId);
+    const stopped = this.stop(agentId);
     deleteSession(store, agentId);
     store.afterCommit(() => this.#runs.get(agentId)?.kill('new-session'));
+    return stopped;
   }
 
   restart(agentId: string, options: { interrupt: boolean }): void {

@@ -110,16 +110,37 @@ export type OutboundContent =
 /** A retry carries the same id. */
 export type OutboundMessage = OutboundContent & { id: string; chatId: ChatId };
 
+/** Who speaks: the host for itself, or an agent. What the host says overtakes. */
+export type Lane = 'host' | 'agent';
+
+/** So many messages at once, then one in each interval. */
+export interface Pace {
+  burst: number;
+  everyMs: number;
+}
+
 export type Delivery = { kind: 'acknowledged' } | { kind: 'refused'; reason: string };
 
 export interface Channel {
   readonly name: string;
   /** The longest text of one message, in UTF-16 units. */
   readonly textMax: number;
+  /** How fast agents' messages may follow each other in one chat, and in all of them together. */
+  readonly pace?: { chat: Pace; all: Pace };
   /** Resolves when the channel is connected, or keeps retrying in the background. */
   connect(): Promise<void>;
-  /** Resolves to the server's answer. Rejects while the channel is down; the outbox retries. */
-  deliver(message: OutboundMessage): Promise<Delivery>;
+  /**
+   * Resolves to the server's answer. Rejects while the channel is down; the outbox retries. Rejects
+   * too when `withdrawn` is aborted before a file is uploaded.
+   */
+  deliver(message: OutboundMessage, withdrawn: AbortSignal): Promise<Delivery>;
+  /**
+   * A text in the channel's own formatting, in pieces of at most `textMax`. Called once for each
+   * message; never rejects. Without it, the text is only cut.
+   */
+  layOut?(text: string): Promise<string[]>;
+  /** The id by which people's messages refer to the message `id`. Without it, `id` itself. */
+  sentAs?(id: string): string;
   /** Shows what the agents of the chat are doing, until it is called with null. */
   showActivity(chatId: ChatId, text: string | null): void;
   /** Shows that an agent has started on these messages, which are all of one chat. */
@@ -163,9 +184,10 @@ export interface ChannelHost {
 export interface Owner {
   /**
    * Sends the text, unless a notice with the same `key` was sent in the last 24 hours. With
-   * `atMost`, sends `perDay` notices of its topic in 24 hours, then `last` once, then nothing.
+   * `atMost`, sends `perDay` notices of its topic in 24 hours, then `last` once, then nothing. With
+   * `chatId`, the notice is for the people of that chat.
    */
-  tell(text: string, notice: { key: string; atMost?: NoticeLimit }): void;
+  tell(text: string, notice: { key: string; atMost?: NoticeLimit; chatId?: ChatId }): void;
   /** The cause of a notice is gone: if it comes back, the owner is told again. */
   forget(key: string): void;
 }

@@ -330,9 +330,9 @@ describe('the rest of the schema', () => {
       ['2', 'b'],
       ['3', 'a'],
     ] as const)
-      saveOutbound(store, { id, chatId: chat, text: id, ...plain }, null);
+      saveOutbound(store, { id, chatId: chat, text: id, ...plain }, { lane: 'host' });
     expect(listPendingChats(store).sort()).toEqual(['a', 'b']);
-    expect(findNextPending(store, 'a')?.id).toBe('1');
+    expect(findNextPending(store, 'a', 'host')?.id).toBe('1');
   });
 
   test('records the cost of a session as what comes on top', () => {
@@ -372,7 +372,7 @@ test('what a turn has said is told by its end, long texts cut, however much it s
           chatId,
           text: `${turnId}-${number} ${'x'.repeat(5000)}`,
         },
-        turnId,
+        { lane: 'agent', turnId },
       );
   const texts = listTextsOfTurn(store, 1);
   expect(texts.map((text) => text.split(' ')[0])).toEqual(

@@ -117,6 +117,12 @@ export function saveGroup<Chat extends ChatId | null>(
 function moveOpen(store: Store, from: ChatId, to: ChatId): void {
   const move = 'SET chat_id = :to WHERE chat_id = :from';
   store.run(`UPDATE messages ${move} AND handled_at IS NULL`, { from, to });
+  // Their pieces were made for the old chat's channel.
+  store.run(
+    `DELETE FROM pieces WHERE outbox_id IN (
+       SELECT id FROM outbox WHERE chat_id = :from AND state = 'pending')`,
+    { from },
+  );
   store.run(`UPDATE outbox ${move} AND state = 'pending'`, { from, to });
 }
 

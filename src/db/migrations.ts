@@ -173,4 +173,48 @@ export const migrations: readonly string[] = [
     version INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- lane: the host's own words overtake those of agents. reason and told_at: of a refusal, and when
+  -- the chat was told of it
+  CREATE TABLE outbox_in_lanes (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    chat_id TEXT NOT NULL,
+    lane TEXT NOT NULL CHECK (lane IN ('host', 'agent')),
+    turn_id INTEGER,
+    text TEXT NOT NULL,
+    file TEXT,
+    about TEXT,
+    is_reaction INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'pending'
+      CHECK (state IN ('pending', 'acknowledged', 'refused', 'withdrawn')),
+    reason TEXT,
+    told_at INTEGER,
+    ended_at INTEGER
+  ) STRICT;
+  INSERT INTO outbox_in_lanes (seq, id, chat_id, lane, turn_id, text, file, about, is_reaction,
+      state, told_at, ended_at)
+    SELECT seq, id, chat_id, iif(turn_id IS NULL, 'host', 'agent'), turn_id, text, file, about,
+      is_reaction, state, ended_at, ended_at FROM outbox;
+  DROP TABLE outbox;
+  ALTER TABLE outbox_in_lanes RENAME TO outbox;
+  CREATE INDEX outbox_pending ON outbox (chat_id, lane, seq) WHERE state = 'pending';
+  CREATE INDEX outbox_turn ON outbox (turn_id) WHERE turn_id IS NOT NULL;
+  CREATE INDEX outbox_files ON outbox (chat_id) WHERE file <> 'null';
+  CREATE INDEX outbox_untold ON outbox (chat_id) WHERE state = 'refused' AND told_at IS NULL;
+
+  -- What the channel delivers of an outgoing message, made when its delivery begins. sent_as: the id
+  -- by which people's messages refer to it
+  CREATE TABLE pieces (
+    id TEXT PRIMARY KEY,
+    outbox_id TEXT NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    sent_as TEXT NOT NULL,
+    text TEXT NOT NULL,
+    file TEXT,
+    is_sent INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (outbox_id, number)
+  ) STRICT;
+  CREATE INDEX pieces_sent_as ON pieces (sent_as);
+  `,
 ];

@@ -8,12 +8,14 @@ import { noWeb, Web } from '../../src/egress/web.ts';
 import type { FeatureHost } from '../../src/feature.ts';
 import { Outbox } from '../../src/outbox.ts';
 import { createOwner } from '../../src/owner.ts';
+import { prepareState } from '../../src/state-folders.ts';
 import { HeldClock } from './held-clock.ts';
 import { openTemporaryStore, temporaryFolder } from './store.ts';
 
 export function openFeatureHost(changes: Partial<Limits> = {}) {
   const home = temporaryFolder();
   const config = loadConfig({ NANOCLAW_HOME: home }, home);
+  prepareState(config);
   const clock = new HeldClock();
   const limits = { ...defaultLimits, ...changes };
   const log = pino({ level: 'silent' });
@@ -27,6 +29,7 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     leaving: () => {},
     delivered: () => {},
     refused: () => {},
+    ended: () => {},
   });
   const owner = createOwner({ ...base, outbox });
   const ledger = new Ledger(base);
@@ -41,8 +44,8 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     web: new Web(noWeb),
     ledger,
     work: {
-      stop: () => false,
-      renew: () => {},
+      stop: () => ({ isStopped: false, withdrawn: 0 }),
+      renew: () => ({ isStopped: false, withdrawn: 0 }),
       restart: () => {},
       stateOf: () => 'idle',
       count: () => 0,

@@ -14,7 +14,7 @@ import { mainGroup } from '../../src/groups.ts';
 import { Outbox } from '../../src/outbox.ts';
 import { createOwner } from '../../src/owner.ts';
 import type { Group } from '../../src/types.ts';
-import { openTemporaryStore } from './store.ts';
+import { openTemporaryStore, temporaryFolder } from './store.ts';
 
 export function openWayOut(isMain = true, WebClass = Web) {
   const store = openTemporaryStore();
@@ -43,6 +43,7 @@ export function openWayOut(isMain = true, WebClass = Web) {
 function openOutbox(store: Store, told: string[]): Outbox {
   const noted = new Set<string>();
   const outbox = new Outbox({
+    config: { filesDir: temporaryFolder() },
     store,
     clock: systemClock,
     log: pino({ level: 'silent' }),
@@ -54,6 +55,7 @@ function openOutbox(store: Store, told: string[]): Outbox {
     },
     delivered: () => {},
     refused: () => {},
+    ended: () => {},
   });
   onTestFinished(() => outbox.close());
   return outbox;

@@ -29,8 +29,6 @@ import { outgoingContent } from './media.ts';
 import { WhatsAppStore } from './store.ts';
 import { Unreadable } from './unreadable.ts';
 
-/** Pause between two outgoing messages, whatever their chats. */
-const paceMs = 250;
 /** WhatsApp shows "typing" for about ten seconds, so it is sent again before that. */
 const typingMs = 8000;
 /** How often the time of the last connection is saved. */
@@ -45,6 +43,8 @@ const groupsMax = 1000;
 export class WhatsAppChannel implements Channel {
   readonly name = 'whatsapp';
   readonly textMax = 4000;
+  /** An account that sends much faster looks like a machine gone wild, and may be restricted. */
+  readonly pace = { chat: { burst: 5, everyMs: 250 }, all: { burst: 20, everyMs: 100 } };
   readonly #context: ChannelContext;
   readonly #store: WhatsAppStore;
   readonly #addresses: Addresses;
@@ -57,7 +57,6 @@ export class WhatsAppChannel implements Channel {
   readonly #typing = new Map<ChatId, () => void>();
   /** Chats whose typing we have subscribed to on this connection. */
   readonly #watched = new Set<string>();
-  #pace = Promise.resolve();
   #cancelOnlineNote = () => {};
 
   constructor(context: ChannelContext) {
@@ -97,19 +96,17 @@ export class WhatsAppChannel implements Channel {
     this.#connection.start();
   }
 
-  async deliver(message: OutboundMessage): Promise<Delivery> {
-    const pace = this.#pace;
-    this.#pace = pace.then(
-      () => new Promise((resolve) => void this.#context.clock.after(paceMs, resolve)),
-    );
-    await pace;
+  async deliver(message: OutboundMessage, withdrawn: AbortSignal): Promise<Delivery> {
     const jid = this.#addresses.jidOf(message.chatId);
     const about = message.about && this.#messageAbout(jid, message.about);
     const quoted = message.kind === 'reaction' ? undefined : (about ?? undefined);
-    // Every attempt has the same id, so that the server and the phones drop duplicates.
-    const id = `3EB0${createHash('sha256').update(message.id).digest('hex').slice(0, 18)}`;
     const content = this.#content(message, about);
-    return this.#connection.send(jid, content, id.toUpperCase(), quoted);
+    return this.#connection.send(jid, content, this.sentAs(message.id), { quoted, withdrawn });
+  }
+
+  /** Every attempt has the same id, so that the server and the phones drop duplicates. */
+  sentAs(id: string): string {
+    return `3EB0${createHash('sha256').update(id).digest('hex').slice(0, 18)}`.toUpperCase();
   }
 
   showActivity(chatId: ChatId, text: string | null): void {

@@ -424,6 +424,19 @@ describe('sending', () => {
     });
   });
 
+  test('that is refused because devices may have changed is tried once more', async () => {
+    const { connection, server } = await LinkedConnection.start();
+    await server.faults({ rejections: [479] });
+    const once = await connection.send(lidOf(alice), content, '3EB0A1');
+    expect(once).toEqual({ kind: 'acknowledged' });
+    await server.faults({ rejections: [479, 479] });
+    const twice = await connection.send(lidOf(alice), content, '3EB0A2');
+    expect(twice).toEqual({ kind: 'refused', reason: 'WhatsApp refused it (error 479).' });
+    expect(await connection.send(lidOf(alice), content, '3EB0A3')).toEqual({
+      kind: 'acknowledged',
+    });
+  });
+
   test('that is refused says why, and is not repeated', async () => {
     const linked = await LinkedConnection.start();
     const { connection, server, clock } = linked;

@@ -8,6 +8,7 @@ import {
   DisconnectReason,
   fetchLatestWaWebVersion,
   generateWAMessage,
+  type MessageRelayOptions,
   proto,
   type WAMessage,
   type WASocket,
@@ -71,6 +72,15 @@ const remedies: Partial<Record<number, { reason: EndReason; remedy: string }>> =
 /** The server refuses this version of the client. Baileys has no name for the code. */
 const versionRefused = 405;
 
+/** The server refuses what was encrypted for devices that have changed. */
+const staleDevices = 'error 479';
+
+interface SendOptions {
+  quoted?: WAMessage | undefined;
+  /** Aborted when the message is not to be sent after all. */
+  withdrawn?: AbortSignal;
+}
+
 export class Connection {
   readonly #deps: ConnectionDependencies;
   readonly #clock: Clock;
@@ -81,7 +91,7 @@ export class Connection {
   #restarts = 0;
   #openedAtMs = Number.POSITIVE_INFINITY;
   #cancelTimer = () => {};
-  readonly #unacknowledged = new Map<string, Deferred<Delivery | Error>>();
+  readonly #unacknowledged = new Map<string, Deferred<string | Error | null>>();
 
   constructor(deps: ConnectionDependencies) {
     this.#deps = deps;
@@ -127,7 +137,8 @@ export class Connection {
 
   /**
    * Sends a message under the given id and resolves to the server's answer. Rejects if there is
-   * none: while the connection is down, when it is lost, or after 20 s.
+   * none: while the connection is down, when it is lost, or after 20 s. A refusal that may pass is
+   * tried once more.
    *
    * Baileys' own sendMessage resolves once the bytes are written to the socket. Use it when it
    * reports acknowledgements.
@@ -136,7 +147,7 @@ export class Connection {
     jid: string,
     content: AnyMessageContent,
     id: string,
-    quoted?: WAMessage,
+    { quoted, withdrawn }: SendOptions = {},
   ): Promise<Delivery> {
     const { store, log } = this.#deps;
     const socket = this.socket;
@@ -151,21 +162,39 @@ export class Connection {
       ...(quoted && { quoted }),
     });
     if (!message) throw new Error('there is nothing to send');
+    withdrawn?.throwIfAborted();
     // A phone that cannot decrypt it requests it again by its id, at once or days later.
     store.saveSent(id, proto.Message.encode(message).finish(), this.#clock.now());
-    const answer = deferred<Delivery | Error>();
+    const fresh = { useUserDevicesCache: false, useCachedGroupMetadata: false };
+    let refusal = await this.#relay(socket, jid, message, { messageId: id });
+    if (refusal === staleDevices)
+      refusal = await this.#relay(socket, jid, message, { messageId: id, ...fresh });
+    return refusal === null
+      ? { kind: 'acknowledged' }
+      : { kind: 'refused', reason: `WhatsApp refused it (${refusal}).` };
+  }
+
+  /** Resolves to why the server refuses it, or to null when the server has acknowledged it. */
+  async #relay(
+    socket: WASocket,
+    jid: string,
+    message: proto.IMessage,
+    options: MessageRelayOptions & { messageId: string },
+  ): Promise<string | null> {
+    const { messageId: id } = options;
+    const answer = deferred<string | Error | null>();
     this.#unacknowledged.set(id, answer);
     const cancel = this.#clock.after(ackTimeoutMs, () =>
       answer.resolve(new Error('WhatsApp has not acknowledged the message')),
     );
     try {
-      await socket.relayMessage(jid, message, { messageId: id });
-      const delivery = await answer.promise;
-      if (delivery instanceof Error) throw delivery;
-      return delivery;
+      await socket.relayMessage(jid, message, options);
+      const refusal = await answer.promise;
+      if (refusal instanceof Error) throw refusal;
+      return refusal;
     } catch (error) {
       if (!isFinal(error)) throw error;
-      return { kind: 'refused', reason: `WhatsApp refused it (${error.message}).` };
+      return error.message;
     } finally {
       cancel();
       this.#unacknowledged.delete(id);
@@ -173,8 +202,7 @@ export class Connection {
   }
 
   #acknowledged({ attrs: { id = '', error } }: BinaryNode): void {
-    const refusal = { kind: 'refused' as const, reason: `WhatsApp refused it (error ${error}).` };
-    this.#unacknowledged.get(id)?.resolve(error ? refusal : { kind: 'acknowledged' });
+    this.#unacknowledged.get(id)?.resolve(error ? `error ${error}` : null);
   }
 
   /** Only while linking. Without a timeout: a person needs time to scan. */

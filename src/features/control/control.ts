@@ -1,7 +1,7 @@
 /** The commands /stop, /new and /status. They need no model and no free slot. */
 import type { Command } from '../../commands.ts';
 import { listAgents } from '../../db/agents.ts';
-import type { Feature, FeatureHost } from '../../feature.ts';
+import type { Feature, FeatureHost, Stopped } from '../../feature.ts';
 import type { Group } from '../../types.ts';
 
 export const control: Feature = {
@@ -23,8 +23,9 @@ function stop({ store, work }: FeatureHost): Command<Group> {
     describe: ({ folder }) => `stop the agents of ${folder}`,
     apply: ({ folder }) => ({
       commit: () => {
-        const stopped = listAgents(store, folder).filter(({ id }) => work.stop(id));
-        return stopped.length > 0 ? 'Stopped.' : 'There is nothing to stop.';
+        const all = listAgents(store, folder).map(({ id }) => work.stop(id));
+        if (!all.some(({ isStopped }) => isStopped)) return 'There is nothing to stop.';
+        return `Stopped.${withdrawn(all)}`;
       },
     }),
   };
@@ -38,11 +39,19 @@ function fresh({ store, work }: FeatureHost): Command<Group> {
     describe: ({ folder }) => `end the conversation of ${folder}`,
     apply: ({ folder }) => ({
       commit: () => {
-        for (const { id } of listAgents(store, folder)) work.renew(id);
-        return 'A fresh conversation. My notes and files are kept.';
+        const all = listAgents(store, folder).map(({ id }) => work.renew(id));
+        return `A fresh conversation. My notes and files are kept.${withdrawn(all)}`;
       },
     }),
   };
+}
+
+function withdrawn(all: Stopped[]): string {
+  const count = all.reduce((sum, { withdrawn }) => sum + withdrawn, 0);
+  if (count === 0) return '';
+  return count === 1
+    ? ' A message that was waiting is withdrawn.'
+    : ` ${count} messages that were waiting are withdrawn.`;
 }
 
 function status(host: FeatureHost): Command<Group> {

@@ -13,7 +13,11 @@ test('lets ended things go in time and open ones never', () => {
   const parts = housekeeping.create({ ...host, retention: () => parts.retention ?? [] });
   saveMessage(store, newMessage({ id: 'open' }), 1);
   saveMessage(store, newMessage({ id: 'handled', role: 'command' }), 1);
-  saveOutbound(store, { kind: 'text', id: 'o', chatId: 'a', text: '', about: null }, null);
+  saveOutbound(
+    store,
+    { kind: 'text', id: 'o', chatId: 'a', text: '', about: null },
+    { lane: 'host' },
+  );
   const turn = saveTurn(store, 'main', 1);
   endTurn(store, turn, 'done', null, 1);
   saveTurn(store, 'main', 1);

@@ -1,5 +1,5 @@
 /** The hourly sweep: removes rows and files that ended long ago. Never touches what is open. */
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from '../../base.ts';
 import { every } from '../../clock.ts';
@@ -58,10 +58,8 @@ export function removeExpired(
 
 /** Removes the host's copies of files that agents have sent. */
 function removeSentFiles({ config, clock, store }: Base): void {
-  const dir = join(config.dataDir, 'files');
-  if (!existsSync(dir)) return;
-  for (const name of readdirSync(dir)) {
-    const path = join(dir, name);
+  for (const name of readdirSync(config.filesDir)) {
+    const path = join(config.filesDir, name);
     const isOld = statSync(path).mtimeMs < clock.now() - retention.filesMs;
     if (isOld && !isFilePending(store, path)) rmSync(path);
   }

@@ -3,7 +3,6 @@
  * their number in a turn. Does not decide where they go: that is the agent's voice.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import mime from 'mime';
 import { z } from 'zod';
@@ -119,10 +118,8 @@ async function takeFile(
     throw new UserError(
       `The files that you have sent fill ${keptBytes} of the ${limits.sentFilesBytesMax} bytes that are kept. Send no more for some days.`,
     );
-  const dir = join(config.dataDir, 'files');
-  mkdirSync(dir, { recursive: true });
   const name = basename(insidePath);
-  const hostPath = join(dir, `${randomUUID()}-${fileName(name)}`);
+  const hostPath = join(config.filesDir, `${randomUUID()}-${fileName(name)}`);
   const sizeBytes = await copyInside(
     join(config.groupsDir, group.folder),
     posix.relative(inside.group, posix.resolve(inside.group, insidePath)),
