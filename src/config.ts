@@ -55,8 +55,9 @@ export const defaultLimits = {
   outQuietMs: 5,
   /** Backs up the file system's events, which may be lost or absent (VMs of macOS). */
   outSweepMs: 5 * second,
-  /** Refused files that are logged one by one in a run. */
-  refusedLoggedMax: 20,
+  /** Refused files kept per agent and logged per run, and the bytes kept of each. */
+  quarantineFilesMax: 20,
+  quarantineFileBytesMax: 64 * 1024,
 
   /** Waits before the retries of a delivery. The last one repeats while the channel is down. */
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),

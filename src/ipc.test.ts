@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmdirSync,
   symlinkSync,
@@ -29,6 +30,7 @@ import type { Clock } from './types.ts';
 function openReader(options: { failing?: () => boolean; clock?: Clock } = {}) {
   const folder = temporaryFolder();
   const dir = join(folder, 'out');
+  const quarantineDir = join(folder, 'data', 'quarantine');
   const config = loadConfig({ NANOCLAW_HOME: folder }, folder);
   mkdirSync(dir);
   const store = openTemporaryStore();
@@ -67,6 +69,7 @@ function openReader(options: { failing?: () => boolean; clock?: Clock } = {}) {
   return {
     dir,
     clock,
+    quarantineDir,
     reader,
     make,
     applied,
@@ -149,7 +152,7 @@ describe('the reader of an out folder', () => {
   });
 
   test('goes on behind a file that it refuses, and tells the agent why', async () => {
-    const { write, reader, texts, answers } = openReader();
+    const { write, reader, texts, answers, quarantineDir } = openReader();
     write(1, { kind: 'request', requestId: 'r1', request: { tool: 'format_disk', args: {} } });
     write(2, progress('after'));
     await reader.drain();
@@ -162,6 +165,7 @@ describe('the reader of an out folder', () => {
         text: expect.stringContaining('Refused'),
       },
     ]);
+    expect(readdirSync(join(quarantineDir, 'main'))).toHaveLength(1);
   });
 
   test('refuses numbers that skip one, and is not thrown off by them', async () => {
@@ -175,13 +179,18 @@ describe('the reader of an out folder', () => {
     expect(readdirSync(dir)).toEqual([]);
   });
 
-  test('logs only the first refused files one by one', async () => {
-    const { dir, reader, logged } = openReader();
+  test('keeps and logs only the first refused files, and only their beginning', async () => {
+    const { dir, reader, quarantineDir, logged } = openReader();
     for (let index = 0; index < 60; index += 1)
       writeFileSync(join(dir, `junk-${String(index).padStart(2, '0')}`), 'x'.repeat(100_000));
     await reader.drain();
+    const kept = readdirSync(join(quarantineDir, 'main'));
+    expect(kept).toHaveLength(defaultLimits.quarantineFilesMax);
+    expect(readFileSync(join(quarantineDir, 'main', kept[0] ?? '')).length).toBe(
+      defaultLimits.quarantineFileBytesMax,
+    );
     expect(readdirSync(dir)).toEqual([]);
-    expect(logged).toHaveLength(defaultLimits.refusedLoggedMax);
+    expect(logged).toHaveLength(defaultLimits.quarantineFilesMax);
     reader.close();
     expect(logged.at(-1)).toContain('"refused":60');
   });
@@ -289,7 +298,7 @@ for n in range(4):
   });
 
   test('ten thousand files of all kinds leave the host up, awake and bounded', async () => {
-    const { dir, write, reader, texts, mark } = openReader();
+    const { dir, write, reader, texts, mark, quarantineDir } = openReader();
     const random = seeded(20261125);
     for (let index = 0; index < 10_000; index += 1) plantRandom(dir, index, random);
     let longestMs = 0;
@@ -304,6 +313,9 @@ for n in range(4):
     await reader.drain();
     clearInterval(heartbeat);
     expect(texts().at(-1)).toBe('good');
+    expect(readdirSync(join(quarantineDir, 'main')).length).toBeLessThanOrEqual(
+      defaultLimits.quarantineFilesMax,
+    );
     expect(readdirSync(dir).filter((name) => !name.endsWith('.tmp'))).toEqual([]);
     // A blocked read (such as of a FIFO) would stop the timer for good; any bound shows that it runs.
     expect(longestMs).toBeLessThan(5000);

@@ -2,7 +2,17 @@
  * Reads the out folder of a run: in order, each file once. The folder decides who speaks, never
  * what a file says. What a file does is not decided here.
  */
-import { type FSWatcher, opendirSync, unlinkSync, watch } from 'node:fs';
+import {
+  type FSWatcher,
+  mkdirSync,
+  opendirSync,
+  readdirSync,
+  rmSync,
+  unlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Base } from './base.ts';
@@ -12,7 +22,7 @@ import { step } from './log.ts';
 import { fileNumber, numberedFileName } from './numbered-files.ts';
 import { type InFile, type OutFile, outFileSchema, protocolFileBytesMax } from './protocol.ts';
 import { readInside } from './safe-open.ts';
-import { clip } from './text.ts';
+import { clip, fileName } from './text.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
 /** Between two listings of a folder that cannot be watched. */
@@ -75,7 +85,7 @@ export class OutReader {
   /** Stops reading. Nothing is applied from now on. */
   close(): void {
     const { limits, log } = this.#deps;
-    if (!this.#closed && this.#refused > limits.refusedLoggedMax)
+    if (!this.#closed && this.#refused > limits.quarantineFilesMax)
       log.warn({ run: this.#speaker.runId, refused: this.#refused }, 'refused in all');
     this.#closed = true;
     this.#watcher?.close();
@@ -193,14 +203,34 @@ export class OutReader {
     const { store } = this.#deps;
     this.#refused += 1;
     // Only the first of a run, because an agent can make any number of them.
-    if (this.#refused <= this.#deps.limits.refusedLoggedMax)
+    if (this.#refused <= this.#deps.limits.quarantineFilesMax) {
       this.#deps.log.warn({ run: runId, agent: agent.id, name, problem }, 'refused');
+      this.#quarantine(name);
+    }
     this.#remove(name);
     const asked = z.object({ requestId: z.string().max(100) }).safeParse(content);
     const answer = { kind: 'response', ok: false, text: `Refused: ${problem}` } as const;
     if (!asked.success) return () => {};
     const { requestId } = asked.data;
     return () => store.afterCommit(() => this.#speaker.send({ ...answer, requestId }));
+  }
+
+  #quarantine(name: string): void {
+    const { limits, config, clock, log } = this.#deps;
+    const dir = join(config.dataDir, 'quarantine', this.#speaker.agent.id);
+    try {
+      const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      for (const old of readdirSync(dir)
+        .sort()
+        .slice(0, 1 - limits.quarantineFilesMax))
+        rmSync(join(dir, old));
+      const keptName = `${clock.now()}-${fileName(name, 80)}`;
+      writeFileSync(join(dir, keptName), bytes.subarray(0, limits.quarantineFileBytesMax));
+    } catch (error) {
+      // A link, a FIFO, a socket or a file that is too large. The log has its name.
+      log.debug({ err: error, name }, 'not kept in quarantine');
+    }
   }
 
   #remove(name: string): void {

@@ -153,7 +153,7 @@ hold()`),
   {
     id: 'file-flood',
     area,
-    says: 'drown the host in ten thousand files at once, nor its log',
+    says: 'drown the host in ten thousand files at once, nor its quarantine and log',
     program: speak(`
 for number in range(10000):
     name = ['%s/%06d.json' % (OUT, 500000 + number), '%s/junk-%d' % (OUT, number), '%s/%s-%d' % (OUT, 'x' * 200, number)][number % 3]

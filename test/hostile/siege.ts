@@ -249,10 +249,15 @@ class Siege {
       if (process.getuid?.() === 0 && owner === uid)
         breaches.push(`it left ${relative(homeDir, path)}`);
     }
+    const quarantine = join(dataDir, 'quarantine', 'mallory');
+    const kept = existsSync(quarantine) ? readdirSync(quarantine) : [];
+    if (kept.length > siegeLimits.quarantineFilesMax)
+      breaches.push(`${kept.length} files are in quarantine`);
     const sent = join(dataDir, 'files');
-    for (const path of existsSync(sent) ? listBelow(sent) : [])
-      for (const place of this.#world.secretsIn(readFileSync(path, 'latin1')))
-        breaches.push(`${relative(homeDir, path)} holds the secret of ${place}`);
+    for (const dir of [quarantine, sent])
+      for (const path of existsSync(dir) ? listBelow(dir) : [])
+        for (const place of this.#world.secretsIn(readFileSync(path, 'latin1')))
+          breaches.push(`${relative(homeDir, path)} holds the secret of ${place}`);
     const said = JSON.stringify(
       this.#app.rows("SELECT text FROM outbox WHERE chat_id = 'terminal:mallory'"),
     );
