@@ -61,7 +61,7 @@ export class Agents {
 
   /**
    * Puts a message into the agent's inbox, in the caller's transaction, and wakes the agent after
-   * the commit. False when the inbox has a message with this id already. Throws UserError when the
+   * the commit, unless it is context. False when the inbox has a message with this id already. Throws UserError when the
    * text is longer than `messageTextMax`.
    */
   post(agentId: string, { id, sender, text, isContext = false }: Post): boolean {

@@ -14,7 +14,7 @@ function says(text: string, isOwner = true) {
   const commands = features.flatMap((feature) => feature.create(host).commands ?? []);
   const find = createCommands({ config, log: pino({ level: 'silent' }) }, commands);
   const group = saveGroup(store, mainGroup);
-  const carryOut = find({ text, isOwner });
+  const carryOut = find({ chatId: group.chatId, text, isOwner });
   return carryOut && settle(store, () => carryOut(group)).text;
 }
 

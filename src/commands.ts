@@ -2,6 +2,7 @@
  * The commands that the host answers itself. They need no model and no slot, so they work while the
  * model is down, the queue is full or the agent loops.
  */
+import type { z } from 'zod';
 import type { Base } from './base.ts';
 import type { Outcome } from './outcome.ts';
 import { type Group, type InboundMessage, UserError } from './types.ts';
@@ -29,33 +30,43 @@ export interface Command<Args = unknown> {
   who: Rights;
   /** Parses the words after the name. Throws UserError, which says what was expected. */
   parse(words: string[], call: Call): Args;
-  /** What the command will do, in words for the owner. */
+  /**
+   * What the command will do, in words for the owner. Where an agent may ask for it, all of it, each
+   * name `quoted`, and what it replaces: an approval holds only while this stays the same.
+   */
   describe(args: Args): string;
+  /** Reads stored arguments. Without it, no agent can ask for the command. */
+  approvable?: z.ZodType<Args>;
   apply(args: Args): Outcome;
 }
 
 /** Checks the rights and parses a command that was given in the group. Throws UserError. */
 type CarryOut = (group: Group) => Outcome;
 
-/** Finds the command that a message consists of, with or without `@Name` before it. */
+/**
+ * Finds the command that a message consists of, with or without `@Name` before it, or that it
+ * approves or rejects.
+ */
 export type FindCommand = (
-  message: Pick<InboundMessage, 'text' | 'isOwner' | 'quote' | 'reaction'>,
+  message: Pick<InboundMessage, 'chatId' | 'text' | 'isOwner' | 'quote' | 'reaction'>,
 ) => CarryOut | undefined;
 
 export function createCommands(
   { config, log }: Pick<Base, 'config' | 'log'>,
   table: Command[],
+  findAnswer: FindCommand = () => undefined,
 ): FindCommand {
   const mention = new RegExp(`^@${config.assistantName}[\\s,:]+`, 'iu');
   const all = [helpOn(table), ...table];
   if (new Set(all.map(({ name }) => name)).size < all.length)
     throw new Error('two commands have the same name');
-  return ({ text, quote, isOwner }) => {
+  return (message) => {
+    const { text, quote, isOwner } = message;
     const [first = '', ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
     // Whoever is in a hurry writes "/stop!!".
     const called = first.toLowerCase().replace(/[!.]+$/, '');
     const command = all.find(({ name }) => name === called);
-    if (!command) return undefined;
+    if (!command) return findAnswer(message);
     return (group) => {
       if (command.who === 'main' && !group.isMain)
         throw new UserError(`${command.name} works in the main chat only.`);

@@ -3,6 +3,7 @@
  * from a person to an agent and back. It has a folder of its own and knows no other feature.
  */
 import type { Agents } from './agents.ts';
+import type { Approvals } from './approvals.ts';
 import type { Base } from './base.ts';
 import type { Command } from './commands.ts';
 import type { Ledger } from './egress/ledger.ts';
@@ -49,6 +50,8 @@ export interface FeatureHost extends Base {
   /** Creates agents, posts to them, speaks for them. */
   agents: Agents;
   owner: Owner;
+  /** Asks the owner, in the name of an agent. */
+  approvals: Approvals;
   work: Work;
   web: Web;
   ledger: Ledger;

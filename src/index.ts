@@ -8,6 +8,7 @@ import { EventEmitter } from 'node:events';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Agents } from './agents.ts';
+import { Approvals } from './approvals.ts';
 import { channelOf, loadChannels } from './channels.ts';
 import { systemClock } from './clock.ts';
 import { createCommands } from './commands.ts';
@@ -135,6 +136,11 @@ export class Host {
     this.#ledger = new Ledger(base);
     const agents = new Agents({ ...shared, owner: this.#owner, channelOf: this.#channelOf });
     this.#losses = { ...base, agents, owner: this.#owner };
+    const approvals = new Approvals({
+      ...shared,
+      agents,
+      findCommand: (name) => commands.find((command) => command.name === name),
+    });
     const web = new Web(noWeb);
     this.#queue = this.#createQueue();
     this.#router = new Router({
@@ -155,6 +161,7 @@ export class Host {
       ...base,
       agents,
       owner: this.#owner,
+      approvals,
       web,
       ledger: this.#ledger,
       work: this.#turns,
@@ -165,7 +172,7 @@ export class Host {
     this.#parts = base.features.map((feature) => feature.create(featureHost));
     web.policy = this.#parts.find((part) => part.webPolicy)?.webPolicy ?? noWeb;
     const commands = this.#parts.flatMap((part) => part.commands ?? []);
-    const findCommand = createCommands(base, commands);
+    const findCommand = createCommands(base, commands, approvals.findAnswer);
     const tools = new Tools(this.#parts.flatMap((part) => part.tools ?? []));
     const surroundings = { ...base, tools, features: this.#parts };
     const effects = {

@@ -79,17 +79,19 @@ export class Outbox {
 
   /**
    * Stores content in the caller's transaction; delivery starts after the commit. By default it is
-   * the host that speaks. An empty text becomes no message.
+   * the host that speaks. An empty text becomes no message. Returns the message's id.
    */
   add(
     chatId: ChatId,
     content: OutboundContent,
     speaker: { lane: Lane; turnId?: number | null } = { lane: 'host' },
-  ): void {
+  ): string {
     const { store } = this.#deps;
-    if (content.kind === 'text' && !content.text.trim()) return;
-    saveOutbound(store, { ...content, id: randomUUID(), chatId }, speaker);
+    const id = randomUUID();
+    if (content.kind === 'text' && !content.text.trim()) return id;
+    saveOutbound(store, { ...content, id, chatId }, speaker);
     store.afterCommit(() => this.flush(chatId));
+    return id;
   }
 
   /**

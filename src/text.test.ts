@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { clip, fileName, oneLine, printable, tail } from './text.ts';
+import { clip, fileName, oneLine, printable, quoted, tail } from './text.ts';
 
 const loneSurrogate = /\p{Cs}/u;
 
@@ -82,5 +82,21 @@ describe('fileName', () => {
     expect(fileName(`${'a'.repeat(500)}.pdf`)).toBe(`${'a'.repeat(56)}.pdf`);
     expect(fileName('plan.pdf', 4)).toBe('_pdf');
     expect(Buffer.byteLength(fileName('漢'.repeat(500)))).toBe(180);
+  });
+});
+
+describe('a name in a notice', () => {
+  test.each([
+    ['Family & Friends', 'Family & Friends'],
+    ['Семья 家族 👍🏽', 'Семья 家族 👍🏽'],
+    ['a"b`c\\d', 'a\\u{22}b\\u{60}c\\u{5c}d'],
+    ['\u202egro.elpmaxe\u2069', '\\u{202e}gro.elpmaxe\\u{2069}'],
+    ['a\u00a0b\n\tc\0', 'a\\u{a0}b\\u{a}\\u{9}c\\u{0}'],
+    [
+      '\u200b\ufeff\u00ad\u3164\u2800\u{e0041}\ud800',
+      '\\u{200b}\\u{feff}\\u{ad}\\u{3164}\\u{2800}\\u{e0041}\\u{d800}',
+    ],
+  ])('is quoted, and shows what is invisible: %j', (name, seen) => {
+    expect(quoted(name)).toBe(`\`"${seen}"\``);
   });
 });

@@ -31,6 +31,18 @@ export function oneLine(text: string, max: number): string {
 }
 
 /**
+ * A name that somebody chose, in quotes and in full. What is invisible, or changes how text around it
+ * is shown, becomes its code point; as code in Markdown, nothing in it is taken for formatting.
+ */
+export function quoted(name: string): string {
+  const seen = name.replace(
+    /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800"`\\]/gu,
+    (character) => (character === ' ' ? ' ' : `\\u{${character.codePointAt(0)?.toString(16)}}`),
+  );
+  return `\`"${seen}"\``;
+}
+
+/**
  * A name that is safe in any folder and in a shell: letters, numbers, `.`, `_` and `-`, with neither
  * a dot nor a hyphen first. At most `max` units, of which the extension is the end; never empty.
  */

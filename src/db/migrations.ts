@@ -217,4 +217,36 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX pieces_sent_as ON pieces (sent_as);
   `,
+  `
+  -- What agents ask the owner for. outbox_id: the message that shows it, null before there is one
+  CREATE TABLE approvals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent_id TEXT NOT NULL,
+    command TEXT NOT NULL,
+    args TEXT NOT NULL,
+    shown TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending'
+      CHECK (state IN ('pending', 'approved', 'rejected', 'refused', 'expired')),
+    asked_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    outbox_id TEXT
+  ) STRICT;
+  CREATE INDEX approvals_open ON approvals (id) WHERE state = 'pending';
+  CREATE INDEX approvals_shown ON approvals (outbox_id) WHERE outbox_id IS NOT NULL;
+  CREATE INDEX approvals_asked ON approvals (agent_id, id);
+
+  -- What goes with a group whose row is deleted; features have triggers of their own
+  CREATE TRIGGER groups_end AFTER DELETE ON groups BEGIN
+    UPDATE messages SET handled_at = sent_at WHERE chat_id = old.chat_id AND handled_at IS NULL;
+    DELETE FROM outbox WHERE chat_id = old.chat_id AND state = 'pending';
+    DELETE FROM agents WHERE folder = old.folder;
+  END;
+  CREATE TRIGGER agents_end AFTER DELETE ON agents BEGIN
+    DELETE FROM sessions WHERE agent_id = old.id;
+    UPDATE messages SET handled_at = sent_at
+      WHERE chat_id = 'agent:' || old.id AND handled_at IS NULL;
+    UPDATE approvals SET state = 'expired', ended_at = asked_at
+      WHERE agent_id = old.id AND state = 'pending';
+  END;
+  `,
 ];

@@ -2,6 +2,8 @@
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { Agents } from '../../src/agents.ts';
+import { Approvals } from '../../src/approvals.ts';
+import type { Command } from '../../src/commands.ts';
 import { defaultLimits, type Limits, loadConfig } from '../../src/config.ts';
 import { Ledger } from '../../src/egress/ledger.ts';
 import { noWeb, Web } from '../../src/egress/web.ts';
@@ -37,9 +39,14 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     outbox.close();
     ledger.close();
   });
+  const agents = new Agents({ ...base, outbox, owner, channelOf, wake });
+  /** Filled by the test: those that agents may ask for. */
+  const commands: Command[] = [];
+  const findCommand = (name: string) => commands.find((command) => command.name === name);
   const host: FeatureHost = {
     ...base,
-    agents: new Agents({ ...base, outbox, owner, channelOf, wake }),
+    agents,
+    approvals: new Approvals({ ...base, agents, outbox, findCommand }),
     owner,
     web: new Web(noWeb),
     ledger,
@@ -54,5 +61,5 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     status: () => [],
     retention: () => [],
   };
-  return { ...base, host, outbox, owner, agents: host.agents, woken };
+  return { ...base, host, outbox, owner, agents, commands, woken };
 }

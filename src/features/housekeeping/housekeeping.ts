@@ -14,6 +14,7 @@ const ofTheCore: Expiry[] = [
   { table: 'runs', endedAt: 'ended_at', keepMs: retention.turnsMs },
   { table: 'outbox', endedAt: 'ended_at', keepMs: retention.outboxMs },
   { table: 'ledger', endedAt: 'last_at', keepMs: retention.turnsMs },
+  { table: 'approvals', endedAt: 'ended_at', keepMs: retention.turnsMs },
   { table: 'notices', endedAt: 'told_at', keepMs: retention.noticesMs },
 ];
 

@@ -37,7 +37,7 @@ function says(text: string, { group = way.group, quote }: { group?: Group; quote
   const said = quote !== undefined && {
     quote: { messageId: 'q', senderName: 'Andy', text: quote },
   };
-  const carryOut = find({ text, isOwner: true, ...said });
+  const carryOut = find({ chatId: 'terminal:main', text, isOwner: true, ...said });
   return carryOut && settle(way.store, () => carryOut(group)).text;
 }
 
