@@ -14,7 +14,7 @@ export interface Base {
 }
 
 /** What a channel is given. */
-export interface ChannelContext extends Pick<Base, 'config' | 'clock' | 'log'> {
+export interface ChannelContext extends Pick<Base, 'config' | 'limits' | 'clock' | 'log'> {
   host: ChannelHost;
   /** The local socket on which terminals attach. */
   socket: Server;

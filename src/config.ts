@@ -59,6 +59,9 @@ export const defaultLimits = {
   quarantineFilesMax: 20,
   quarantineFileBytesMax: 64 * 1024,
 
+  /** Interval of pings to WhatsApp. After five seconds more of silence the connection ends. */
+  keepAliveMs: 25 * second,
+
   /** Waits before the retries of a delivery. The last one repeats while the channel is down. */
   deliveryDelaysMs: [1, 2, 5, 15, 60].map((seconds) => seconds * second),
   /** How long a file on its way up holds back the texts behind it. */

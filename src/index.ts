@@ -40,7 +40,7 @@ import { claimSocket, prepareState, refuseSecond } from './state-folders.ts';
 import { Tools } from './tools.ts';
 import { Turns } from './turn.ts';
 import type { TurnEnd } from './turn-end.ts';
-import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
+import type { Channel, ChannelHost, ChatId, Clock, Group, Owner } from './types.ts';
 
 /**
  * Starts everything, and resolves when the host takes messages. Rejects with UserError, which says
@@ -50,9 +50,13 @@ import type { Channel, ChannelHost, ChatId, Group, Owner } from './types.ts';
 export async function startHost(
   config: Config,
   access: ModelAccess,
-  { limits = limitsFor(thisMachine()), features = allFeatures }: HostOptions = {},
+  {
+    limits = limitsFor(thisMachine()),
+    features = allFeatures,
+    clock = systemClock,
+  }: HostOptions = {},
 ): Promise<Host> {
-  const host = new Host(await layFoundation(config, access, { limits, features }));
+  const host = new Host(await layFoundation(config, access, { limits, features, clock }));
   try {
     await host.start();
   } catch (error) {
@@ -68,6 +72,7 @@ type Foundation = Awaited<ReturnType<typeof layFoundation>>;
 interface HostOptions {
   limits?: Limits;
   features?: readonly Feature[];
+  clock?: Clock;
 }
 
 function thisMachine() {
@@ -77,7 +82,7 @@ function thisMachine() {
 async function layFoundation(
   config: Config,
   access: ModelAccess,
-  { limits, features }: Required<HostOptions>,
+  { limits, features, clock }: Required<HostOptions>,
 ) {
   prepareState(config);
   await refuseSecond(config.socketPath);
@@ -96,7 +101,6 @@ async function layFoundation(
   const createChannels = await loadChannels(config);
   // Last, because terminals can connect from now on.
   const socket = await claimSocket(config.socketPath, store);
-  const clock = systemClock;
   return {
     config,
     limits,

@@ -8,7 +8,7 @@ import qrcode from 'qrcode-terminal';
 import { Connection, type ConnectionState } from '../channels/whatsapp/connection.ts';
 import type { WhatsAppStore } from '../channels/whatsapp/store.ts';
 import { systemClock } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, defaultLimits } from '../config.ts';
 import { deferred } from '../deferred.ts';
 import { UserError } from '../types.ts';
 
@@ -39,6 +39,7 @@ export class Linking {
       log: pino({ level: 'silent' }),
       clock: systemClock,
       webSocketUrl: config.whatsAppUrl,
+      keepAliveMs: defaultLimits.keepAliveMs,
       // Keeps everything: the host will drop the messages of chats that are not registered.
       isKept: () => true,
       kept() {},

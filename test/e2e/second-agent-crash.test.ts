@@ -100,7 +100,7 @@ async function startCrashes() {
   const main = new TestTerminal(socketPath);
   const family = new TestTerminal(socketPath, 'family', 'Maria');
   const module = 'test/support/agents-feature.ts';
-  const program = await bundleHost({ module, name: 'agentsFeature' });
+  const program = await bundleHost({ module, name: 'withAgents' });
   const host = new StormHost(environment, [main, family], { program });
   onTestFinished(() => host.kill());
   return { model, main, family, host, home };

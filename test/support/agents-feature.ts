@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Command } from '../../src/commands.ts';
 import type { Feature, FeatureHost } from '../../src/feature.ts';
+import { features } from '../../src/features.ts';
 
 const agentSchema = z.strictObject({
   id: z.string(),
@@ -24,6 +25,9 @@ export const agentsFeature: Feature = {
   migrations: ['CREATE TABLE posted (agent_id TEXT NOT NULL, post_id TEXT NOT NULL) STRICT;'],
   create: (host) => ({ commands: [createCommand(host), postCommand(host)] }),
 };
+
+/** Options of a host that has it. */
+export const withAgents = () => ({ features: [...features, agentsFeature] });
 
 /** `/create {"id":"helper"}`, in the chat of its group. */
 function createCommand({ agents }: FeatureHost): Command<NewAgent> {

@@ -1,4 +1,4 @@
-/** A host with a further feature, as a program that a test can start and kill. */
+/** A host with options of its own, as a program that a test can start and kill. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
@@ -6,16 +6,15 @@ import { onTestFinished } from 'vitest';
 
 const projectDir = dirname(dirname(import.meta.dirname));
 
-/** Bundles it; `feature` names the module, relative to the project, and what it exports. */
-export async function bundleHost(feature: { module: string; name: string }): Promise<string> {
+/** Bundles it. `module`, relative to the project, exports a function `name` that makes the options. */
+export async function bundleHost({ module, name }: Record<'module' | 'name', string>) {
   const contents = `
     import { loadConfig } from './src/config.ts';
-    import { features } from './src/features.ts';
     import { startHost } from './src/index.ts';
-    import { ${feature.name} } from './${feature.module}';
+    import { ${name} } from './${module}';
     process.umask(0o022);
     const config = loadConfig(process.env, ${JSON.stringify(projectDir)});
-    const host = await startHost(config, config.model, { features: [...features, ${feature.name}] });
+    const host = await startHost(config, config.model, ${name}());
     process.once('SIGTERM', () => void host.stop().then(() => process.exit(0)));
     process.stderr.write(host.describe().join('\\n') + '\\n');
   `;

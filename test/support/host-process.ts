@@ -20,16 +20,16 @@ export class HostProcess {
 
   /**
    * Has no terminal. `args` makes it a command; `killAt` names the step at which it kills itself;
-   * `program` stands in for `npm start`.
+   * `program` stands in for `npm start`, and can be sent messages.
    */
   constructor(
     environment: Record<string, string>,
-    { killAt, args = [], input, program = startProgram }: HostProcessOptions = {},
+    { killAt, args = [], input, program }: HostProcessOptions = {},
   ) {
     const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
-    this.child = spawn(process.execPath, [...preload, program, ...args], {
+    this.child = spawn(process.execPath, [...preload, program ?? startProgram, ...args], {
       env: { ...runtimeEnvironment(), ...environment, ...(killAt && { KILL_AT: killAt }) },
-      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', program ? 'ipc' : 'ignore'],
     });
     this.child.stdin?.end(input);
     this.exited = once(this.child, 'exit');

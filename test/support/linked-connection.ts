@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { Connection, type ConnectionState } from '../../src/channels/whatsapp/connection.ts';
 import { WhatsAppStore } from '../../src/channels/whatsapp/store.ts';
+import { defaultLimits } from '../../src/config.ts';
 import { WhatsAppServer } from '../whatsapp-server/client.ts';
 import { HeldClock } from './held-clock.ts';
 import { alice, assistant, bob } from './linked-host.ts';
@@ -39,6 +40,7 @@ export class LinkedConnection {
       store: this.store,
       clock: this.clock,
       webSocketUrl: server.webSocketUrl,
+      keepAliveMs: defaultLimits.keepAliveMs,
       log: pino({ level: 'warn' }, { write: (line: string) => void this.logLines.push(line) }),
       isKept: (message) => this.isKept(message),
       kept: (message) => this.kept(message),

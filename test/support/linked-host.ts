@@ -12,6 +12,7 @@ import { saveGroup } from '../../src/db/groups.ts';
 import { Store } from '../../src/db.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { WhatsAppServer } from '../whatsapp-server/client.ts';
+import { bundleHost } from './bundled-host.ts';
 import { queryRows, runSql } from './database.ts';
 import { HostProcess } from './host-process.ts';
 import { linkByCode } from './pairing-code.ts';
@@ -27,6 +28,8 @@ export interface LinkedHostOptions {
   mode?: 'own' | 'shared';
   /** Registers the family group from the main chat. */
   withGroup?: boolean;
+  /** Lets the test pass time with `passes`. */
+  withClock?: boolean;
 }
 
 export class LinkedHost {
@@ -34,6 +37,7 @@ export class LinkedHost {
   readonly model: ScriptedModel;
   readonly home: string;
   #process: HostProcess | undefined;
+  #program: { program?: string } = {};
 
   private constructor(server: WhatsAppServer, model: ScriptedModel, home: string) {
     this.server = server;
@@ -63,6 +67,8 @@ export class LinkedHost {
   static async start(options: LinkedHostOptions = {}): Promise<LinkedHost> {
     const host = await LinkedHost.prepare();
     await host.linkByCode(options.mode);
+    const clock = { module: 'test/support/moved-clock.ts', name: 'withMovedClock' };
+    if (options.withClock) host.#program = { program: await bundleHost(clock) };
     await host.run();
     if (options.withGroup) await host.register();
     return host;
@@ -91,8 +97,16 @@ export class LinkedHost {
   /** Starts the host. Resolves when it is connected, or at once with `killAt`. */
   async run(killAt?: string): Promise<void> {
     const { logins } = await this.server.do('state', {});
-    this.#process = new HostProcess(this.environment, killAt ? { killAt } : {});
+    this.#process = new HostProcess(this.environment, {
+      ...this.#program,
+      ...(killAt && { killAt }),
+    });
     if (!killAt) await this.server.waitState({ isReady: true, minLogins: logins + 1 });
+  }
+
+  /** Lets time pass for the host at once. */
+  passes(ms: number): void {
+    this.process.child.send(ms);
   }
 
   get process(): HostProcess {

@@ -60,7 +60,7 @@ export class WhatsAppChannel implements Channel {
   #cancelOnlineNote = () => {};
 
   constructor(context: ChannelContext) {
-    const { config, log, clock, host } = context;
+    const { config, limits, log, clock, host } = context;
     this.#context = context;
     this.#store = new WhatsAppStore(storePath(config));
     const isShared = this.#store.get('mode') === 'shared';
@@ -71,6 +71,7 @@ export class WhatsAppChannel implements Channel {
       log,
       clock,
       webSocketUrl: config.whatsAppUrl,
+      keepAliveMs: limits.keepAliveMs,
       isKept: (message) => this.#isKept(message),
       kept: (message) => {
         this.#unreadable.arrived(message.key.id ?? '');

@@ -50,7 +50,7 @@ const uploadTimeoutMs = 5 * minute;
 /** Immediate restarts in a row. If the server asks for more, it is retried after a wait. */
 const restartsMax = 3;
 const closeWaitMs = 2 * second;
-/** Limit for the server's acknowledgement of a message. */
+/** Limit for the server's acknowledgement of a message, and for what Baileys asks it before that. */
 const ackTimeoutMs = 20 * second;
 
 const loggedOut = {
@@ -137,8 +137,9 @@ export class Connection {
 
   /**
    * Sends a message under the given id and resolves to the server's answer. Rejects if there is
-   * none: while the connection is down, when it is lost, or after 20 s. A refusal that may pass is
-   * tried once more.
+   * none: while the connection is down, when it is lost, or after 20 s. A server that has not even
+   * answered what Baileys asks it first, such as the chat's devices, counts as lost by then. A
+   * refusal that may pass is tried once more.
    *
    * Baileys' own sendMessage resolves once the bytes are written to the socket. Use it when it
    * reports acknowledgements.
@@ -184,11 +185,16 @@ export class Connection {
     const { messageId: id } = options;
     const answer = deferred<string | Error | null>();
     this.#unacknowledged.set(id, answer);
-    const cancel = this.#clock.after(ackTimeoutMs, () =>
-      answer.resolve(new Error('WhatsApp has not acknowledged the message')),
-    );
+    let isRelayed = false;
+    const cancel = this.#clock.after(ackTimeoutMs, () => {
+      answer.resolve(new Error('WhatsApp has not acknowledged the message'));
+      // Baileys would wait for a minute, with all other messages behind it.
+      if (!isRelayed && socket === this.#socket)
+        void this.#lost(new Error('WhatsApp did not answer'));
+    });
     try {
       await socket.relayMessage(jid, message, options);
+      isRelayed = true;
       const refusal = await answer.promise;
       if (refusal instanceof Error) throw refusal;
       return refusal;

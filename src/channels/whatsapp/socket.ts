@@ -35,6 +35,7 @@ export interface SocketDependencies {
   clock: Clock;
   /** Null: WhatsApp's own. */
   webSocketUrl: string | null;
+  keepAliveMs: number;
   version: WAVersion | null;
   /** Whether to store the message. */
   isKept(message: WAMessage): boolean;
@@ -44,8 +45,6 @@ export interface SocketDependencies {
   kept(message: WAMessage): void;
 }
 
-/** Interval of pings. If the server is silent for five seconds longer, the connection ends. */
-const keepAliveMs = 25_000;
 const groupsCachedMax = 200;
 /** A message of nothing but one byte of padding. */
 const emptyMessage = Uint8Array.of(1);
@@ -65,7 +64,7 @@ export function openSocket(deps: SocketDependencies): WASocket {
     // The channel says so where it does no harm.
     markOnlineOnConnect: false,
     browser: Browsers.ubuntu('Chrome'),
-    keepAliveIntervalMs: keepAliveMs,
+    keepAliveIntervalMs: deps.keepAliveMs,
     // Only the first part of the history, for its LIDs. Earlier messages are not read.
     syncFullHistory: false,
     shouldSyncHistoryMessage: ({ syncType }) =>
