@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { unanswered } from '../../test/scripted-model/scripted-model.ts';
 import { agentBench } from '../../test/support/agent-process.ts';
 import { archiveConversation } from './archive.ts';
 
@@ -10,7 +11,7 @@ test('compaction leaves the conversation in the group folder', async () => {
   bench.model.on('the cat').answer(({ response, body }) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.end(hugeAnswer(body.model, 'Noted: Max.'));
-    return { kind: 'raw' };
+    return unanswered;
   });
   const agent = bench.start();
   agent.prompt('the cat is called Max');

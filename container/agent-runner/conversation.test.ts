@@ -129,7 +129,7 @@ describe('messages that come while the agent works', () => {
     });
     bench.model.on('first').answer(async () => {
       await released;
-      return { kind: 'text', text: 'one' };
+      return 'one';
     });
     bench.model.on(/second\n+third/).reply('two and three');
     const agent = bench.start();

@@ -78,10 +78,10 @@ describe('when the model fails', { timeout: 90_000 }, () => {
   });
 
   test('it is slow but not silent: the answer is waited for', async () => {
-    bench.model.on('hello').reply('x'.repeat(240), { chunkDelayMs: 1000 });
+    bench.model.on('hello').drip([' say', ' some', 'thing', ' very', ' slowly', '.']);
     const agent = bench.start({ modelSilenceMaxMs });
     agent.prompt('hello');
-    expect((await agent.next('turn_done')).text).toHaveLength(240);
+    expect((await agent.next('turn_done')).text).toBe('I was about to say something very slowly.');
     expect(bench.model.calls).toHaveLength(1);
   });
 

@@ -1,6 +1,7 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { toolUse } from '../../src/cli/demo/messages-server.ts';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { App } from '../support/app.ts';
 
@@ -148,17 +149,7 @@ describe('when the agent breaks', () => {
       .answer(() => kill())
       .answer(() => kill());
     app.model.on('next').reply('fine now');
-    const kill = () => ({
-      kind: 'blocks' as const,
-      blocks: [
-        {
-          type: 'tool_use' as const,
-          id: `toolu_${Math.random().toString(36).slice(2)}`,
-          name: 'Bash',
-          input: { command: 'kill -9 $PPID' },
-        },
-      ],
-    });
+    const kill = () => [toolUse('Bash', { command: 'kill -9 $PPID' })];
     const person = await app.attach();
     await person.say('hello');
     expect(await person.nextText()).toMatch(/broke down 3 times/);

@@ -11,6 +11,7 @@ import {
   type ScriptedCall,
   type ScriptedModel,
   startScriptedModel,
+  unanswered,
 } from '../scripted-model/scripted-model.ts';
 import { bundleHost } from '../support/bundled-host.ts';
 import { remains } from '../support/storm.ts';
@@ -116,15 +117,12 @@ function answerNumbers(model: ScriptedModel): () => void {
   for (let step = 0; step < 20; step += 1)
     script.answer((call) => {
       const text = textSinceAnswer(call);
-      if (isHeld && text.includes('held')) return { kind: 'raw' };
+      if (isHeld && text.includes('held')) return unanswered;
       const asked = text.matchAll(/number (\d+)/g);
       const told = text.matchAll(/from="agent scout"[^>]*>([^<]*)</g);
       const answered = numbersIn([...asked].map(([, number]) => `#${number}`).join(' '));
       const relayed = numbersIn([...told].map(([, words]) => words).join(' '));
-      return {
-        kind: 'text',
-        text: [...say('answered', answered), ...say('relayed', relayed)].join('; '),
-      };
+      return [...say('answered', answered), ...say('relayed', relayed)].join('; ');
     });
   return () => {
     isHeld = false;

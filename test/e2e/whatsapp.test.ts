@@ -153,7 +153,7 @@ describe('in the direct chat', () => {
         const [, message_id = ''] = /<message id="([^"]+)"/.exec(call.said) ?? [];
         const input = { message_id, emoji: '🎉' };
         const name = 'mcp__nanoclaw__react';
-        return { kind: 'blocks', blocks: [{ type: 'tool_use', id: 'toolu_1', name, input }] };
+        return [{ type: 'tool_use', id: 'toolu_1', name, input }];
       })
       .thenReply('liked');
     const id = await host.server.say(owner.number, 'like this');

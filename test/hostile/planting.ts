@@ -90,7 +90,7 @@ export async function plant(app: App, world: World): Promise<void> {
   app.model.on('all well').answer(async ({ body }) => {
     if (JSON.stringify(body).includes(word)) world.note('the planted words reached another group');
     const command = `cat ${group}/ran; echo looked`;
-    return { kind: 'blocks', blocks: [toolUse('Bash', { command })] };
+    return [toolUse('Bash', { command })];
   });
   await talk(app, 'victim', 'all well', /default answer/);
   await talk(app, 'main', 'all well', /default answer/);

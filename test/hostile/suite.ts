@@ -79,9 +79,9 @@ async function attack(app: App, world: World, group: string, checks: Check[]): P
     script.answer(async ({ toolResults }) => {
       const before = checks[index - 1];
       if (before) verdicts.push(judge(before, toolResults.at(-1) ?? '', await world.take(), world));
-      if (!check) return { kind: 'text', text: 'that was all' };
+      if (!check) return 'that was all';
       const command = commandFor(check, world.facts);
-      return { kind: 'blocks', blocks: [toolUse('Bash', { command })] };
+      return [toolUse('Bash', { command })];
     });
   const person = await app.attach(group, 'Mallory');
   await person.say(`@Andy ${signal}`);

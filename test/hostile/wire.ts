@@ -3,6 +3,7 @@
  * runner, which the agent can take over. At most the agent's own run may end.
  */
 import type { RunEndReason } from '../../src/types.ts';
+import { unanswered } from '../scripted-model/scripted-model.ts';
 import type { App } from '../support/app.ts';
 import { assault } from './assault.ts';
 import type { Assault } from './siege.ts';
@@ -29,7 +30,7 @@ export function openFlood(app: App): void {
     response.on('error', () => {}); // The client leaves early.
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     pour();
-    return { kind: 'raw' };
+    return unanswered;
   });
 }
 

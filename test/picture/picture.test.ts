@@ -80,7 +80,7 @@ async function settleExpenses({ model }: LinkedHost, phone: Phone): Promise<void
     .answer((call) => {
       const [, message_id = ''] = /<message id="([^"]+)"/.exec(call.lastUserText) ?? [];
       const input = { message_id, emoji: '👍' };
-      return { kind: 'blocks', blocks: [toolUse('mcp__nanoclaw__react', input)] };
+      return [toolUse('mcp__nanoclaw__react', input)];
     })
     .thenReply('<internal>Noted; the thumb says it.</internal>');
   await phone.says(owner, 'Remember that we always split evenly');
@@ -126,7 +126,7 @@ async function askTheCinema({ model }: LinkedHost, main: Phone, group: Phone): P
     .answer(({ body }) => {
       const times = JSON.stringify(body.messages).match(/(?<=Hall 1 +)\d\d:\d\d/g) ?? [];
       const found = [...new Set(times)].join(' and ');
-      return { kind: 'text', text: `Good news for Bob: **Paddington**, at ${found}, in hall 1.` };
+      return `Good news for Bob: **Paddington**, at ${found}, in hall 1.`;
     });
   await group.says(owner, '@Andy now you may');
   await group.hears({ kind: 'document' });

@@ -48,8 +48,6 @@ type Words = string | ((result: string, call: ScriptedCall) => string);
 interface Pace {
   /** Before the first byte. */
   delayMs?: number;
-  /** After each streamed piece. */
-  chunkDelayMs?: number;
 }
 interface Times {
   /** The number of requests that it applies to; unlimited when left out. */
@@ -84,8 +82,7 @@ export class Script {
   reply(words: Words, pace: Pace = {}): this {
     return this.answer(async (call) => {
       if (pace.delayMs) await sleep(pace.delayMs);
-      const text = spell(words, call);
-      return { kind: 'blocks', blocks: [{ type: 'text', text }], ...pace };
+      return spell(words, call);
     });
   }
 
@@ -93,11 +90,29 @@ export class Script {
     return this.reply(words, pace);
   }
 
+  /** Says a text in pieces, a second apart. */
+  drip(pieces: string[]): this {
+    return this.answer(async ({ response }) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(beginning);
+      for (const text of pieces) {
+        await sleep(1000);
+        response.write(
+          eventStream([
+            { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text } },
+          ]),
+        );
+      }
+      response.end(ending);
+      return unanswered;
+    });
+  }
+
   /** Calls a tool, such as `Bash` or `mcp__nanoclaw__send_message`, perhaps after some words. */
   callTool(name: string, input: object, options: { saying?: string } = {}): this {
     return this.answer(() => {
       const words: ModelBlock[] = options.saying ? [{ type: 'text', text: options.saying }] : [];
-      return { kind: 'blocks', blocks: [...words, toolUse(name, input)] };
+      return [...words, toolUse(name, input)];
     });
   }
 
@@ -117,17 +132,20 @@ export class Script {
     options: Times & { message?: string; headers?: Record<string, string> } = {},
   ): this {
     const { message = `scripted failure ${status}`, headers = {} } = options;
-    return this.#fault(options, () => ({ kind: 'error', status, message, headers }));
+    return this.#fault(options, (response) => {
+      response.writeHead(status, { 'content-type': 'application/json', ...headers });
+      response.end(JSON.stringify({ type: 'error', error: { type: 'api_error', message } }));
+    });
   }
 
   /** Never answers. */
   hang(options: Times = {}): this {
-    return this.#raw(options, () => {});
+    return this.#fault(options, () => {});
   }
 
   /** Begins an answer and never continues it. */
   stall(options: Times = {}): this {
-    return this.#raw(options, (response) => {
+    return this.#fault(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(beginning);
     });
@@ -135,7 +153,7 @@ export class Script {
 
   /** An event stream with broken events. */
   malformed(options: Times = {}): this {
-    return this.#raw(options, (response) => {
+    return this.#fault(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.end('event: message_start\ndata: {"type":"message_start","mess\n\n');
     });
@@ -143,7 +161,7 @@ export class Script {
 
   /** A web page with status 200, as captive portals send it. */
   html(options: Times = {}): this {
-    return this.#raw(options, (response) => {
+    return this.#fault(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/html' });
       response.end('<!doctype html><title>Welcome</title><p>Please log in.</p>');
     });
@@ -151,7 +169,7 @@ export class Script {
 
   /** Status 200 and no body. */
   empty(options: Times = {}): this {
-    return this.#raw(options, (response) => {
+    return this.#fault(options, (response) => {
       response.writeHead(200);
       response.end();
     });
@@ -159,7 +177,7 @@ export class Script {
 
   /** The connection is cut in the middle of an answer. */
   cut(options: Times = {}): this {
-    return this.#raw(options, (response) => {
+    return this.#fault(options, (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(beginning, () => response.destroy());
     });
@@ -178,18 +196,18 @@ export class Script {
     return undefined;
   }
 
-  #raw(options: Times, respond: (response: ServerResponse) => void): this {
-    return this.#fault(options, ({ response }) => {
+  #fault(options: Times, respond: (response: ServerResponse) => void): this {
+    const answer = ({ response }: ScriptedCall) => {
       respond(response);
-      return { kind: 'raw' };
-    });
-  }
-
-  #fault(options: Times, answer: Answer): this {
+      return unanswered;
+    };
     this.#steps.push({ kind: 'fault', answer, left: options.times ?? Number.POSITIVE_INFINITY });
     return this;
   }
 }
+
+/** What an answer returns that has written to `call.response` itself, or leaves the call waiting. */
+export const unanswered = new Promise<never>(() => {});
 
 /** Starts a scripted model on loopback. `port` lets it take the place of an earlier one. */
 export async function startScriptedModel(options: { port?: number } = {}): Promise<ScriptedModel> {
@@ -206,7 +224,7 @@ export async function startScriptedModel(options: { port?: number } = {}): Promi
       calls.push(call);
       arrivals.emit('call');
       const answer = findAnswer(rules, call);
-      return answer?.(call) ?? { kind: 'text', text: defaultText };
+      return answer?.(call) ?? defaultText;
     },
   });
 
@@ -245,7 +263,13 @@ export async function startScriptedModel(options: { port?: number } = {}): Promi
   };
 }
 
-const beginning = [
+function eventStream(events: { type: string; [field: string]: unknown }[]): string {
+  return events.map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join('');
+}
+
+const usage = { input_tokens: 1, output_tokens: 1 };
+
+const beginning = eventStream([
   {
     type: 'message_start',
     message: {
@@ -256,14 +280,18 @@ const beginning = [
       content: [],
       stop_reason: null,
       stop_sequence: null,
-      usage: { input_tokens: 1, output_tokens: 1 },
+      usage,
     },
   },
   { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
   { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'I was about to' } },
-]
-  .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
-  .join('');
+]);
+
+const ending = eventStream([
+  { type: 'content_block_stop', index: 0 },
+  { type: 'message_delta', delta: { stop_reason: 'end_turn', stop_sequence: null }, usage },
+  { type: 'message_stop' },
+]);
 
 function describeCall(call: ModelCall): ScriptedCall {
   const { messages } = call.body;

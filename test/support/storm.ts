@@ -38,7 +38,7 @@ export function countAnswers(texts: string[]): Map<number, number> {
  * Calls a tool first when the lowest number is divisible by 3, so that kills also hit running
  * tools.
  */
-function answerNumbers(call: ModelCall) {
+function answerNumbers(call: ModelCall): ModelBlock[] {
   const texts: string[] = [];
   let usedTool = false;
   for (const message of call.body.messages.toReversed()) {
@@ -51,18 +51,16 @@ function answerNumbers(call: ModelCall) {
   const numbers = texts.join(' ').matchAll(/number (\d+)/g);
   const found = [...new Set([...numbers].map((match) => Number(match[1])))].sort((a, b) => a - b);
   const text = `Answered ${found.map((number) => `#${number}`).join(' ')}`;
-  const first: ModelBlock[] =
-    !usedTool && (found[0] ?? 1) % 3 === 0
-      ? [
-          {
-            type: 'tool_use',
-            id: `toolu_${Math.random().toString(36).slice(2)}`,
-            name: 'Bash',
-            input: { command: 'perl -e "select(undef, undef, undef, 0.3)"' },
-          },
-        ]
-      : [{ type: 'text', text }];
-  return { kind: 'blocks' as const, blocks: first };
+  return !usedTool && (found[0] ?? 1) % 3 === 0
+    ? [
+        {
+          type: 'tool_use',
+          id: `toolu_${Math.random().toString(36).slice(2)}`,
+          name: 'Bash',
+          input: { command: 'perl -e "select(undef, undef, undef, 0.3)"' },
+        },
+      ]
+    : [{ type: 'text', text }];
 }
 
 /** What a dead or stopped host has left behind: run folders, processes, unfinished rows. */

@@ -61,7 +61,7 @@ export async function startDemoModel(assistantName: string): Promise<DemoModel> 
       if (result !== undefined && !followUp) return say(result);
       const text = lastMessage(followUp ?? call.lastUserText);
       const command = chooseCommand(text, assistantName);
-      return { kind: 'blocks', blocks: [toolUse('Bash', { command })] };
+      return [toolUse('Bash', { command })];
     },
   });
   return {
@@ -72,8 +72,8 @@ export async function startDemoModel(assistantName: string): Promise<DemoModel> 
   };
 }
 
-function say(text: string) {
-  return { kind: 'text' as const, text: `${mark} ${text.trim()}\n\n${hint}` };
+function say(text: string): string {
+  return `${mark} ${text.trim()}\n\n${hint}`;
 }
 
 /**

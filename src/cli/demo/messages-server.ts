@@ -1,22 +1,20 @@
 /**
  * A small Messages API on loopback, for the demo model and the tests' scripted model: streamed and
- * plain answers, errors, token counts. `reply` decides what to answer. Checks no credential and
- * keeps no conversation.
+ * plain answers, token counts. `reply` decides what to answer. Checks no credential and keeps no
+ * conversation.
  */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import {
   createServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 /** Largest request body; the real API refuses above 32 MB. */
 const bodyBytesMax = 64 * 1024 * 1024;
-/** Text is streamed in pieces of at most 40 characters. */
-const textPiece = /[\s\S]{1,40}/gu;
 
 const contentSchema = z.union([
   z.string(),
@@ -55,14 +53,8 @@ export type ModelBlock =
   | { type: 'text'; text: string }
   | { type: 'tool_use'; id: string; name: string; input: object };
 
-export type ModelReply =
-  | { kind: 'text'; text: string }
-  | { kind: 'blocks'; blocks: ModelBlock[]; chunkDelayMs?: number }
-  | { kind: 'error'; status: number; message: string; headers?: Record<string, string> }
-  /** The script writes to `call.response` itself, to do what the API should never do. */
-  | { kind: 'raw' };
-
-export type Reply = (call: ModelCall) => ModelReply | Promise<ModelReply>;
+/** A string is a message of one text block. */
+export type ModelReply = string | ModelBlock[];
 
 export interface MessagesServer {
   url: string;
@@ -71,21 +63,32 @@ export interface MessagesServer {
 }
 
 /** Starts the server on 127.0.0.1. Without `port`, the system chooses one. */
-export async function startMessagesServer(options: {
-  reply: Reply;
+export async function startMessagesServer({
+  reply,
+  port = 0,
+}: {
+  reply: (call: ModelCall) => ModelReply | Promise<ModelReply>;
   port?: number;
 }): Promise<MessagesServer> {
   const server = createServer((request, response) => {
-    answer(request, response, options.reply).catch((error: unknown) => {
+    answer(request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
       else sendError(response, 400, String(error));
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(options.port ?? 0, '127.0.0.1', resolve);
-    // The server alone keeps no process alive.
-    server.unref();
-  });
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const text = await readBody(request);
+    const path = `${request.method} ${request.url?.split('?')[0]}`;
+    if (path === 'POST /v1/messages/count_tokens')
+      return sendJson(response, 200, { input_tokens: Math.ceil(text.length / 4) });
+    if (path !== 'POST /v1/messages') return sendError(response, 404, `No ${path} here.`);
+    const body = bodySchema.parse(JSON.parse(text));
+    const call = { headers: request.headers, body, response, ...describe(body.messages) };
+    send(call, await reply(call));
+  };
+  // The server alone keeps no process alive.
+  server.listen(port, '127.0.0.1').unref();
+  await once(server, 'listening');
   const address = server.address();
   return {
     url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : address}`,
@@ -105,17 +108,6 @@ export function toolUse(name: string, input: object): ModelBlock {
 export function contentText(content: Content): string {
   if (typeof content === 'string') return content;
   return content.flatMap((block) => block.text ?? []).join('\n');
-}
-
-async function answer(request: IncomingMessage, response: ServerResponse, reply: Reply) {
-  const text = await readBody(request);
-  const path = `${request.method} ${request.url?.split('?')[0]}`;
-  if (path === 'POST /v1/messages/count_tokens')
-    return sendJson(response, 200, { input_tokens: Math.ceil(text.length / 4) });
-  if (path !== 'POST /v1/messages') return sendError(response, 404, `No ${path} here.`);
-  const body = bodySchema.parse(JSON.parse(text));
-  const call = { headers: request.headers, body, response, ...describe(body.messages) };
-  await send(call, await reply(call));
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {
@@ -144,30 +136,25 @@ function describe(messages: ModelCall['body']['messages']) {
   };
 }
 
-async function send(call: ModelCall, reply: ModelReply): Promise<void> {
-  const { response } = call;
-  if (reply.kind === 'raw') return;
-  if (reply.kind === 'error')
-    return sendError(response, reply.status, reply.message, reply.headers);
-  const content: ModelBlock[] =
-    reply.kind === 'text' ? [{ type: 'text', text: reply.text }] : reply.blocks;
+function send({ body, response }: ModelCall, reply: ModelReply): void {
+  const content: ModelBlock[] = typeof reply === 'string' ? [{ type: 'text', text: reply }] : reply;
   const message = {
     id: `msg_${randomUUID()}`,
     type: 'message',
     role: 'assistant',
-    model: call.body.model,
+    model: body.model,
     content,
     stop_reason: content.some(({ type }) => type === 'tool_use') ? 'tool_use' : 'end_turn',
     stop_sequence: null,
     usage: { input_tokens: 1000, output_tokens: 50 },
   };
-  if (!call.body.stream) return sendJson(response, 200, message);
-  response.writeHead(200, { 'content-type': 'text/event-stream' });
-  for (const event of streamEvents(message)) {
-    if (response.destroyed) return;
-    response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
-    if (reply.kind === 'blocks' && reply.chunkDelayMs) await sleep(reply.chunkDelayMs);
+  if (!body.stream) {
+    sendJson(response, 200, message);
+    return;
   }
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  for (const event of streamEvents(message))
+    response.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
   response.end();
 }
 
@@ -181,35 +168,29 @@ function* streamEvents(message: {
   const { content, stop_reason, usage } = message;
   yield { type: 'message_start', message: { ...message, content: [], stop_reason: null } };
   for (const [index, block] of content.entries()) {
-    const [start, ...deltas] = streamParts(block);
-    yield { type: 'content_block_start', index, content_block: start };
-    for (const delta of deltas) yield { type: 'content_block_delta', index, delta };
+    const [empty, delta] =
+      block.type === 'text'
+        ? [
+            { ...block, text: '' },
+            { type: 'text_delta', text: block.text },
+          ]
+        : [
+            { ...block, input: {} },
+            { type: 'input_json_delta', partial_json: JSON.stringify(block.input) },
+          ];
+    yield { type: 'content_block_start', index, content_block: empty };
+    yield { type: 'content_block_delta', index, delta };
     yield { type: 'content_block_stop', index };
   }
   yield { type: 'message_delta', delta: { stop_reason, stop_sequence: null }, usage };
   yield { type: 'message_stop' };
 }
 
-/** The empty block that starts a stream, then the parts that fill it. */
-function streamParts(block: ModelBlock): object[] {
-  switch (block.type) {
-    case 'text': {
-      const pieces = block.text.match(textPiece) ?? [];
-      return [{ ...block, text: '' }, ...pieces.map((text) => ({ type: 'text_delta', text }))];
-    }
-    case 'tool_use':
-      return [
-        { ...block, input: {} },
-        { type: 'input_json_delta', partial_json: JSON.stringify(block.input) },
-      ];
-  }
+function sendError(response: ServerResponse, status: number, message: string): void {
+  sendJson(response, status, { type: 'error', error: { type: 'api_error', message } });
 }
 
-function sendError(response: ServerResponse, status: number, message: string, headers = {}): void {
-  sendJson(response, status, { type: 'error', error: { type: 'api_error', message } }, headers);
-}
-
-function sendJson(response: ServerResponse, status: number, value: object, headers = {}): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+function sendJson(response: ServerResponse, status: number, value: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(value));
 }
