@@ -49,6 +49,7 @@ const sendSchema = z.strictObject({
 const faultsSchema = z.strictObject({
   ackDelayMs: z.tuple([z.number().min(0), z.number().min(0)]).optional(),
   rejections: z.array(z.int()).max(1000).optional(),
+  rejectedGroup: group.nullable().optional(),
   swallowedAcks: count.optional(),
   damaged: count.optional(),
   duplicates: count.optional(),
@@ -58,6 +59,7 @@ const faultsSchema = z.strictObject({
   mutesPings: z.boolean().optional(),
   mutedQueries: z.array(z.string()).max(100).optional(),
   clockSkewSeconds: z.int().optional(),
+  stalledUploads: count.optional(),
   mediaAnswers: z
     .array(z.union([z.literal('stall'), z.literal('truncate'), z.int().min(300).max(599)]))
     .optional(),

@@ -6,6 +6,8 @@ export class Faults {
   ackDelayMs: [number, number] = [20, 40];
   /** One error for each of the next messages from the client, which are refused with it. */
   rejections: number[] = [];
+  /** Every message to this group is refused with 463. */
+  rejectedGroup: string | null = null;
   /** This many of the next messages are delivered but get no ack. */
   swallowedAcks = 0;
   /** This many of the next messages from the client arrive unreadable, so that phones ask again. */
@@ -26,6 +28,8 @@ export class Faults {
   clockSkewSeconds = 0;
   /** The next answers of the media host, one for each request; after these it works again. */
   mediaAnswers: ('stall' | 'truncate' | number)[] = [];
+  /** This many of the next uploads get no answer until they are resumed. */
+  stalledUploads = 0;
   /**
    * Whether the owner's phone uploads expired media again when asked. If not, it does not answer.
    */

@@ -10,7 +10,7 @@ export class MediaHost {
   /** `host:port`. */
   name = '';
   readonly #server: Server;
-  /** The number of downloads that stopped in the middle. */
+  /** The number of downloads and uploads that stopped in the middle. */
   stalledFiles = 0;
   readonly #faults: Faults;
   readonly #changed: () => void;
@@ -52,7 +52,7 @@ export class MediaHost {
     return file;
   }
 
-  /** Goes on with the downloads that stopped in the middle. */
+  /** Goes on with what stopped in the middle. */
   resume(): void {
     for (const goOn of this.#stalled.splice(0)) goOn();
   }
@@ -68,7 +68,12 @@ export class MediaHost {
       for await (const chunk of request) chunks.push(chunk);
       const stored = this.put(Buffer.concat(chunks));
       response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ url: this.url(stored), direct_path: stored }));
+      const answer = JSON.stringify({ url: this.url(stored), direct_path: stored });
+      if (this.#faults.stalledUploads === 0) response.end(answer);
+      else {
+        this.#faults.stalledUploads -= 1;
+        this.#stall(() => response.end(answer));
+      }
       return;
     }
     this.#give(this.#files.get(path), response);
@@ -84,11 +89,13 @@ export class MediaHost {
       const half = file.length >> 1;
       response.write(file.subarray(0, half));
       if (fault === 'truncate') setTimeout(() => response.destroy(), 50);
-      else {
-        this.stalledFiles += 1;
-        this.#stalled.push(() => response.end(file.subarray(half)));
-      }
-      this.#changed();
+      else this.#stall(() => response.end(file.subarray(half)));
     }
+  }
+
+  #stall(goOn: () => void): void {
+    this.stalledFiles += 1;
+    this.#stalled.push(goOn);
+    this.#changed();
   }
 }

@@ -236,7 +236,8 @@ export class WhatsAppWorld {
   #takeMessage(client: ClientConnection, stanza: BinaryNode): void {
     const { id = '', to = '' } = stanza.attrs;
     const ack = { class: 'message', id, from: to, t: this.faults.now() };
-    const rejection = this.faults.rejections.shift();
+    const isRejected = to === this.faults.rejectedGroup;
+    const rejection = isRejected ? 463 : this.faults.rejections.shift();
     const sendAck = (more: Record<string, string>) =>
       setTimeout(() => client.send(node('ack', { ...ack, ...more })), this.faults.nextAckDelayMs());
     if (rejection !== undefined) {
