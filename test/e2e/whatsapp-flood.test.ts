@@ -13,7 +13,7 @@ function flood(host: LinkedHost, count: number): void {
   const blocks = Array.from({ length: count }, (_, index) => say(`word ${index + 1}.`));
   host.model
     .on('flood')
-    .answer(() => ({ kind: 'blocks', blocks }))
+    .answer(() => blocks)
     .hang();
 }
 
