@@ -4,6 +4,7 @@
  * turn.
  */
 import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
 import type { FindCommand } from './commands.ts';
@@ -18,10 +19,11 @@ import {
   trimContext,
 } from './db/messages.ts';
 import { mentions } from './format.ts';
+import { imageType } from './image-type.ts';
 import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import { type Outcome, settle } from './outcome.ts';
-import { createInside, removeInside } from './safe-open.ts';
+import { createInside, readInside, removeInside } from './safe-open.ts';
 import { clip, fileName } from './text.ts';
 import {
   type Amendment,
@@ -262,21 +264,26 @@ export class Router {
    */
   async #keep(file: IncomingAttachment, group: Group): Promise<Attachment | string> {
     const { config, limits, log, clock } = this.#deps;
-    const { kind, name, mime } = file;
+    const { name, mime } = file;
     const day = new Date(clock.now()).toISOString().slice(0, 10);
     const groupPath = `media/${day}-${randomUUID().slice(0, 8)}-${fileName(name)}`;
     const dir = join(config.groupsDir, group.folder);
+    const bytesMax = limits.attachmentBytesMax;
     try {
+      // The group may not have had a run yet.
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
       const sizeBytes = await createInside(dir, groupPath, await file.open(), {
-        bytesMax: limits.attachmentBytesMax,
+        bytesMax,
         timeoutMs: limits.attachmentTimeoutMs,
         uid: group.uid,
       });
+      const isImage = imageType(readInside(dir, groupPath, { bytesMax, first: 64 }));
+      const kind = file.kind === 'image' && !isImage ? 'document' : file.kind;
       return { kind, groupPath, name, mime, sizeBytes };
     } catch (error) {
       log.warn({ err: error, group: group.folder, name }, 'an attachment was not kept');
       const problem = error instanceof UserError ? error.message : 'it could not be read';
-      return `[${kind} ${name} is missing: ${problem}]`;
+      return `[${file.kind} ${name} is missing: ${problem}]`;
     }
   }
 

@@ -53,11 +53,15 @@ const reasons: Record<string, string> = {
   ENAMETOOLONG: 'the name is too long',
 };
 
-/** The file's content, up to the size that it had when it was opened. Throws Refused. */
-export function readInside(root: string, path: string, { bytesMax }: { bytesMax: number }): Buffer {
+/** The file's `first` bytes, up to the size that it had when it was opened. Throws Refused. */
+export function readInside(
+  root: string,
+  path: string,
+  { bytesMax, first = bytesMax }: { bytesMax: number; first?: number },
+): Buffer {
   const { fd, sizeBytes } = openFile(root, path, bytesMax);
   try {
-    const bytes = Buffer.alloc(sizeBytes);
+    const bytes = Buffer.alloc(Math.min(sizeBytes, first));
     return bytes.subarray(0, readSync(fd, bytes));
   } finally {
     closeSync(fd);

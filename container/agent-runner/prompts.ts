@@ -4,18 +4,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SDKUserMessage } from '@anthropic-ai/claude-agent-sdk/core';
 import { z } from 'zod';
+import { imageType } from '../../src/image-type.ts';
 import type { Prompt } from '../../src/protocol.ts';
 
 /** The protocol has checked it; the SDK's type is narrower. */
 const uuidSchema = z.custom<UUID>();
-
-/** First bytes of the images that the model accepts. A file's type is only what its sender claims. */
-const signatures = [
-  [/^\x89PNG/, 'image/png'],
-  [/^\xFF\xD8\xFF/, 'image/jpeg'],
-  [/^GIF8/, 'image/gif'],
-  [/^RIFF.{4}WEBP(?!.*ANIM)/s, 'image/webp'],
-] as const;
 
 type Block = Exclude<SDKUserMessage['message']['content'], string>[number];
 
@@ -38,8 +31,7 @@ export async function* userMessages(
 async function imageBlock(path: string, dir: string): Promise<Block> {
   try {
     const bytes = await readFile(join(dir, path));
-    const start = bytes.toString('latin1', 0, 64);
-    const media_type = signatures.find(([signature]) => signature.test(start))?.[1];
+    const media_type = imageType(bytes);
     // The API would refuse it, and then every later request of this conversation.
     if (!media_type) throw new Error('it is no PNG, JPEG, GIF or still WebP');
     const data = bytes.toString('base64');

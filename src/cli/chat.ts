@@ -1,7 +1,7 @@
 /**
  * The person's side of the terminal channel: attaches to a running host and shows the chat. On a
  * terminal it is interactive. With piped input, each line is a message, sent once the one before is
- * answered.
+ * answered; `/stop` and `/status` are sent at once.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,13 +10,14 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { checkFile } from '../channels/terminal/local-file.ts';
 import {
   readLines,
   sendLine,
   type ToTerminal,
   toTerminalSchema,
 } from '../channels/terminal/protocol.ts';
-import { deferred } from '../deferred.ts';
+import { type Deferred, deferred } from '../deferred.ts';
 import { clip, printable } from '../text.ts';
 import { UserError } from '../types.ts';
 
@@ -65,13 +66,30 @@ function attach(socketPath: string): Promise<Socket> {
   });
 }
 
-/** The message in a typed line; `/attach PATH TEXT` sends a file. */
+/** The message in a typed line; `/attach PATH TEXT` sends a file. Throws when it cannot be sent. */
 function messageFrom(line: string): { text: string; files: string[] } {
-  const attached = /^\/attach\s+("[^"]+"|\S+)\s*(.*)$/.exec(line);
-  if (!attached?.[1]) return { text: line, files: [] };
-  const path = attached[1].replaceAll('"', '').replace(/^~(?=\/)/, homedir());
-  return { text: attached[2] ?? '', files: [resolve(path)] };
+  const attached = /^\s*\/attach(?:\s+("[^"]+"|\S+)\s*(.*))?$/.exec(line);
+  if (!attached) return { text: line, files: [] };
+  if (!attached[1]) throw new UserError(attachHelp);
+  const typed = attached[1].replaceAll('"', '').replace(/^~(?=\/)/, homedir());
+  // npm runs programs in the project's folder, and says in which folder it was called.
+  const path = resolve(process.env.INIT_CWD ?? '', typed);
+  checkFile(path);
+  return { text: attached[2] ?? '', files: [path] };
 }
+
+/** A line that a person wrote, until it is answered. */
+interface Line {
+  id: string;
+  text: string;
+  isStored: boolean;
+  answered: Deferred<boolean>;
+}
+
+/** Piped lines that may wait for the answer to an earlier one. */
+const waitingMax = 1000;
+const urgent = /^\s*\/(?:stop|status)\b/;
+const attachHelp = '/attach PATH [TEXT] sends a file of this machine.';
 
 /**
  * Text of agents and other people, without characters that control a terminal or change the
@@ -94,8 +112,7 @@ class ChatSession {
   #hasLeft = false;
   #activity: { text: string; sinceMs: number } | undefined;
   #terminal: Interface | undefined;
-  /** The piped message that is waiting for its answer. */
-  #question: { id: string; isStored: boolean; answered: (isAnswered: boolean) => void } | undefined;
+  readonly #open = new Map<string, Line>();
 
   constructor(socket: Socket, options: ChatOptions) {
     this.#socket = socket;
@@ -112,7 +129,7 @@ class ChatSession {
     } catch (error) {
       if (error instanceof UserError) throw error;
     }
-    if (!this.#hasLeft) this.#print('The host has stopped.');
+    if (!this.#hasLeft) this.#print(['The host has stopped.', ...this.#openLines()].join('\n'));
     this.#terminal?.close();
     return 1;
   }
@@ -129,11 +146,11 @@ class ChatSession {
     this.#terminal = terminal;
     const ticking = setInterval(() => this.#activity && this.#prompt(), 1000);
     terminal.on('line', (line) => {
-      if (line.trim()) this.#send(messageFrom(line));
+      if (line.trim()) this.#send(this.#note(line));
       this.#prompt();
     });
     terminal.on('SIGINT', () => {
-      if (this.#activity) this.#send({ text: '/stop', files: [] });
+      if (this.#activity) this.#send(this.#note('/stop'));
       else {
         terminal.write(null, { ctrl: true, name: 'u' });
         this.#print('Ctrl-D leaves. /help lists the commands that need no model.');
@@ -146,25 +163,61 @@ class ChatSession {
     return 0;
   }
 
-  /** Sends each line of the input once the previous one is answered. */
+  /** Sends each line of the input once the previous one is answered, and urgent ones at once. */
   async pipe(): Promise<number> {
     let status = 0;
-    for await (const line of createInterface({ input: this.#options.input })) {
-      if (line.trim() && !(await this.#ask(line))) status = 1;
+    let waiting = 0;
+    let last = Promise.resolve();
+    for await (const text of createInterface({ input: this.#options.input })) {
+      if (!text.trim()) continue;
+      const line = this.#note(text);
+      if (waiting > 0 && urgent.test(text)) {
+        this.#send(line);
+        continue;
+      }
+      waiting += 1;
+      last = last.then(async () => {
+        this.#send(line);
+        if (!(await line.answered.promise)) status = 1;
+        waiting -= 1;
+      });
+      if (waiting >= waitingMax) await last;
     }
+    await last;
     return status;
   }
 
-  #ask(line: string): Promise<boolean> {
-    return new Promise((answered) => {
-      this.#question = { id: this.#send(messageFrom(line)), isStored: false, answered };
-    });
+  #note(text: string): Line {
+    const line = { id: randomUUID(), text, isStored: false, answered: deferred<boolean>() };
+    this.#open.set(line.id, line);
+    return line;
   }
 
-  #send(message: { text: string; files: string[] }): string {
-    const id = randomUUID();
-    sendLine(this.#socket, { kind: 'message', id, ...message });
-    return id;
+  #send({ id, text }: Line): void {
+    try {
+      sendLine(this.#socket, { kind: 'message', id, ...messageFrom(text) });
+      if (text.trim() === '/help') this.#print(attachHelp);
+    } catch (error) {
+      this.#lose(id, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #lose(id: string, reason: string): void {
+    this.#print(`Not sent: ${reason}`);
+    this.#close(id, false);
+  }
+
+  #close(id: string, isAnswered: boolean): void {
+    this.#open.get(id)?.answered.resolve(isAnswered);
+    this.#open.delete(id);
+  }
+
+  /** What became of the lines that have no answer. */
+  #openLines(): string[] {
+    return [...this.#open.values()].map(({ isStored, text }) => {
+      const fate = isStored ? 'Stored, to be answered when it runs again' : 'Not stored, so lost';
+      return `${fate}: ${text}`;
+    });
   }
 
   #hear(message: ToTerminal): void {
@@ -180,7 +233,10 @@ class ChatSession {
       case 'refused':
         throw new UserError(message.reason);
       case 'stored':
-        if (this.#question?.id === message.id) this.#question.isStored = true;
+        for (const line of this.#open.values()) if (line.id === message.id) line.isStored = true;
+        break;
+      case 'unstored':
+        this.#lose(message.id, message.reason);
         break;
       case 'deliver':
         this.#show(message);
@@ -197,8 +253,9 @@ class ChatSession {
         this.#prompt();
         break;
       case 'state':
-        if (message.state !== 'open' && this.#question?.isStored)
-          this.#question.answered(message.state === 'settled');
+        if (message.state === 'open') break;
+        for (const { id, isStored } of this.#open.values())
+          if (isStored) this.#close(id, message.state === 'settled');
         break;
     }
   }

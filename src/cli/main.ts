@@ -22,6 +22,10 @@ interface Person {
 
 /** Resolves to the exit status. What the person can mend is said in plain words. */
 export async function main(argv: string[]): Promise<number> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(`${usage}\n`);
+    return 0;
+  }
   try {
     const projectDir = dirname(import.meta.dirname);
     const { command, ...options } = readArguments(argv);
@@ -51,6 +55,13 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
+const usage = `Usage: npm start
+       npm run chat -- [--group NAME] [--as NAME]
+       npm run link -- [--code +NUMBER] [--mode own --owner +NUMBER | --mode shared]
+       npm run unlink
+       npm run image, which takes no arguments; to name the engine: ${imageUsage}
+       npm run doctor -- [--all] [--json]`;
+
 function readArguments([command, ...args]: string[]) {
   try {
     const options = {
@@ -66,12 +77,6 @@ function readArguments([command, ...args]: string[]) {
       return { command, ...parseArgs({ args, options }).values };
     throw new Error('unknown command');
   } catch (error) {
-    const usage = `Usage: npm start
-       npm run chat -- [--group NAME] [--as NAME]
-       npm run link -- [--code +NUMBER] [--mode own --owner +NUMBER | --mode shared]
-       npm run unlink
-       npm run image, which takes no arguments; to name the engine: ${imageUsage}
-       npm run doctor -- [--all] [--json]`;
     throw new UserError(usage, { cause: error });
   }
 }

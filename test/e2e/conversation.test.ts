@@ -102,12 +102,23 @@ describe('a person and their assistant', () => {
     expect(call.lastUserText).toContain(`path="media/${saved}"`);
   });
 
-  test('are told of a file that could not be read, and so is the agent', async () => {
+  test('are told at once of a file that cannot be read, and the agent is not', async () => {
     const app = await App.start();
-    app.model.on('there is no such file').reply('I cannot see it');
+    app.model.on('hello').reply('hi');
     const person = await app.attach();
-    await person.say('look', ['/nonexistent/x.png']);
-    expect(await person.nextText()).toBe('I cannot see it');
+    await person.say('see my new hat', ['/nonexistent/x.png']);
+    expect(person.heard).toContainEqual(
+      expect.objectContaining({ kind: 'unstored', reason: 'There is no file /nonexistent/x.png.' }),
+    );
+    await person.say('hello');
+    expect(await person.nextText()).toBe('hi');
+    expect(JSON.stringify(app.model.calls.map(({ body }) => body))).not.toContain('new hat');
+  });
+
+  test('have to give a name that can be shown, and hear what is wrong with another', async () => {
+    const app = await App.start();
+    for (const name of ['', 'x'.repeat(61), 'a\u001bb'])
+      await expect(app.attach('main', name)).rejects.toThrow(/name after --as has 1 to 60/);
   });
 
   test('receive files and messages during a turn, in order', async () => {

@@ -154,7 +154,7 @@ export class TestTerminal {
 
   #hear(socket: Socket, message: ToTerminal): void {
     this.heard.push(message);
-    if (message.kind === 'stored') this.#unstored.delete(message.id);
+    if (message.kind === 'stored' || message.kind === 'unstored') this.#unstored.delete(message.id);
     if (message.kind === 'deliver') {
       if (this.delivered.some(({ id }) => id === message.id)) this.repeats += 1;
       else this.delivered.push(message);

@@ -2,22 +2,20 @@
  * The terminal channel: people attach over a local socket, each to one group. A message is
  * delivered when a terminal confirms that it was shown. The example for other channels.
  */
-import { createReadStream, statSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { basename } from 'node:path';
-import mime from 'mime';
+import { z } from 'zod';
 import type { ChannelContext } from '../../base.ts';
 import { type Deferred, deferred } from '../../deferred.ts';
 import {
   type Channel,
   type ChatId,
   type Delivery,
-  type IncomingAttachment,
   type OutboundFile,
   type OutboundMessage,
   type Settled,
   UserError,
 } from '../../types.ts';
+import { localFile } from './local-file.ts';
 import {
   type FromTerminal,
   fromTerminalSchema,
@@ -122,8 +120,7 @@ export class TerminalChannel implements Channel {
     let unstored = 0;
     const refuse = (error: unknown) => {
       log.debug({ err: error }, 'a terminal was refused');
-      const reason = error instanceof UserError ? error.message : 'not understood';
-      sendLine(socket, { kind: 'refused', reason });
+      sendLine(socket, { kind: 'refused', reason: reasonOf(error) });
       socket.end();
     };
     this.#sockets.add(socket);
@@ -136,7 +133,10 @@ export class TerminalChannel implements Channel {
         else if (line.kind === 'ack') this.#unacknowledged.get(line.id)?.done.resolve(true);
         else {
           // The next line is not kept waiting: a command overtakes a file that is being read.
-          const heard = this.#hear(terminal, line).catch(refuse);
+          const heard = this.#hear(terminal, line).catch((error) => {
+            log.warn({ err: error }, 'a line of a terminal was not stored');
+            sendLine(socket, { kind: 'unstored', id: line.id, reason: reasonOf(error) });
+          });
           unstored += 1;
           void heard.then(() => {
             unstored -= 1;
@@ -191,24 +191,12 @@ export class TerminalChannel implements Channel {
   }
 }
 
+function reasonOf(error: unknown): string {
+  if (error instanceof z.ZodError) return error.issues[0]?.message ?? 'not understood';
+  return error instanceof Error ? error.message : 'not understood';
+}
+
 function shown(message: OutboundMessage): { text: string; file: OutboundFile | null } {
   if (message.kind === 'reaction') return { text: `(${message.emoji})`, file: null };
   return { text: message.text, file: message.kind === 'file' ? message.file : null };
-}
-
-/** A file named by a person at this machine, who could read it anyway. */
-function localFile(path: string): IncomingAttachment {
-  const type = mime.getType(path) ?? 'application/octet-stream';
-  const family = type.slice(0, type.indexOf('/'));
-  const kind = (['image', 'audio', 'video'] as const).find((kind) => kind === family);
-  return {
-    kind: kind ?? 'document',
-    name: basename(path),
-    mime: type,
-    open: async () => {
-      if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-        throw new UserError('there is no such file');
-      return createReadStream(path);
-    },
-  };
 }

@@ -10,7 +10,12 @@ export const fromTerminalSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('hello'),
     group: z.string(),
-    as: z.string().regex(/^[^\p{Cc}]{1,60}$/u),
+    as: z
+      .string()
+      .regex(
+        /^[^\p{Cc}]{1,60}$/u,
+        'The name after --as has 1 to 60 characters, all of them visible.',
+      ),
   }),
   /**
    * The terminal chooses the id: a message sent twice is stored once. `files` are absolute paths.
@@ -30,6 +35,8 @@ export type ToTerminal =
   | { kind: 'welcome'; assistantName: string; needsTrigger: boolean }
   | { kind: 'refused'; reason: string }
   | { kind: 'stored'; id: string }
+  /** Such a message is lost. */
+  | { kind: 'unstored'; id: string; reason: string }
   | { kind: 'deliver'; id: string; text: string; file: OutboundFile | null }
   /** What somebody else wrote at another terminal of the group. */
   | { kind: 'said'; senderName: string; text: string }
