@@ -25,9 +25,15 @@ const inputs = [
 ];
 const stampFile = 'sources.sha256';
 
-/** Split, so that a channel is loaded only where it is set up. */
+/**
+ * Split, so that a channel is loaded only where it is set up. The thread that formats texts is
+ * loaded from here by tests too.
+ */
 const host = {
-  entryPoints: { nanoclaw: 'src/cli/main.ts' },
+  entryPoints: {
+    nanoclaw: 'src/cli/main.ts',
+    'whatsapp-format': 'src/channels/whatsapp/format-worker.ts',
+  },
   outdir: 'dist',
   splitting: true,
   chunkNames: 'chunk-[name]-[hash]',

@@ -105,10 +105,13 @@ export function stripInternal(text: string): string {
  * there are any, and never inside a character.
  */
 export function splitText(text: string, max: number): string[] {
-  const rest = text.trim();
-  if (rest.length <= max) return rest ? [rest] : [];
-  const end = splitPoint(rest, max);
-  return [rest.slice(0, end).trimEnd(), ...splitText(rest.slice(end), max)];
+  const pieces: string[] = [];
+  for (let rest = text.trim(); rest; ) {
+    const end = rest.length > max ? splitPoint(rest, max) : rest.length;
+    pieces.push(rest.slice(0, end).trimEnd());
+    rest = rest.slice(end).trimStart();
+  }
+  return pieces;
 }
 
 function splitPoint(text: string, max: number): number {

@@ -22,7 +22,7 @@ import type {
 } from '../../types.ts';
 import { Addresses, chatIdOf, isGroupJid } from './addresses.ts';
 import { Connection, type ConnectionState } from './connection.ts';
-import { toWhatsApp } from './format.ts';
+import { Formatter } from './formatter.ts';
 import { Inbox } from './inbox.ts';
 import { storePath } from './linked.ts';
 import { outgoingContent } from './media.ts';
@@ -50,6 +50,7 @@ export class WhatsAppChannel implements Channel {
   readonly #addresses: Addresses;
   /** Put before what the assistant sends; null if it has a number of its own. */
   readonly #signature: string | null;
+  readonly #formatter: Formatter;
   readonly #connection: Connection;
   readonly #inbox: Inbox;
   readonly #unreadable: Unreadable;
@@ -64,7 +65,8 @@ export class WhatsAppChannel implements Channel {
     this.#context = context;
     this.#store = new WhatsAppStore(storePath(config));
     const isShared = this.#store.get('mode') === 'shared';
-    this.#signature = isShared ? host.assistantName : null;
+    this.#signature = isShared ? `*${host.assistantName}:*` : null;
+    this.#formatter = new Formatter(context, this.textMax - (this.#signature?.length ?? 0) - 1);
     this.#addresses = new Addresses(this.#store, isShared ? 'the owner' : host.assistantName);
     this.#connection = new Connection({
       store: this.#store,
@@ -110,6 +112,10 @@ export class WhatsAppChannel implements Channel {
     return `3EB0${createHash('sha256').update(id).digest('hex').slice(0, 18)}`.toUpperCase();
   }
 
+  layOut(text: string): Promise<string[]> {
+    return this.#formatter.layOut(text);
+  }
+
   showActivity(chatId: ChatId, text: string | null): void {
     const cancel = this.#typing.get(chatId);
     if (text === null) {
@@ -139,14 +145,21 @@ export class WhatsAppChannel implements Channel {
     this.#inbox.close();
     this.#unreadable.close();
     await this.#connection.stop();
+    await this.#formatter.close();
     this.#store.close();
   }
 
   #content(message: OutboundMessage, about: WAMessage | null): AnyMessageContent {
     if (message.kind === 'reaction')
       return { react: { text: message.emoji, ...(about && { key: about.key }) } };
-    const { text, jids } = this.#addresses.mentions(toWhatsApp(message.text, this.#signature));
+    const { text, jids } = this.#addresses.mentions(this.#signed(message.text));
     return outgoingContent(message.kind === 'file' ? message.file : null, text, jids);
+  }
+
+  #signed(text: string): string {
+    if (!this.#signature) return text;
+    // Lists, quotes and code are recognised only at the beginning of a line.
+    return this.#signature + (/^(?:[->`]|\d+\.)/.test(text) ? '\n' : ' ') + text;
   }
 
   /** The parts of a message that WhatsApp needs to show it as a quote. */

@@ -1,9 +1,11 @@
 /**
- * What WhatsApp shows of the model's Markdown, case by case, and that no text is lost, grows too
- * long or throws. Judged by results, not by time.
+ * What WhatsApp shows of the model's Markdown, case by case; how a long text is cut; and that no
+ * text is lost. Judged by results, not by time.
  */
 import { describe, expect, test } from 'vitest';
-import { toWhatsApp } from './format.ts';
+import { layOut } from './format.ts';
+
+const whole = (markdown: string) => layOut(markdown, 4000).join('<cut>');
 
 describe('Markdown becomes WhatsApp’s own formatting', () => {
   test.each<[string, string, string]>([
@@ -28,7 +30,7 @@ describe('Markdown becomes WhatsApp’s own formatting', () => {
     ['entities', 'a &lt; b &amp;&amp; c', 'a < b && c'],
     ['entities for quotes', '&quot;a&quot; &gt; b&#39;s', '"a" > b\'s'],
     ['escapes', '1\\. a \\# b', '1. a # b'],
-  ])('%s', (_, markdown, expected) => expect(toWhatsApp(markdown, null)).toBe(expected));
+  ])('%s', (_, markdown, expected) => expect(whole(markdown)).toBe(expected));
 
   test.each<[string, string, string]>([
     ['bullets of any kind', '* a\n* b', '- a\n- b'],
@@ -39,7 +41,7 @@ describe('Markdown becomes WhatsApp’s own formatting', () => {
     ['paragraphs in items', '1. a\n\n   b\n2. c', '1. a\n  b\n2. c'],
     ['code in items', '- a\n\n  ```\n  b\n    c\n  ```\n- d', '- a\n  ```b\n    c```\n- d'],
     ['tasks', '- [ ] a\n- [x] b', '- [ ] a\n- [x] b'],
-  ])('lists: %s', (_, markdown, expected) => expect(toWhatsApp(markdown, null)).toBe(expected));
+  ])('lists: %s', (_, markdown, expected) => expect(whole(markdown)).toBe(expected));
 
   test.each<[string, string, string]>([
     ['a quote', '> **a**\n> b', '> *a*\n> b'],
@@ -52,7 +54,7 @@ describe('Markdown becomes WhatsApp’s own formatting', () => {
     ['a name without http', 'see www.x.y or x.y', 'see www.x.y or x.y'],
     ['a mail address', '[write](mailto:a@b.cd) a@b.cd', 'write (a@b.cd) a@b.cd'],
     ['an image', '![alt](http://x.y/i.png)', 'alt (http://x.y/i.png)'],
-  ])('%s', (_, markdown, expected) => expect(toWhatsApp(markdown, null)).toBe(expected));
+  ])('%s', (_, markdown, expected) => expect(whole(markdown)).toBe(expected));
 });
 
 describe('what is no formatting', () => {
@@ -65,62 +67,115 @@ describe('what is no formatting', () => {
     '@491701234567 are you there?',
     '#hashtag',
     '$& $1',
-  ])('stays as it is: %s', (text) => expect(toWhatsApp(text, null)).toBe(text));
+  ])('stays as it is: %s', (text) => expect(whole(text)).toBe(text));
 
   test('tags of HTML are taken off, what they hold stays', () => {
-    expect(toWhatsApp('<b>a</b> b<br/>c', null)).toBe('a b\nc');
-    expect(toWhatsApp('<div class="x">a</div>', null)).toBe('a');
+    expect(whole('<b>a</b> b<br/>c')).toBe('a b\nc');
+    expect(whole('<div class="x">a</div>')).toBe('a');
     const fold = '<details>\n<summary>more</summary>\n\n**a**\n\n</details>';
-    expect(toWhatsApp(fold, null)).toBe('more\n\n*a*');
-    expect(toWhatsApp('a <!-- not said --> b', null)).toBe('a  b');
+    expect(whole(fold)).toBe('more\n\n*a*');
+    expect(whole('a <!-- not said --> b')).toBe('a  b');
   });
 });
 
-describe('on a shared number the assistant signs', () => {
-  test('in bold, before the text', () => {
-    expect(toWhatsApp('**yes**', 'Andy')).toBe('*Andy:* *yes*');
+describe('a text that is longer than a message', () => {
+  const words = (count: number, word = 'word') =>
+    Array.from({ length: count }, (_, index) => `${word}${index}`).join(' ');
+  /** Cuts, and shows that no message is too long. */
+  const cut = (markdown: string, max = 200) => {
+    const pieces = layOut(markdown, max);
+    for (const piece of pieces) expect(piece.length, piece).toBeLessThanOrEqual(max);
+    return pieces;
+  };
+
+  test('is cut between paragraphs, then lines, then words', () => {
+    const [a, b] = [words(20, 'a'), words(20, 'b')];
+    expect(cut(`${a}\n\n${b}\n\n${b}`, 120)).toEqual([a, b, b]);
+    expect(cut(`${a}\n${b}\n${b}`, 120)).toEqual([a, b, b]);
+    expect(cut(words(200)).join(' ')).toBe(words(200));
   });
 
-  test.each(['- a', '> a', '1. a', '`a`'])('on a line of its own before %s', (text) => {
-    expect(toWhatsApp(text, 'Andy')).toBe(`*Andy:*\n${text}`);
+  test('keeps code as code in each piece, and text as text', () => {
+    const lines = Array.from({ length: 40 }, (_, index) => `  if (a[${index}]) **b**;`);
+    const pieces = cut(`before\n\n\`\`\`js\n${lines.join('\n')}\n\`\`\`\n\n**after**`);
+    const code = pieces
+      .slice(0, -1)
+      .map((piece) => /^(?:before\n\n)?```([^`]+)```$/.exec(piece)?.[1]);
+    const [last = ''] = pieces.slice(-1);
+    expect(last).toMatch(/^```[^`]+```\n\n\*after\*$/);
+    expect([...code, last.split('```')[1]].join('\n').split('\n')).toEqual(lines);
+  });
+
+  test('names the columns of a table in each row', () => {
+    const rows = Array.from({ length: 30 }, (_, index) => `| ${index} | cell |\n`).join('');
+    const pieces = cut(`| **No.** | Text |\n|-|-|\n${rows}`);
+    const lines = pieces.join('\n').split('\n');
+    expect(lines).toEqual(lines.map((_, index) => `- *No.*: ${index} | Text: cell`));
+    expect(lines).toHaveLength(30);
+  });
+
+  test('is not cut inside a link or a word where there is another place', () => {
+    const link = `[${words(12)}](http://x.y/${'z'.repeat(60)})`;
+    const pieces = cut(`${words(15)} ${link} ${words(15)} ${link}`, 250);
+    const written = `${words(12)} (http://x.y/${'z'.repeat(60)})`;
+    expect(pieces.join(' ')).toBe(`${words(15)} ${written} ${words(15)} ${written}`);
+    expect(pieces.filter((piece) => piece.includes(written))).toHaveLength(2);
+    const word = 'x'.repeat(150);
+    expect(cut(`a ${word} b ${word} c`)).toEqual([`a ${word} b`, `${word} c`]);
+    expect(cut(`a ${'😀'.repeat(3000)}`, 2500).join('')).toBe(`a${'😀'.repeat(3000)}`);
+  });
+
+  test('closes emphasis at the end of a message and opens it in the next', () => {
+    for (const piece of cut(`**${words(100)}**`)) expect(piece).toMatch(/^\*word[^*]+\d\*$/);
+    for (const piece of cut(`a **b _${words(100)}_**`).slice(1))
+      expect(piece).toMatch(/^\*_word[^*_]+\d_\*$/);
+    for (const piece of cut(`\`${words(100)}\``)) expect(piece).toMatch(/^`word[^`]+\d`$/);
+  });
+
+  test('keeps the numbers of lists, and marks each line of a quote', () => {
+    const items = Array.from({ length: 60 }, (_, index) => `${index + 7}. ${words(3)}`);
+    expect(cut(items.join('\n')).join('\n').split('\n')).toEqual(items);
+    for (const piece of cut(`> ${words(100)}`)) expect(piece).toMatch(/^> word/);
+    const long = cut(`1. ${words(100)}\n2. b`);
+    expect(long[0]).toMatch(/^1\. word0/);
+    expect(long[1]).toMatch(/^ {2}word/);
+    expect(long.at(-1)).toMatch(/\n2\. b$/);
+  });
+
+  test('keeps a heading with what follows', () => {
+    const sections = Array.from(
+      { length: 30 },
+      (_, index) => `## H${index}\n\n${words(index + 5)}`,
+    );
+    const pieces = cut(sections.join('\n\n'));
+    expect(pieces.length).toBeGreaterThan(5);
+    for (const piece of pieces) expect(piece).not.toMatch(/\*H\d+\*$/);
   });
 });
 
 describe('any text gives a text', () => {
-  const units = [
-    '>',
-    '> - ',
-    '1. ',
-    '- - ',
-    '*a_',
-    '_a_',
-    '**a',
-    '[a](',
-    '![',
-    '<',
-    '`a',
-    '~~a~',
-    '|',
-  ];
+  const units = ['> - ', '1. ', '- - ', '*a_', '_a_', '**a', '[a](', '![', '<', '`a', '~~a~', '|'];
 
   test.each(units)('of as many "%s" as a message holds', (unit) => {
-    expect(toWhatsApp(unit.repeat(4000 / unit.length), null)).not.toBe('');
+    const text = unit.repeat(4000 / unit.length);
+    try {
+      expect(whole(text)).not.toBe('');
+    } catch (error) {
+      // The formatter cuts such a text as it stands.
+      expect(error).toBeInstanceOf(RangeError);
+    }
   });
 
-  test('too long for marked, as it stands', () => {
-    // Some texts of this length would take minutes.
-    const long = '**a** '.repeat(10_000);
-    expect(toWhatsApp(long, null)).toBe(long);
-  });
-
-  test('and never one that is many times longer', () => {
-    const table = `|${'h'.repeat(1300)}|\n|-|\n${'|a|\n'.repeat(650)}`;
-    expect(table.length).toBeLessThan(4000);
-    expect(toWhatsApp(table, null)).toBe(table);
+  test('but for what is nested too deeply or would grow too long', () => {
+    expect(() => layOut(`${'> '.repeat(50)}a`, 4000)).toThrow(RangeError);
+    const table = `|${'h'.repeat(100_000)}|\n|-|\n${'|a|\n'.repeat(1000)}`;
+    expect(() => layOut(table, 4000)).toThrow(RangeError);
+    expect(whole(`${'> '.repeat(15)}a`)).toBe(`${'> '.repeat(15)}a`);
   });
 
   test('of no words at all, as it stands', () => {
-    for (const text of ['', '# ', '<!-- a -->']) expect(toWhatsApp(text, null)).toBe(text);
+    for (const text of ['# ', '<!-- a -->']) expect(whole(text)).toBe(text.trim());
+    expect(layOut('', 4000)).toEqual([]);
   });
 
   test('of signs by chance, with every word in it', () => {
@@ -153,7 +208,7 @@ describe('any text gives a text', () => {
       const parts = Array.from({ length }, () => signs[random(signs.length * 2)] ?? 'word');
       const said = parts.join('');
       const words = (text: string) => text.split('word').length;
-      expect(words(toWhatsApp(said, null)), said).toBeGreaterThanOrEqual(words(said));
+      expect(words(whole(said)), said).toBeGreaterThanOrEqual(words(said));
     }
   });
 });

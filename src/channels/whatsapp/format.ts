@@ -1,165 +1,190 @@
 /**
- * Converts the model's Markdown to WhatsApp's own formatting: *bold*, _italic_, ~strike~, `code`,
- * lists and quotes. Leaves code as it is. Never throws: what cannot be converted is returned
- * unchanged.
+ * Converts the model's Markdown to messages in WhatsApp's own formatting: *bold*, _italic_, ~strike~,
+ * `code`, lists and quotes. Leaves code as it is. May take half a second for a hostile text.
  */
-import { lexer, type Token, type Tokens } from 'marked';
+import MarkdownIt, { type Token } from 'markdown-it';
+import { splitText } from '../../format.ts';
+import { cutIntoPieces, fence, type Mark, type Part } from './pieces.ts';
 
-/** Longer texts are not converted: marked takes quadratic time on some, up to minutes. */
-const convertedMax = 5000;
-/** The longest text that WhatsApp accepts. A table grows, since each row repeats its header. */
-const resultMax = 60_000;
+/** markdown-it drops what is nested deeper. */
+const nestingMax = 20;
 /** The HTML elements to remove. Anything else in angle brackets is text. */
-const tags =
-  /<!--.*?-->|<\/?(?:a|b|i|u|s|br|em|div|img|kbd|p|span|strong|su[bp]|summary|details)\b[^<>]*>/gis;
+const removedTag =
+  /^<(?:!--|\/?(?:a|b|i|u|s|br|em|div|img|kbd|p|span|strong|su[bp]|summary|details)\b)/i;
+const signs: Record<string, string> = { strong: '*', em: '_', s: '~', code: '`' };
+/** White space, and a word or as much of it as fits into any message. */
+const words = /(\s*)(\S{0,500})/gu;
 
-/** `name` is put before the text; null if the assistant has a number of its own. */
-export function toWhatsApp(markdown: string, name: string | null): string {
-  const text = convert(markdown) || markdown;
-  // Lists, quotes and code are recognised only at the beginning of a line.
-  return name ? `*${name}:*${/^(?:[->`]|\d+\.)/.test(text) ? '\n' : ' '}${text}` : text;
+/**
+ * Messages of at most `max` UTF-16 units. A text without words stays as it is. Throws RangeError
+ * if it is nested too deeply or would become too long.
+ */
+export function layOut(markdown: string, max: number): string[] {
+  const writer = new Writer();
+  for (const token of createParser().parse(markdown, {})) writer.block(token);
+  const pieces = cutIntoPieces(writer.parts, max);
+  return pieces.length > 0 ? pieces : splitText(markdown, max);
 }
 
-function convert(markdown: string): string | undefined {
-  if (markdown.length > convertedMax) return undefined;
-  try {
-    const text = blocks(lexer(markdown)).trim();
-    return text.length > resultMax ? undefined : text;
-  } catch (error) {
-    // Deeply nested quotes exhaust marked's stack.
-    if (error instanceof RangeError) return undefined;
-    throw error;
+function createParser() {
+  const parser = new MarkdownIt({ html: true, linkify: true, maxNesting: nestingMax });
+  parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
+  // Definitions would vanish from the text, and blocks of HTML would hide the Markdown in them.
+  parser.disable(['reference', 'html_block']);
+  parser.normalizeLink = (url) => url;
+  parser.normalizeLinkText = (url) => url;
+  // WhatsApp knows no emphasis within a word: 2*3*4 stays as it is.
+  parser.inline.State = class extends parser.inline.State {
+    override scanDelims(start: number, canSplitWord: boolean) {
+      const found = super.scanDelims(start, canSplitWord);
+      const around = [this.src[start - 1], this.src[start + found.length]];
+      const isInWord = around.every((character) => /\w/.test(character ?? ''));
+      return isInWord ? { ...found, can_open: false, can_close: false } : found;
+    }
+  };
+  return parser;
+}
+
+class Writer {
+  readonly parts: Part[] = [];
+  /** Of each open quote, item and row: what its next line begins with, and those after that. */
+  readonly #containers: { next: string; rest: string }[] = [];
+  /** Of each open list: the number of the next item, or NaN without numbers. */
+  readonly #lists: number[] = [];
+  /** What is open at each depth. */
+  readonly #marks: Mark[][] = [[]];
+  #rows: Token[][] = [];
+  /** Where the open link begins in `parts`, and where it leads. */
+  #link: { start: number; to: string } | undefined;
+  #before = '\n';
+  #sticks = false;
+
+  block(token: Token): void {
+    const { type, tag, content, nesting, level } = token;
+    if (level >= nestingMax - 1) throw new RangeError('nested too deeply');
+    if (type === 'inline' && this.#rows.length > 0) this.#rows.at(-1)?.push(token);
+    else if (type === 'inline') this.#inline(token);
+    else if (nesting === 1) this.#open(token);
+    else {
+      if (tag === 'ul' || tag === 'ol') this.#lists.pop();
+      else if (tag === 'li' || tag === 'blockquote') this.#containers.pop();
+      else if (tag === 'table') this.#table();
+      else if (tag === 'code') this.#code(content);
+      else if (tag === 'hr') this.#text('―――');
+      else if (type === 'heading_close') this.#marks.pop();
+      // An empty line, except in lists.
+      this.#before = this.#lists.length > 0 ? '\n' : `\n${this.#prefix()}\n`;
+      if (type === 'heading_close') this.#sticks = true;
+    }
+  }
+
+  #open(token: Token): void {
+    const { type, tag } = token;
+    if (tag === 'ul') this.#lists.push(Number.NaN);
+    else if (tag === 'ol') this.#lists.push(Number(token.attrGet('start') ?? 1));
+    else if (tag === 'li') {
+      const number = this.#lists.pop() ?? 0;
+      this.#lists.push(number + 1);
+      this.#containers.push({ next: number >= 0 ? `${number}. ` : '- ', rest: '  ' });
+    } else if (tag === 'blockquote') this.#containers.push({ next: '> ', rest: '> ' });
+    else if (tag === 'tr') this.#rows.push([]);
+    else if (type === 'heading_open') this.#mark('*');
+  }
+
+  #code(content: string): void {
+    this.#mark(fence);
+    for (const line of content.replace(/\n$/, '').split('\n')) {
+      const [indent = ''] = /^\s{0,99}/.exec(line) ?? [];
+      // Also an empty line is one.
+      this.#add(indent);
+      this.#text(line.slice(indent.length));
+      this.#endLine();
+    }
+    this.#marks.pop();
+  }
+
+  /** One line per row, with the header in each: a phone is too narrow for columns. */
+  #table(): void {
+    const [header = [], ...body] = this.#rows.splice(0);
+    for (const row of body.length > 0 ? body : [header]) {
+      this.#containers.push({ next: '- ', rest: '  ' });
+      let between = '';
+      for (const [column, cell] of row.entries()) {
+        if (!cell.content) continue;
+        this.#text(between);
+        between = ' | ';
+        const name = header[column];
+        if (name?.content && row !== header) {
+          this.#inline(name);
+          this.#text(': ');
+        }
+        this.#inline(cell);
+      }
+      this.#containers.pop();
+      this.#endLine();
+    }
+  }
+
+  #inline({ children }: Token): void {
+    for (const token of children ?? []) this.#span(token);
+  }
+
+  #span(token: Token): void {
+    const { type, tag, nesting, content } = token;
+    const isHtml = type === 'html_inline';
+    if (tag === 'br' || (isHtml && /^<br\b/i.test(content))) this.#endLine();
+    else if (isHtml && removedTag.test(content)) return;
+    else if (type === 'link_open') this.#link = { start: this.parts.length, to: target(token) };
+    else if (type === 'link_close') this.#endLink();
+    else if (type === 'image') this.#text(`${content} (${target(token)})`);
+    else {
+      const sign = signs[tag];
+      if (sign && nesting >= 0) this.#mark(sign);
+      this.#text(content);
+      if (sign && nesting <= 0) this.#marks.pop();
+    }
+  }
+
+  /** WhatsApp shows no text instead of an address: the address follows the text. */
+  #endLink(): void {
+    const { start, to } = this.#link ?? { start: 0, to: '' };
+    const written = this.parts.slice(start).map(({ before, text }) => before + text);
+    const text = written.join('').trim();
+    if (text !== to) this.#text(text ? ` (${to})` : to);
+    for (const part of this.parts.slice(start + 1)) part.sticks = true;
+  }
+
+  /** Opens a mark inside those that are open, unless it is one of them. */
+  #mark(sign: string): void {
+    const open = this.#marks.at(-1) ?? [];
+    this.#marks.push(open.some((mark) => mark.sign === sign) ? open : [...open, { sign }]);
+  }
+
+  #text(content: string): void {
+    for (const [, space = '', word] of content.matchAll(words)) {
+      if (!this.#before.includes('\n')) this.#before += space;
+      if (word) this.#add(word);
+    }
+  }
+
+  #add(text: string): void {
+    const [before, prefix, sticks] = [this.#before, this.#prefix(), this.#sticks];
+    this.parts.push({ before, prefix, text, marks: this.#marks.at(-1) ?? [], sticks });
+    for (const container of this.#containers) container.next = container.rest;
+    this.#before = '';
+    this.#sticks = false;
+  }
+
+  #prefix(): string {
+    return this.#containers.map(({ next }) => next).join('');
+  }
+
+  #endLine(): void {
+    if (!this.#before.includes('\n')) this.#before = '\n';
   }
 }
 
-function blocks(tokens: Token[]): string {
-  return tokens
-    .map(block)
-    .join('')
-    .replace(/\n{3,}/g, '\n\n');
-}
-
-function block(token: Token): string {
-  switch (token.type) {
-    case 'heading':
-      return `${wrap('*', inline(token.tokens).replaceAll('*', ''))}\n\n`;
-    case 'paragraph':
-      return `${inline(token.tokens)}\n\n`;
-    case 'text':
-      return token.tokens ? inline(token.tokens) : unescapeHtml(token.text);
-    case 'code':
-      return `\`\`\`${token.text}\`\`\`\n\n`;
-    case 'blockquote':
-      return `${prefixed('> ', blocks(token.tokens ?? []).trim())}\n\n`;
-    case 'list':
-      return `${list(token as Tokens.List)}\n\n`;
-    case 'table':
-      return `${table(token as Tokens.Table)}\n\n`;
-    case 'hr':
-      return '―――\n\n';
-    case 'space':
-      return '\n\n';
-    case 'html':
-      return withoutTags(token.raw);
-    default:
-      return token.raw;
-  }
-}
-
-function list({ items, ordered, start }: Tokens.List): string {
-  const lines = items.map((item, index) => {
-    const box = item.task ? (item.checked ? '[x] ' : '[ ] ') : '';
-    const mark = ordered ? `${Number(start || 1) + index}. ` : '- ';
-    const content = item.tokens
-      .filter(({ type }) => type !== 'checkbox')
-      .map((token) => (token.type === 'list' ? `\n${block(token)}` : block(token)))
-      .join('')
-      .trim()
-      .replace(/\n{2,}/g, '\n');
-    const [first = '', ...rest] = content.split('\n');
-    return [`${mark}${box}${first}`, ...rest.map((line) => `  ${line}`)].join('\n');
-  });
-  return lines.join('\n');
-}
-
-/** One line per row: a phone is too narrow for columns. */
-function table({ header, rows }: Tokens.Table): string {
-  const names = header.map(({ tokens }) => inline(tokens));
-  const lines = rows.map((row) =>
-    row
-      .map(({ tokens }, index) => [names[index], inline(tokens)].filter(Boolean).join(': '))
-      .join(' | '),
-  );
-  return prefixed('- ', lines.join('\n'));
-}
-
-function inline(tokens: Token[] | undefined): string {
-  const all = tokens ?? [];
-  return all
-    .map((token, index) => {
-      const isMark = token.type === 'em' || token.type === 'strong';
-      const isInWord =
-        /\w$/.test(all[index - 1]?.raw ?? '') || /^\w/.test(all[index + 1]?.raw ?? '');
-      // No emphasis within a word: 2*3*4 stays as it is.
-      return isMark && isInWord ? token.raw : span(token);
-    })
-    .join('');
-}
-
-function span(token: Token): string {
-  switch (token.type) {
-    case 'strong':
-      return wrap('*', inline(token.tokens));
-    case 'em':
-      return wrap('_', inline(token.tokens));
-    case 'del':
-      return wrap('~', inline(token.tokens));
-    case 'codespan':
-      return `\`${token.text}\``;
-    case 'br':
-      return '\n';
-    case 'link':
-      return link(token.href, inline(token.tokens));
-    case 'image':
-      return link(token.href, token.text);
-    case 'html':
-      return withoutTags(token.raw);
-    case 'text':
-      return token.tokens ? inline(token.tokens) : unescapeHtml(token.text);
-    case 'escape':
-      return token.text;
-    default:
-      return token.raw;
-  }
-}
-
-/** Wraps line by line, as WhatsApp expects. Skips empty lines, which would show the marks. */
-function wrap(mark: string, text: string): string {
-  return text.replace(/[^\s](?:.*[^\s])?/g, (line) => `${mark}${line}${mark}`);
-}
-
-function withoutTags(html: string): string {
-  return html.replace(tags, (tag) => (/^<br/i.test(tag) ? '\n' : ''));
-}
-
-function link(href: string, text: string): string {
-  const plain = href.replace(/^mailto:/, '');
-  // marked makes links of www.x.y, and so does WhatsApp itself.
-  if (plain === `http://${text}`) return text;
-  return text && text !== plain ? `${text} (${plain})` : plain;
-}
-
-function prefixed(prefix: string, text: string): string {
-  return text
-    .split('\n')
-    .map((line) => prefix + line)
-    .join('\n');
-}
-
-function unescapeHtml(text: string): string {
-  return text
-    .replaceAll('&lt;', '<')
-    .replaceAll('&gt;', '>')
-    .replaceAll('&quot;', '"')
-    .replaceAll('&amp;', '&');
+function target(token: Token): string {
+  const address = token.attrGet(token.type === 'image' ? 'src' : 'href');
+  return String(address).replace(/^mailto:/, '');
 }
