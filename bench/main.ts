@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { measureContainers } from './containers.ts';
 import { measureConversation } from './conversation.ts';
+import { measureOvertaking } from './overtaking.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
 import { measureRuntimes } from './runtimes.ts';
 import { measureStoring } from './storing.ts';
@@ -18,7 +19,15 @@ import { measureWhatsApp } from './whatsapp.ts';
 
 /** Fewer cold rounds than warm ones: each takes ten times as long, and they vary less. */
 const coldShare = 0.25;
-const parts = ['conversation', 'whatsApp', 'containers', 'runtimes', 'wayOut', 'store'] as const;
+const parts = [
+  'conversation',
+  'whatsApp',
+  'overtaking',
+  'containers',
+  'runtimes',
+  'wayOut',
+  'store',
+] as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -40,6 +49,7 @@ async function main(): Promise<void> {
     if (wants('conversation'))
       Object.assign(figures, await measureConversation(dir, { cold, warm }));
     if (wants('whatsApp')) figures.whatsApp = await measureWhatsApp(dir, { cold, warm });
+    if (wants('overtaking')) figures.overtaking = await measureOvertaking(dir);
     if (wants('containers')) figures.containers = await measureContainers();
     if (wants('runtimes')) figures.runtimes = await measureRuntimes(dir, cold);
     if (wants('wayOut')) figures.wayOut = await measureWayOut(dir);

@@ -1,6 +1,7 @@
 /** Prints the figures for people, each with its goal and whether it was met. */
 import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
+import type { measureOvertaking } from './overtaking.ts';
 import type { measureRuntimes } from './runtimes.ts';
 import type { measureStoring } from './storing.ts';
 import type { measureWayOut } from './way-out.ts';
@@ -9,6 +10,7 @@ import type { measureWhatsApp } from './whatsapp.ts';
 /** The measured parts. */
 export interface Figures extends Partial<ConversationFigures> {
   whatsApp?: WhatsAppFigures;
+  overtaking?: OvertakingFigures;
   containers?: ContainerFigures;
   runtimes?: RuntimeFigures;
   wayOut?: WayOutFigures;
@@ -17,6 +19,7 @@ export interface Figures extends Partial<ConversationFigures> {
 
 type ConversationFigures = Awaited<ReturnType<typeof measureConversation>>;
 type WhatsAppFigures = Awaited<ReturnType<typeof measureWhatsApp>>;
+type OvertakingFigures = Awaited<ReturnType<typeof measureOvertaking>>;
 type ContainerFigures = Awaited<ReturnType<typeof measureContainers>>;
 type RuntimeFigures = Awaited<ReturnType<typeof measureRuntimes>>;
 type WayOutFigures = Awaited<ReturnType<typeof measureWayOut>>;
@@ -60,10 +63,11 @@ function goalOf({ goal, isMet }: Row): string {
 }
 
 function rowsOf(figures: Figures): Row[] {
-  const { warm, cold, host, whatsApp, containers, runtimes, wayOut, store } = figures;
+  const { warm, cold, host, whatsApp, overtaking, containers, runtimes, wayOut, store } = figures;
   return [
     ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }) : []),
     ...(whatsApp ? whatsAppRowsOf(whatsApp) : []),
+    ...(overtaking ? overtakingRowsOf(overtaking) : []),
     ...(containers ? containerRowsOf(containers) : []),
     ...(runtimes ? runtimeRowsOf(runtimes) : []),
     ...(wayOut ? wayOutRowsOf(wayOut) : []),
@@ -182,6 +186,14 @@ function whatsAppRowsOf(figures: WhatsAppFigures): Row[] {
       detail: `${figures.groupMessagesPerSecond} of a group`,
     },
   ];
+}
+
+function overtakingRowsOf({ flood, uploads }: OvertakingFigures): Row[] {
+  const row = (when: string, { medianMs, worstMs }: typeof flood): Row => ({
+    ...atMost(`WhatsApp, a command ${when}`, worstMs, ' ms', 1000),
+    detail: `at worst; the median is ${medianMs} ms`,
+  });
+  return [row('in a flood', flood), row('during uploads', uploads)];
 }
 
 function atLeast(name: string, value: number, unit: string, min: number): Row {
