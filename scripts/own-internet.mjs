@@ -5,8 +5,7 @@
  */
 import { join } from 'node:path';
 import { findProgram } from '../src/runtimes/table.mjs';
-import { run, say } from './run.mjs';
-import { aptInstall } from './runtime.mjs';
+import { run } from './run.mjs';
 
 /** Starts the node that NANOCLAW_TEST_NODE names in a network namespace. */
 export const launcher = join(import.meta.dirname, 'own-internet.sh');
@@ -16,23 +15,6 @@ const probeTimeoutMs = 15_000;
 const probe = `
   for (const address of ['11.0.0.1', '2600:11::1'])
     require('net').createServer().listen(80, address, function () { this.close(); });`;
-
-/** Installs `ip`, which the smallest systems lack, where this process is root. */
-export function ensureIp() {
-  return installProgram('ip', 'iproute2', 'for tests that need an internet of their own');
-}
-
-/** Installs `rg` for agents under bubblewrap, which have this machine's programs. */
-export function ensureRipgrep() {
-  return installProgram('rg', 'ripgrep', 'which agents search with');
-}
-
-async function installProgram(program, name, reason) {
-  if (process.platform !== 'linux' || findProgram(program)) return;
-  if (process.getuid() !== 0 || !findProgram('apt-get')) return;
-  say(`installing ${name}, ${reason} (apt-get) ...`);
-  await aptInstall([name]);
-}
 
 /** Why tests cannot have an internet of their own here; undefined when they can. */
 export async function internetComplaint(

@@ -8,19 +8,11 @@ import { join } from 'node:path';
 // The whole module, because the named import would stop an old Node before it is told that it is old.
 import util from 'node:util';
 import { bubblewrapPrograms, findProgram, runtimes } from '../src/runtimes/table.mjs';
+import { agentPackages, install, installCommand } from './packages.mjs';
 import { run, SetupError, say } from './run.mjs';
 
 const engineTimeoutMs = 15_000;
-const aptTimeoutMs = 10 * 60_000;
 const packages = ['bubblewrap', 'util-linux'];
-
-const installers = [
-  { program: 'apt-get', command: 'apt-get install -y' },
-  { program: 'dnf', command: 'dnf install -y' },
-  { program: 'pacman', command: 'pacman -S --needed' },
-  { program: 'zypper', command: 'zypper install' },
-  { program: 'apk', command: 'apk add' },
-];
 
 /**
  * Whether nothing is to be done, as far as can be known without starting a process.
@@ -40,25 +32,28 @@ export function hasRuntime(projectDir) {
  */
 export async function ensureRuntime(projectDir) {
   if (!forcedRuntime(projectDir) && (await engineAnswers())) return;
+  const complaint = await install(packages, 'the container runtime');
+  if (complaint === undefined) return;
+  const details = complaint && `\nTried just now, and failed:\n${complaint}`;
+  throw new SetupError(runtimeAdvice() + details);
+}
 
-  const asRoot = await rootPrefix();
-  if (!findProgram('apt-get') || !asRoot) throw new SetupError(runtimeAdvice());
-  say(`installing bubblewrap, the container runtime (${[...asRoot, 'apt-get'].join(' ')}) ...`);
-  const { code, output } = await aptInstall(packages, asRoot);
-  if (code !== 0)
-    throw new SetupError(`${runtimeAdvice()}\nTried just now, and failed:\n${output}`);
+/** What agents in bubblewrap lack, and the command to install it. */
+export async function tellWhatAgentsLack(projectDir) {
+  const lacking = process.platform === 'linux' ? agentPackages() : [];
+  if (lacking.length === 0) return;
+  const forced = forcedRuntime(projectDir);
+  if (forced ? forced !== 'bubblewrap' : await engineAnswers()) return;
+  const command = installCommand(lacking) ?? `install ${lacking.join(', ')}`;
+  say(`agents have only this machine's programs. For those that they miss: ${command}`);
 }
 
 /** What to tell a person for whom nothing can be installed. */
-export function runtimeAdvice({
-  isRoot = process.getuid() === 0,
-  searchPath = process.env.PATH,
-} = {}) {
-  const installer = installers.find(({ program }) => findProgram(program, searchPath));
+export function runtimeAdvice(options) {
   const reason = 'no container runtime found, and agents run only inside containers.';
-  if (!installer) return `${reason} Install ${packages.join(' and ')}, or docker, or podman.`;
-  const sudo = isRoot ? '' : 'sudo ';
-  return `${reason} Run this once, then start again:\n  ${sudo}${installer.command} ${packages.join(' ')}`;
+  const command = installCommand(packages, options);
+  if (!command) return `${reason} Install ${packages.join(' and ')}, or docker, or podman.`;
+  return `${reason} Run this once, then start again:\n  ${command}`;
 }
 
 /** What the environment or `.env` names, as the program reads them: empty counts as not set. */
@@ -88,29 +83,4 @@ async function engineAnswers() {
     if (code === 0) return true;
   }
   return false;
-}
-
-/** What runs a command as root without a password; undefined when nothing does. */
-async function rootPrefix() {
-  if (process.getuid() === 0) return [];
-  if (!findProgram('sudo')) return undefined;
-  const { code } = await run('sudo', ['-n', 'true'], { timeoutMs: engineTimeoutMs });
-  return code === 0 ? ['sudo', '-n', 'env', 'DEBIAN_FRONTEND=noninteractive'] : undefined;
-}
-
-/**
- * Refreshes the package lists only when the installation fails with those at hand.
- * @param {string[]} names of the packages
- * @param {string[]} asRoot what to put before a command
- */
-export async function aptInstall(names, asRoot = []) {
-  const [file, ...before] = [...asRoot, 'apt-get'];
-  const options = { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeoutMs: aptTimeoutMs };
-  const apt = (...args) => run(file, [...before, ...args], options);
-  const lockWait = ['-o', 'DPkg::Lock::Timeout=120'];
-  const install = () => apt(...lockWait, 'install', '-y', '--no-install-recommends', ...names);
-  const first = await install();
-  if (first.code === 0) return first;
-  const update = await apt('update');
-  return update.code === 0 ? install() : update;
 }

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { build, isBuilt } from './bundle.mjs';
 import { withLock } from './lock.mjs';
 import { run, SetupError, say } from './run.mjs';
-import { ensureRuntime, hasRuntime } from './runtime.mjs';
+import { ensureRuntime, hasRuntime, tellWhatAgentsLack } from './runtime.mjs';
 
 /** The folder that holds package.json. */
 export const projectDir = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -33,6 +33,8 @@ export async function prepare({ bundles = true, runtime = true } = {}) {
       if (bundles && !isBuilt(projectDir)) await buildAloud();
       if (runtime && !hasRuntime(projectDir)) await ensureRuntime(projectDir);
     });
+    // Told in the first start, and after an update.
+    if (runtime) await tellWhatAgentsLack(projectDir);
   } catch (error) {
     // ENOSPC, EACCES: the message names the file, and a stack adds nothing.
     if (error.syscall) throw new SetupError(error.message, { cause: error });

@@ -9,13 +9,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { countSkippedFor, countTests, describeCounts } from './counts.mjs';
-import { ensureIp, ensureRipgrep, internetComplaint } from './own-internet.mjs';
+import { internetComplaint } from './own-internet.mjs';
+import { ensureTestPrograms } from './packages.mjs';
 import { command, prepare, projectDir } from './setup.mjs';
 
 await command(async () => {
   await prepare();
-  await ensureIp();
-  await ensureRipgrep();
+  await ensureTestPrograms();
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-test-'));
   const reportFile = join(dir, 'report.json');
   try {

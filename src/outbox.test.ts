@@ -338,6 +338,13 @@ describe('the pieces of a text', () => {
     expect(findSaid(store, 'other', `as-${attempts[3]?.id}`)).toBeUndefined();
   });
 
+  test('are not made of what the host says, which is plain', async () => {
+    const { outbox, said } = startOutbox({ layOut: async () => ['formatted'] });
+    outbox.add('c', text('the *plain* words'));
+    await promisesSettled();
+    expect(said()).toEqual(['the *plain* words']);
+  });
+
   test('beyond a few become the beginning, and a file with all of it', async () => {
     const { outbox, attempts } = startOutbox();
     const whole = 'word '.repeat(30).trim();

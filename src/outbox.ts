@@ -183,7 +183,8 @@ export class Outbox {
     try {
       const channel = channelOf(chatId);
       if (!channel) throw new Error('no channel owns the chat');
-      if (!hasPieces(store, id)) savePieces(store, id, await this.#layOut(message, channel));
+      if (!hasPieces(store, id))
+        savePieces(store, id, await this.#layOut(message, loop.lane, channel));
       while (!this.#closed && findNextPiece(store, id)) {
         await this.#pace(loop, channel);
         // It may be withdrawn by now.
@@ -204,7 +205,7 @@ export class Outbox {
   }
 
   /** The file and the quote go with the first piece. A long text becomes a beginning and a file. */
-  async #layOut(message: OutboundMessage, channel: Channel): Promise<Piece[]> {
+  async #layOut(message: OutboundMessage, lane: Lane, channel: Channel): Promise<Piece[]> {
     const { limits, config } = this.#deps;
     const { id } = message;
     const piece = (number: number, text: string, file: OutboundFile | null = null): Piece => {
@@ -213,10 +214,10 @@ export class Outbox {
     };
     if (message.kind === 'reaction') return [piece(0, message.emoji)];
     const own = message.kind === 'file' ? message.file : null;
-    const texts =
-      (await channel.layOut?.(message.text)) ?? splitText(message.text, channel.textMax);
-    const [first = '', ...rest] = texts;
-    if (texts.length <= limits.piecesMax)
+    // The host writes no Markdown, and what it shows of others' words must stay as it is.
+    const laidOut = lane === 'agent' ? await channel.layOut?.(message.text) : undefined;
+    const [first = '', ...rest] = laidOut ?? splitText(message.text, channel.textMax);
+    if (rest.length < limits.piecesMax)
       return [piece(0, first, own), ...rest.map((text, index) => piece(index + 1, text))];
     const hostPath = join(config.filesDir, `${id}.txt`);
     writeFileSync(hostPath, message.text);

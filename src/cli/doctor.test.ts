@@ -112,6 +112,15 @@ describe('a machine that has what is needed', () => {
     expect([begun.code, linked.code]).toEqual([0, 0]);
   });
 
+  test('is told which programs its agents lack, with one command that installs them', async () => {
+    const hide = ['git', 'rg'].flatMap((name) => ['--ro-bind', '/dev/null', `/usr/bin/${name}`]);
+    const { said } = await doctor({ inside: ['bwrap', '--dev-bind', '/', '/', ...hide, '--'] });
+    expect(line(said, 'note', 'programs')).toMatch(
+      /this machine's, which lacks git, ripgrep\n +(sudo )?apt-get install -y git ripgrep$/,
+    );
+    expect(line((await doctor()).said, 'ok', 'programs')).toMatch(/agents have curl, git, python3/);
+  });
+
   test('tells a script the same', async () => {
     const { code, said } = await doctor({ args: ['--json', '--all'] });
     const { ready, findings } = JSON.parse(said);

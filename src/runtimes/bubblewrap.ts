@@ -49,8 +49,8 @@ export function openBubblewrap(projectDir: string): Runtime {
     hasOwnKernel: false,
     describe: () =>
       cgroups.length > 0
-        ? 'bubblewrap'
-        : 'bubblewrap, with no limit on memory: that needs root, and cgroups that it can write',
+        ? "bubblewrap, with this machine's programs"
+        : "bubblewrap, with this machine's programs, and no limit on memory: that needs root, and cgroups that it can write",
     launch: (spec) => bubblewrapLaunch(host, spec, createCgroups(cgroups, spec.name, spec.limits)),
     kill: async (name) => {
       await killMarked((marked) => marked === name);

@@ -54,6 +54,10 @@ export const runtimes = {
 /** prlimit and setpriv come with util-linux, which only the smallest systems lack. */
 export const bubblewrapPrograms = [runtimes.bubblewrap.program, 'prlimit', 'setpriv'];
 
+/** What agents use, by package, as in container/Dockerfile. In bubblewrap only if it is there. */
+export const agentPrograms = { curl: 'curl', git: 'git', python3: 'python3', rg: 'ripgrep' };
+export const agentSearchPath = '/usr/local/bin:/usr/bin:/bin';
+
 /**
  * The full path of a program, or undefined. Starts no process.
  * @param {string} program

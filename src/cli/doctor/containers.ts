@@ -16,8 +16,14 @@ import {
   usualEngines,
 } from '../../runtimes/engines.ts';
 import { imageInputs } from '../../runtimes/image.ts';
-import { bubblewrapPrograms, runtimes } from '../../runtimes/table.mjs';
+import { agentPrograms, bubblewrapPrograms, runtimes } from '../../runtimes/table.mjs';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
+
+/** Of scripts/, which is no TypeScript. */
+interface SetUp {
+  agentPackages(): string[];
+  installCommand(packages: string[]): string | undefined;
+}
 
 /** With `all` each runtime that is there has to prove that it seals, not only the chosen one. */
 export async function containerChecks(config: Config, all: boolean): Promise<Check[]> {
@@ -40,6 +46,7 @@ export async function containerChecks(config: Config, all: boolean): Promise<Che
     ...installed,
     ['runtime', () => chosen(found, config)],
     ['seal', () => proof(found, config)],
+    ...(found.name === 'bubblewrap' ? [['programs', () => programs(config)] satisfies Check] : []),
     ...others.map((name): Check => [`seal ${name}`, () => otherProof(name, config)]),
   ];
 }
@@ -87,6 +94,17 @@ async function proof(runtime: Runtime, config: Config) {
   return ok(
     `a ${runtime.name} container was started, looked around in, and found sealed (${seconds} s)`,
   );
+}
+
+/** In bubblewrap, agents have this machine's programs. An image has its own. */
+async function programs({ projectDir }: Config): Promise<Finding> {
+  const { agentPackages, installCommand }: SetUp = await import(
+    join(projectDir, 'scripts/packages.mjs')
+  );
+  const lacking = agentPackages();
+  if (lacking.length === 0) return ok(`agents have ${Object.keys(agentPrograms).join(', ')}`);
+  const says = `agents have only this machine's, which lacks ${lacking.join(', ')}`;
+  return note(says, installCommand(lacking) ?? 'Install what you want them to have.');
 }
 
 async function otherProof(name: string, config: Config): Promise<Finding> {
