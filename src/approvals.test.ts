@@ -95,7 +95,7 @@ describe('a request', () => {
     expect(ask()).toMatch(/has been asked \(request 1\) to rename .*Nothing is changed yet/);
     expect(nameOf()).toBe('main');
     expect(shown()).toEqual([
-      'Request 1: the agent `"main"` asks you to rename `"family"` from `"main"` to `"Fam"`.\nReply ok or no to this message, or react with 👍 or 👎. On a terminal: /approve 1 or /reject 1',
+      'Request 1: the agent "main" asks you to rename "family" from "main" to "Fam".\nReply ok or no to this message, or react with 👍 or 👎. On a terminal: /approve 1 or /reject 1',
     ]);
   });
 
@@ -138,7 +138,7 @@ describe('a request', () => {
     expect(shown()[0]?.split('\n')).toHaveLength(6);
     expect(told.filter((text) => text.includes('Ask for no more before that'))).toHaveLength(95);
     expect(listApprovals(store)).toHaveLength(5);
-    expect(approvals.list()[4]).toMatch(/^Request 5: the agent `"main"` asks you to rename/);
+    expect(approvals.list()[4]).toMatch(/^Request 5: the agent "main" asks you to rename/);
     ask('of another', { agentId: 'family' });
     expect(shown()).toHaveLength(2);
     answers(3, false);
@@ -154,7 +154,7 @@ describe('the owner’s answer', () => {
     expect(replies(text)).toBe('Renamed: main is Fam.');
     expect(nameOf()).toBe('Fam');
     expect(posts()).toEqual([
-      'Your request 1 (rename `"family"` from `"main"` to `"Fam"`) is approved. Renamed: main is Fam.',
+      'Your request 1 (rename "family" from "main" to "Fam") is approved. Renamed: main is Fam.',
     ]);
     expect(woken).toEqual(['main']);
   });
@@ -235,7 +235,7 @@ describe('the owner’s answer', () => {
     const group = findGroup(store, 'family');
     if (group) saveGroup(store, { ...group, name: 'Others' });
     expect(answers(1, true)).toBe(
-      'Request 1 could not be carried out: things have changed. It would now mean to rename `"family"` from `"Others"` to `"Fam"`',
+      'Request 1 could not be carried out: things have changed. It would now mean to rename "family" from "Others" to "Fam"',
     );
     expect(nameOf()).toBe('Others');
     expect(posts().at(-1)).toMatch(/is refused\. Request 1 could not be carried out/);

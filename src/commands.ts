@@ -10,8 +10,6 @@ import { type Group, type InboundMessage, UserError } from './types.ts';
 /** Where a command is given. */
 export interface Call {
   group: Group;
-  /** The text of the message to which it is a reply. */
-  quoted: string | undefined;
 }
 
 /**
@@ -61,7 +59,7 @@ export function createCommands(
   if (new Set(all.map(({ name }) => name)).size < all.length)
     throw new Error('two commands have the same name');
   return (message) => {
-    const { text, quote, isOwner } = message;
+    const { text, isOwner } = message;
     const [first = '', ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
     // Whoever is in a hurry writes "/stop!!".
     const called = first.toLowerCase().replace(/[!.]+$/, '');
@@ -74,7 +72,7 @@ export function createCommands(
         throw new UserError(`${command.name} is for the owner of this assistant only.`);
       if (words.length > wordsMax(command))
         throw new UserError(`Nothing is done: I expected no more than ${usage(command)}`);
-      const args = command.parse(words, { group, quoted: quote?.text });
+      const args = command.parse(words, { group });
       log.info({ group: group.folder }, `a command: ${command.describe(args)}`);
       return command.apply(args);
     };

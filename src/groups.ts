@@ -23,11 +23,7 @@ export function openGroup(
 ): ChatGroup {
   const known = findGroupByChat(store, chatId);
   if (known) return known;
-  if (!isGroupFolder(folder))
-    throw new UserError(
-      `"${folder}" cannot name a group: use up to 40 lower-case letters, digits, - and _.`,
-    );
-  if (findGroup(store, folder)) throw new UserError(`The group ${folder} belongs to another chat.`);
+  refuseFolder(store, folder);
   return saveGroup(store, {
     folder,
     chatId,
@@ -36,6 +32,15 @@ export function openGroup(
     requiresTrigger: true,
     triggeredBy: null,
   });
+}
+
+/** Throws UserError when no new group can have this folder. */
+export function refuseFolder(store: Store, folder: string): void {
+  if (!isGroupFolder(folder))
+    throw new UserError(
+      `"${folder}" cannot name a group: use up to 40 lower-case letters, digits, - and _.`,
+    );
+  if (findGroup(store, folder)) throw new UserError(`The group ${folder} belongs to another chat.`);
 }
 
 /** The main group of a new state. */

@@ -24,7 +24,7 @@ import { step } from './log.ts';
 import type { Outbox } from './outbox.ts';
 import { type Outcome, settle } from './outcome.ts';
 import { createInside, readInside, removeInside } from './safe-open.ts';
-import { clip, fileName } from './text.ts';
+import { clip, fileName, quoted } from './text.ts';
 import {
   type Amendment,
   type Attachment,
@@ -242,7 +242,7 @@ export class Router {
     const stale = arrivals.filter(({ isStale }) => isStale);
     const last = stale.at(-1);
     if (!last) return;
-    const text = `${stale.length} messages in "${name}" came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
+    const text = `${stale.length} messages in ${quoted(name)} came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
     owner.tell(text, { key: `late ${folder} ${last.message.id}` });
   }
 

@@ -97,6 +97,10 @@ describe('a name in a notice', () => {
       '\\u{200b}\\u{feff}\\u{ad}\\u{3164}\\u{2800}\\u{e0041}\\u{d800}',
     ],
   ])('is quoted, and shows what is invisible: %j', (name, seen) => {
-    expect(quoted(name)).toBe(`\`"${seen}"\``);
+    expect(quoted(name)).toBe(`"${seen}"`);
   });
+
+  test.each(['*bold*', '_x_', '~x~'])('is not formatted: %s', (name) =>
+    expect(quoted(name)).toBe(`\`"${name}"\``),
+  );
 });

@@ -32,14 +32,14 @@ export function oneLine(text: string, max: number): string {
 
 /**
  * A name that somebody chose, in quotes and in full. What is invisible, or changes how text around it
- * is shown, becomes its code point; as code in Markdown, nothing in it is taken for formatting.
+ * is shown, becomes its code point; what a chat could take for formatting is shown as code.
  */
 export function quoted(name: string): string {
   const seen = name.replace(
     /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800"`\\]/gu,
     (character) => (character === ' ' ? ' ' : `\\u{${character.codePointAt(0)?.toString(16)}}`),
   );
-  return `\`"${seen}"\``;
+  return /[*_~]/.test(seen) ? `\`"${seen}"\`` : `"${seen}"`;
 }
 
 /**

@@ -113,6 +113,11 @@ export function saveGroup<Chat extends ChatId | null>(
   return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }
 
+/** What belongs to the group in other tables goes with it, by triggers. */
+export function deleteGroup(store: Store, folder: string): void {
+  store.run('DELETE FROM groups WHERE folder = :folder', { folder });
+}
+
 /** Moves open messages and pending deliveries to another chat. */
 function moveOpen(store: Store, from: ChatId, to: ChatId): void {
   const move = 'SET chat_id = :to WHERE chat_id = :from';

@@ -36,13 +36,13 @@ export interface LedgerLine extends Traffic {
   lastAtMs: number;
 }
 
-/** The traffic of a day by group and host, the largest first. */
+/** The traffic of a day by group and host, first where the most was sent. */
 export function listLedger(store: Store, day: string): LedgerLine[] {
   const rows = store.all<Omit<LedgerLine, 'allowed'> & { allowed: number }>(
     `SELECT folder, host, allowed, sum(requests) AS requests, sum(bytes_up) AS bytesUp,
        sum(bytes_down) AS bytesDown, max(last_at) AS lastAtMs
      FROM ledger WHERE day = :day GROUP BY folder, host, allowed
-     ORDER BY bytesUp + bytesDown DESC, requests DESC, host`,
+     ORDER BY bytesUp DESC, bytesDown DESC, requests DESC, host`,
     { day },
   );
   return rows.map((row) => ({ ...row, allowed: row.allowed === 1 }));

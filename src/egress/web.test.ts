@@ -89,24 +89,12 @@ describe('a group with a list', needsInternet, () => {
     expect(host.traffic.connections).toBe(0);
   });
 
-  test('has its owner told once of each refused host, and of five in a day', async () => {
-    const { reach, told } = await openGroup();
-    for (const number of [1, 2, 3, 1, 2, 3, 4, 5, 6, 7, 6]) await reach(`${number}.example`);
-    expect(told).toHaveLength(6);
-    expect(told[0]).toBe(
-      'The agent of "family" wanted to reach 1.example and was refused. To allow it, reply /allow to this message, or write: /allow 1.example family',
-    );
-    expect(told[5]).toBe(
-      'The agent of "family" was refused further hosts today. /egress lists them.',
-    );
-  });
-
-  test('does not have its owner told of what no reply could allow', async () => {
-    const { reach, told, group, policies } = await openGroup();
+  test('lets its policy know of each host that it objected to, and of nothing else', async () => {
+    const { reach, refused } = await openGroup();
+    await reach('1.example');
     await reach('shop.example', 22);
-    policies.set(group, none);
-    await reach('shop.example');
-    expect(told).toEqual([]);
+    await reach('1.example');
+    expect(refused).toEqual(['1.example', '1.example']);
   });
 
   test('reaches no more than a thousand hosts in a turn', async () => {

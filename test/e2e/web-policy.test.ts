@@ -10,8 +10,8 @@ import { alice, assistant, family, LinkedHost, owner } from '../support/linked-h
 
 const refusal =
   'shop.example is not among the hosts that this group may reach. The owner can allow it in the main chat: /allow shop.example family';
-const notice =
-  'The agent of "family" wanted to reach shop.example and was refused. To allow it, reply /allow to this message, or write: /allow shop.example family';
+const request =
+  /^Request 1: the agent "family" asks you to let "family" reach "shop\.example"\.\nReply ok or no to this message/;
 
 describe('a group’s way to the web', needsInternet, () => {
   /** Starts a host that is on the useful list, one that is not, and the owner in the main chat. */
@@ -36,14 +36,13 @@ describe('a group’s way to the web', needsInternet, () => {
     expect(await runs(app, visit, 'family')).toBe(`an article\n${refusal}`);
     const inTunnel = await runs(app, 'curl -vsS https://shop.example/', 'family');
     expect(inTunnel).toContain(`< HTTP/1.1 403 ${refusal}`);
-    expect(await me.nextText()).toBe(notice);
+    expect(await me.nextText()).toMatch(request);
     expect(shop.traffic.connections).toBe(0);
     expect(internet.names.queries.filter((query) => query.includes('shop'))).toEqual([]);
     expect(wiki.traffic.connections).toBe(1);
 
-    expect(await asks('/allow shop.example family')).toBe(
-      'family may reach shop.example from now on.',
-    );
+    app.model.on('is approved').reply('<internal>good</internal>');
+    expect(await asks('/approve 1')).toBe('family may reach shop.example from now on.');
     expect(await runs(app, visit, 'family')).toBe('an article\na shop');
     expect(await runs(app, 'curl -sS https://shop.example/', 'family')).toBe('a shop');
 
@@ -121,13 +120,16 @@ describe('a group’s way to the web', needsInternet, () => {
       .callTool('Bash', { command })
       .thenReply((result) => `It says: ${result}`);
     await server.sayInGroup(alice.number, family, '@Andy visit the shop');
-    const { id } = await server.hears(owner.number, { text: 'wanted to reach www.shop.example' });
+    const { id } = await server.hears(owner.number, { text: 'reach "www.shop.example"' });
     await server.hears(alice.number, { text: 'It says: .*not among the hosts' });
-    const told = notice.replaceAll('shop.example', 'www.shop.example');
-    const quote = { messageId: id, participant: `${assistant.lid}@lid`, text: told };
-    await server.say(owner.number, { kind: 'text', text: '/allow', quote });
+    // The agent is told, and goes on with what it could not do.
+    model
+      .on('is approved')
+      .callTool('Bash', { command })
+      .thenReply((result) => `Now it says: ${result}`);
+    const quote = { messageId: id, participant: `${assistant.lid}@lid`, text: 'anything' };
+    await server.say(owner.number, { kind: 'text', text: 'ok', quote });
     await server.hears(owner.number, { text: 'family may reach www.shop.example from now on' });
-    await server.sayInGroup(alice.number, family, '@Andy visit it again');
-    await server.hears(alice.number, { text: 'It says: a shop' });
+    await server.hears(alice.number, { text: 'Now it says: a shop' });
   });
 });

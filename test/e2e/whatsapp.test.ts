@@ -278,6 +278,7 @@ describe('in a group', () => {
     await host.register({ triggered_by: [`whatsapp:${owner.number}@s.whatsapp.net`] });
     host.model.on('please').reply('At your service.');
     await host.server.sayInGroup(alice.number, family, '@Andy please, says Alice');
+    await host.server.waitState({ maxWaiting: 0 });
     await host.server.sayInGroup(owner.number, family, '@Andy please, says Olivia');
     await host.server.hears(owner.number, { group: family, text: 'At your service' });
     const calls = host.model.calls.filter(({ said }) => said.includes('please, says'));

@@ -126,7 +126,7 @@ export class LinkedHost {
     store.close();
   }
 
-  /** Registers the family group as the owner does, by asking the main agent. */
+  /** Registers the family group as the owner does, by asking the main agent and saying ok. */
   async register(options: { requires_trigger?: boolean; triggered_by?: string[] } = {}) {
     const chat_id = `whatsapp:${family}`;
     const args = { chat_id, name: 'Family', folder: 'family', ...options };
@@ -134,8 +134,14 @@ export class LinkedHost {
       .on('register the family')
       .callTool('mcp__nanoclaw__register_group', args)
       .thenReply((result) => `I did: ${result}`);
+    this.model.on('is approved').reply('<internal>good</internal>');
     await this.server.say(owner.number, 'register the family, please');
-    await this.server.hears(owner.number, { text: '^I did: Registered' });
+    const { id: messageId } = await this.server.hears(owner.number, { text: '^Request 1: ' });
+    await this.server.hears(owner.number, { text: '^I did: Your owner has been asked' });
+    const reaction = { kind: 'reaction', messageId, emoji: '👍', ofBot: true } as const;
+    await this.server.say(owner.number, reaction);
+    await this.server.hears(owner.number, { text: '^Registered' });
+    await this.model.call('is approved');
   }
 
   /** Shows that the host still works: what the owner says now is answered exactly once. */

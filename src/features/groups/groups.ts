@@ -1,16 +1,33 @@
-/** The tools list_groups and register_group, with which main's agent gives chats their own agents. */
+/**
+ * Who has an agent: the owner's commands, and the tools list_groups and register_group, with which
+ * main's agent asks the owner.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { findChat, findGroup, findGroupByChat, listChats, saveGroup } from '../../db/groups.ts';
+import type { Command } from '../../commands.ts';
+import { findGroup, findGroupByChat, listChats } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
 import type { Feature, FeatureHost } from '../../feature.ts';
-import { openGroup } from '../../groups.ts';
 import { defineTool, type Tool } from '../../tools.ts';
-import { type Agent, UserError } from '../../types.ts';
+import type { Agent } from '../../types.ts';
+import {
+  groupsCommand,
+  type Registration,
+  registerCommand,
+  unregisterCommand,
+} from './commands.ts';
 
 export const groups: Feature = {
   name: 'groups',
   migrations: [],
-  create: (host) => ({ tools: [listGroups(host), registerGroup(host)] }),
+  create: (host) => {
+    const register = registerCommand(host);
+    return {
+      tools: [listGroups(host), registerGroup(host, register)],
+      commands: [groupsCommand(host), register, unregisterCommand(host)],
+    };
+  },
 };
 
 const listedChatsMax = 200;
@@ -41,7 +58,7 @@ function describeChats(store: Store): string {
   return lines.join('\n') || 'No chat is known yet: somebody must write first.';
 }
 
-const registration = z.strictObject({
+const registrationRequest = z.strictObject({
   chat_id: z.string().min(1).max(200),
   name: z.string().min(1).max(100),
   folder: z.string().max(40).optional(),
@@ -49,41 +66,40 @@ const registration = z.strictObject({
   triggered_by: z.array(z.string().min(1).max(200)).max(256).nullish(),
 });
 
-function registerGroup({ store }: FeatureHost): Tool {
+function registerGroup(host: FeatureHost, register: Command<Registration>): Tool {
   return defineTool({
     name: 'register_group',
     description:
-      'Gives a listed chat an agent of its own, or changes a registered one. requires_trigger (default true): only messages that call the assistant are answered. triggered_by: account ids as in the account attribute, or null for everybody. folder defaults to a form of the name.',
-    args: registration,
+      'Asks the owner to let you give a listed chat an agent of its own, or change a registered one. The answer comes later, in a post. requires_trigger (default true): only messages that call the assistant are answered. triggered_by: account ids as in the account attribute, or null for everybody. folder defaults to a form of the name.',
+    args: registrationRequest,
     mayUse: isMain,
-    prepare: async ({ args }) => ({ commit: () => register(store, args) }),
+    prepare: async ({ agent, args }) => ({
+      commit: () => host.approvals.ask(agent.id, register, complete(host, args)),
+    }),
   });
 }
 
-/** Throws UserError for an unknown chat, the main chat, and a folder that is invalid or taken. */
-function register(store: Store, args: z.infer<typeof registration>): string {
-  const { chat_id: chatId, name } = args;
-  const known = findGroupByChat(store, chatId);
-  if (!known && !findChat(store, chatId))
-    throw new UserError('No such chat is known. list_groups shows those that wrote.');
-  if (known?.isMain) throw new UserError('The main chat is always answered: nothing to register.');
-  const group =
-    known ?? openGroup(store, { chatId, folder: args.folder ?? freeFolder(store, name), name });
-  const { folder, requiresTrigger, triggeredBy } = saveGroup(store, {
-    ...group,
+/** What a request leaves out is as it is, or the default. */
+function complete(host: FeatureHost, request: z.infer<typeof registrationRequest>): Registration {
+  const { chat_id: chatId, name, triggered_by: triggeredBy } = request;
+  const known = findGroupByChat(host.store, chatId);
+  return {
+    chatId,
     name,
-    requiresTrigger: args.requires_trigger ?? group.requiresTrigger,
-    triggeredBy: args.triggered_by === undefined ? group.triggeredBy : args.triggered_by,
-  });
-  const registered = { chat_id: chatId, folder, name, requiresTrigger, triggeredBy };
-  return `Registered: ${JSON.stringify(registered)}`;
+    folder: known?.folder ?? request.folder ?? freeFolder(host, name),
+    requiresTrigger: request.requires_trigger ?? known?.requiresTrigger ?? true,
+    triggeredBy: (triggeredBy === undefined ? known?.triggeredBy : triggeredBy) ?? null,
+  };
 }
 
-function freeFolder(store: Store, name: string): string {
+function freeFolder({ store, config }: FeatureHost, name: string): string {
   const plain = name.normalize('NFKD').toLowerCase().replace(/\p{M}/gu, '');
   const words = plain.replace(/[^a-z0-9]+/g, '-').slice(0, 35);
   const base = words.replace(/^-+|-+$/g, '') || 'group';
+  // The files of a group that is gone are not for the next one of that name.
+  const isTaken = (folder: string) =>
+    findGroup(store, folder) || existsSync(join(config.groupsDir, folder));
   let folder = base;
-  for (let number = 2; findGroup(store, folder); number += 1) folder = `${base}-${number}`;
+  for (let number = 2; isTaken(folder); number += 1) folder = `${base}-${number}`;
   return folder;
 }

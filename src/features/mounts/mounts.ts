@@ -2,6 +2,7 @@
 import type { Feature } from '../../feature.ts';
 import { mountCommand, unmountCommand } from './commands.ts';
 import { extraMountsFor } from './extra-mounts.ts';
+import { listExtraMounts } from './store.ts';
 
 export const mounts: Feature = {
   name: 'mounts',
@@ -17,8 +18,17 @@ export const mounts: Feature = {
       PRIMARY KEY (folder, name)
     ) STRICT;
     `,
+    `
+    CREATE TRIGGER extra_mounts_end AFTER DELETE ON groups BEGIN
+      DELETE FROM extra_mounts WHERE folder = old.folder;
+    END;
+    `,
   ],
   create: (host) => ({
+    status: ({ folder }) =>
+      listExtraMounts(host.store)
+        .filter((mount) => mount.folder === folder)
+        .map(({ name, readOnly }) => `Sees ${name}${readOnly ? '' : ', and may write there'}.`),
     commands: [mountCommand(host), unmountCommand(host)],
     mounts: ({ group }) =>
       extraMountsFor(host, group.folder, (source, reason) => {

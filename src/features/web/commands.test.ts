@@ -24,7 +24,7 @@ beforeEach(() => {
 });
 
 /** The answer in the main chat, or in another group's; undefined when it goes to the assistant. */
-function says(text: string, { group = way.group, quote }: { group?: Group; quote?: string } = {}) {
+function says(text: string, { group = way.group }: { group?: Group } = {}) {
   const config = loadConfig({}, temporaryFolder());
   const { policies } = way;
   const host = { ...way, clock: systemClock };
@@ -34,10 +34,7 @@ function says(text: string, { group = way.group, quote }: { group?: Group; quote
     allowCommand(host, policies),
     denyCommand(host, policies),
   ]);
-  const said = quote !== undefined && {
-    quote: { messageId: 'q', senderName: 'Andy', text: quote },
-  };
-  const carryOut = find({ chatId: 'terminal:main', text, isOwner: true, ...said });
+  const carryOut = find({ chatId: 'terminal:main', text, isOwner: true });
   return carryOut && settle(way.store, () => carryOut(group)).text;
 }
 
@@ -78,31 +75,6 @@ describe('/allow', () => {
     expect(policy().hosts.at(-1)).toBe('*.example.com');
   });
 
-  test('takes the host and the group from the notice that it answers', () => {
-    way.web.connect({ ...way.caller, group: family }, { host: 'shop.example', port: 443 }).catch(
-      () => {}, // It is refused, which the owner is told.
-    );
-    expect(says('/allow', { quote: way.told[0] ?? '' })).toBe(
-      'family may reach shop.example from now on.',
-    );
-    expect(policy().hosts).toContain('shop.example');
-  });
-
-  test('obeys no text but the notice itself, whoever has written it', () => {
-    way.web.connect({ ...way.caller, group: family }, { host: 'shop.example', port: 443 }).catch(
-      () => {}, // It is refused, which the owner is told.
-    );
-    const notice = way.told[0] ?? '';
-    for (const quote of [
-      '/allow evil.example family',
-      notice.replaceAll('shop.example', 'evil.example'),
-      `${notice} /allow evil.example family`,
-      `${'All is well. '.repeat(10)}${notice}`,
-    ])
-      expect(says('/allow', { quote })).toContain('is no name of a host');
-    expect(policy().hosts).not.toContain('evil.example');
-  });
-
   test('needs a host, and names no more than one', () => {
     const help = 'is no name of a host, such as www.example.org: without https:// and path.';
     for (const words of [
@@ -118,7 +90,6 @@ describe('/allow', () => {
       ' user@example.org family',
     ])
       expect([words, says(`/allow${words}`)]).toEqual([words, expect.stringContaining(help)]);
-    expect(says('/allow', { quote: 'no such notice' })).toContain(help);
     for (const address of ['10.0.0.1', '127.0.0.1', '2130706433'])
       expect(says(`/allow ${address} family`)).toMatch(/is not on the public web|is no name/);
     expect(says('/allow www.example.org nobody')).toBe(
@@ -145,6 +116,18 @@ describe('/deny', () => {
     expect(policy().hosts).not.toContain('*.wikipedia.org');
   });
 
+  test('tells which entry still covers a host', () => {
+    expect(says('/deny de.wikipedia.org family')).toBe(
+      'family may still reach de.wikipedia.org, because *.wikipedia.org covers it. To take all of that away: /deny *.wikipedia.org family',
+    );
+    says('/allow de.wikipedia.org family');
+    expect(says('/deny de.wikipedia.org family')).toMatch(/may still reach de\.wikipedia\.org/);
+    expect(policy().hosts).not.toContain('de.wikipedia.org');
+    expect(says('/deny *.de.wikipedia.org family')).toMatch(/because \*\.wikipedia\.org covers/);
+    says('/deny *.wikipedia.org family');
+    expect(says('/deny de.wikipedia.org family')).toMatch(/is not on the list/);
+  });
+
   test('tells when that changes nothing', () => {
     expect(says('/deny shop.example family')).toMatch(
       /^shop\.example is not on the list\. family: listed, /,
@@ -161,7 +144,7 @@ describe('/egress', () => {
   const note = (folder: string, host: string, traffic: Traffic, allowed = true) =>
     addToLedger(way.store, { day: today, folder, turnId: 1, host, allowed }, traffic, Date.now());
 
-  test('tells totals first, then each host, the most moved first', () => {
+  test('tells totals first, then each host, what was sent first', () => {
     expect(says('/egress')).toBe(
       'Today: 0 hosts, 0 requests, 0 B sent, 0 B received; 0 hosts refused.',
     );
@@ -172,11 +155,36 @@ describe('/egress', () => {
     expect(says('/egress')?.split('\n')).toEqual([
       'Today: 2 hosts, 6 requests, 1.0 kB sent, 2.5 GB received; 1 host refused.',
       '- family: big.example, 2 requests, 1.0 kB sent, 2.5 GB received',
-      '- family: small.example, 3 requests, 0 B sent, 12.3 kB received',
       '- main: small.example, 1 request, 1 B sent, 999 B received',
+      '- family: small.example, 3 requests, 0 B sent, 12.3 kB received',
       '- family: never.example refused, 7 times',
     ]);
     expect(says('/egress', { group: family })).not.toContain('- main');
+  });
+
+  test('shows a small upload before large downloads', () => {
+    note('main', 'downloads.example', { requests: 9, bytesUp: 10, bytesDown: 9_000_000_000 });
+    note('main', 'upload.example', { requests: 1, bytesUp: 90_000, bytesDown: 0 });
+    expect(says('/egress')?.split('\n')[1]).toMatch(/^- main: upload\.example, .* 90\.0 kB sent/);
+  });
+
+  test('takes a day and a page', () => {
+    const day = '2026-02-28';
+    const traffic = { requests: 1, bytesUp: 1, bytesDown: 1 };
+    for (let number = 0; number < 130; number += 1) {
+      const key = { day, folder: 'main', turnId: 1, host: `${number}.example`, allowed: true };
+      addToLedger(way.store, key, { ...traffic, bytesUp: number }, 0);
+    }
+    const [head, first, ...more] = says(`/egress ${day}`)?.split('\n') ?? [];
+    expect(head).toMatch(/^2026-02-28: 130 hosts/);
+    expect(first).toMatch(/129\.example/);
+    expect(more.at(-1)).toBe('and 70 more: /egress 2026-02-28 2');
+    const third = says(`/egress 3 ${day}`)?.split('\n') ?? [];
+    expect(third).toHaveLength(11);
+    expect(third.at(-1)).toMatch(/- main: 0\.example/);
+    expect(says('/egress yesterday')).toBe(
+      'yesterday is neither a day, such as 2026-03-01, nor a page.',
+    );
   });
 
   test('leaves out what is of another day, and what is too long to read', () => {
@@ -188,7 +196,7 @@ describe('/egress', () => {
     expect(lines[0]).toMatch(/^Today: 70 hosts, 70 requests, 2\.4 kB sent/);
     expect(lines[1]).toMatch(/^- main: 69\.example/);
     expect(lines).toHaveLength(62);
-    expect(lines.at(-1)).toBe('and 10 more');
+    expect(lines.at(-1)).toBe('and 10 more: /egress 2');
   });
 });
 

@@ -1,5 +1,6 @@
 /** The commands about the web: /egress in every chat, /web, /allow and /deny in the main chat. */
 import { isIP } from 'node:net';
+import { z } from 'zod';
 import type { Command } from '../../commands.ts';
 import { findGroup, listGroups } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
@@ -8,26 +9,43 @@ import { localDay } from '../../egress/ledger.ts';
 import { type LedgerLine, listLedger, type Traffic } from '../../egress/store.ts';
 import { parseTarget } from '../../egress/web.ts';
 import type { FeatureHost } from '../../feature.ts';
+import { quoted } from '../../text.ts';
 import { type Group, UserError } from '../../types.ts';
-import type { Policies } from './policy.ts';
+import { covers, type Policies } from './policy.ts';
 import { type WebMode, webModes } from './store.ts';
 
 const linesMax = 60;
 
 type Host = Pick<FeatureHost, 'store' | 'clock' | 'ledger'>;
 
-export function egressCommand({ store, clock, ledger }: Host): Command<Group> {
+interface EgressArgs {
+  group: Group;
+  /** Undefined: today. */
+  day?: string;
+  page: number;
+}
+
+export function egressCommand({ store, clock, ledger }: Host): Command<EgressArgs> {
   return {
     name: '/egress',
-    help: 'what left this machine today',
+    takes: '[YYYY-MM-DD] [PAGE]',
+    help: 'what left this machine today, or on another day',
     who: 'callers',
-    parse: (_, { group }) => group,
-    describe: ({ folder }) => `tell ${folder} what left this machine`,
-    apply: (group) => ({
+    parse: (words, { group }) => {
+      const args: EgressArgs = { group, page: 1 };
+      for (const word of words)
+        if (/^\d{4}-\d\d-\d\d$/.test(word)) args.day = word;
+        else if (/^[1-9]\d{0,3}$/.test(word)) args.page = Number(word);
+        else throw new UserError(`${word} is neither a day, such as 2026-03-01, nor a page.`);
+      return args;
+    },
+    describe: ({ group }) => `tell ${group.folder} what left this machine`,
+    apply: ({ group, day, page }) => ({
       commit: () => {
         ledger.flush();
-        const lines = listLedger(store, localDay(clock.now()));
-        return report(group.isMain ? lines : lines.filter(({ folder }) => folder === group.folder));
+        const all = listLedger(store, day ?? localDay(clock.now()));
+        const lines = group.isMain ? all : all.filter(({ folder }) => folder === group.folder);
+        return report(lines, day, page);
       },
     }),
   };
@@ -82,11 +100,9 @@ export function allowCommand({ store }: Host, policies: Policies): Command<HostA
     takes: 'HOST [GROUP]',
     help: 'let a group reach a host, or with *.HOST all below it',
     who: 'main',
-    parse: (words, { group, quoted }) => {
-      const notice = words.length === 0 ? policies.noticed(quoted ?? '') : undefined;
-      return hostArgs(store, notice ? [notice.host, notice.folder] : words, group);
-    },
-    describe: ({ host, folder }) => `let ${folder} reach ${host}`,
+    parse: (words, { group }) => hostArgs(store, words, group),
+    approvable: z.strictObject({ folder: z.string(), host: z.string() }),
+    describe: ({ host, folder }) => `let ${quoted(folder)} reach ${quoted(host)}`,
     apply: ({ host, folder }) => ({
       commit: () => {
         const group = loadGroup(store, folder);
@@ -115,10 +131,14 @@ export function denyCommand({ store }: Host, policies: Policies): Command<HostAr
         const { mode, hosts } = policies.of(group);
         if (mode === 'open')
           return `${folder} may reach every host. To change that: /web ${folder} listed`;
-        if (!hosts.includes(host))
-          return `${host} is not on the list. ${describePolicy(policies, group)}`;
-        policies.set(group, { mode, hosts: hosts.filter((other) => other !== host) });
-        return `${folder} may not reach ${host} any more.`;
+        const left = hosts.filter((other) => other !== host);
+        const wider = left.find((other) => covers(other, host));
+        policies.set(group, { mode, hosts: left });
+        if (wider)
+          return `${folder} may still reach ${host}, because ${wider} covers it. To take all of that away: /deny ${wider} ${folder}`;
+        return left.length < hosts.length
+          ? `${folder} may not reach ${host} any more.`
+          : `${host} is not on the list. ${describePolicy(policies, group)}`;
       },
     }),
   };
@@ -142,7 +162,8 @@ function describePolicy(policies: Policies, group: Group): string {
   return `${group.folder}: ${mode}${mode === 'listed' ? `, ${hosts.join(' ')}` : ''}`;
 }
 
-function checkedHost(name = ''): string {
+/** Throws UserError when no host that may be allowed has that name. */
+export function checkedHost(name = ''): string {
   const [, wildcard = '', rest = ''] = /^(\*\.)?(.*)$/.exec(name) ?? [];
   const target = parseTarget(rest);
   if (!target?.host.includes('.') || /[/:]/.test(rest))
@@ -155,7 +176,7 @@ function checkedHost(name = ''): string {
 }
 
 /** The answer to /egress, totals first. */
-function report(lines: LedgerLine[]): string {
+function report(lines: LedgerLine[], day: string | undefined, page: number): string {
   const allowed = lines.filter((line) => line.allowed);
   const refused = lines.filter((line) => !line.allowed);
   const sum = (column: keyof Traffic) => allowed.reduce((total, line) => total + line[column], 0);
@@ -165,12 +186,15 @@ function report(lines: LedgerLine[]): string {
     bytesDown: sum('bytesDown'),
   });
   const hosts = (some: LedgerLine[]) => new Set(some.map(({ host }) => host)).size;
-  const said = lines.slice(0, linesMax).map(describeLine);
-  const more = lines.length - said.length;
+  const end = page * linesMax;
+  const said = lines.slice(end - linesMax, end).map(describeLine);
+  const more = lines.length - end;
   return [
-    `Today: ${count(hosts(allowed), 'host')}, ${traffic}; ${count(hosts(refused), 'host')} refused.`,
+    `${day ?? 'Today'}: ${count(hosts(allowed), 'host')}, ${traffic}; ${count(hosts(refused), 'host')} refused.`,
     ...said,
-    ...(more > 0 ? [`and ${more} more`] : []),
+    ...(more > 0
+      ? [`and ${more} more: ${['/egress', day, page + 1].filter(Boolean).join(' ')}`]
+      : []),
   ].join('\n');
 }
 

@@ -1,8 +1,7 @@
 /** Each group's policy on the web: open, a list of hosts, or none. */
 import type { Base } from '../../base.ts';
-import { hasNotice } from '../../db/notices.ts';
-import type { Web, WebPolicy } from '../../egress/web.ts';
-import type { Group, Owner } from '../../types.ts';
+import type { Web } from '../../egress/web.ts';
+import type { Group } from '../../types.ts';
 import { findGroupPolicy, type GroupPolicy, saveGroupPolicy } from './store.ts';
 
 /** The default for groups other than main: sites to read, and package registries. */
@@ -24,18 +23,11 @@ const usefulHosts = [
   'objects.githubusercontent.com',
 ];
 
-/** How many refused hosts of a group the owner is told of in a day. */
-const noticesPerDayMax = 5;
-const noticeForgottenMs = 24 * 60 * 60_000;
-/** UTF-16 units of the assistant's name, which a channel may put before a notice. */
-const nameRoom = 40;
-
-interface Dependencies extends Pick<Base, 'store' | 'clock'> {
-  owner: Owner;
+interface Dependencies extends Pick<Base, 'store'> {
   web: Pick<Web, 'recheck'>;
 }
 
-export class Policies implements WebPolicy {
+export class Policies {
   readonly #deps: Dependencies;
 
   constructor(deps: Dependencies) {
@@ -54,6 +46,7 @@ export class Policies implements WebPolicy {
     store.afterCommit(() => web.recheck(folder));
   }
 
+  /** As `WebPolicy` says. */
   objection(group: Group, host: string): string | undefined {
     const { mode, hosts } = this.of(group);
     if (mode === 'none')
@@ -61,41 +54,9 @@ export class Policies implements WebPolicy {
     if (mode === 'open' || hosts.some((known) => covers(known, host))) return undefined;
     return `${host} is not among the hosts that this group may reach. The owner can allow it in the main chat: /allow ${host} ${group.folder}`;
   }
-
-  /** Tells the owner, once a day for each host, up to a number of hosts. */
-  refused(group: Group, host: string): void {
-    if (this.of(group).mode !== 'listed') return;
-    const { folder } = group;
-    const last = `The agent of "${folder}" was refused further hosts today. /egress lists them.`;
-    const atMost = { topic: `web ${folder}`, perDay: noticesPerDayMax, last };
-    this.#deps.owner.tell(noticeOf(folder, host), { key: noticeKey(folder, host), atMost });
-  }
-
-  /**
-   * The host and group of a notice of the last day. Undefined for every other text, because an agent
-   * may have written it.
-   */
-  noticed(text: string): { host: string; folder: string } | undefined {
-    const { store, clock } = this.#deps;
-    const [, folder = '', host = ''] =
-      /The agent of "([^"]+)" wanted to reach (\S+) /.exec(text) ?? [];
-    const notice = noticeOf(folder, host);
-    const isWhole = text.endsWith(notice) && text.length < notice.length + nameRoom;
-    const sinceMs = clock.now() - noticeForgottenMs;
-    const isOurs = isWhole && hasNotice(store, noticeKey(folder, host), sinceMs);
-    return isOurs ? { host, folder } : undefined;
-  }
 }
 
-function noticeKey(folder: string, host: string): string {
-  return `web ${folder} ${host}`;
-}
-
-/** Leaves out the group's name, because an agent may have chosen it. */
-function noticeOf(folder: string, host: string): string {
-  return `The agent of "${folder}" wanted to reach ${host} and was refused. To allow it, reply /allow to this message, or write: /allow ${host} ${folder}`;
-}
-
-function covers(known: string, host: string): boolean {
+/** Whether an entry of a list, such as `*.example.org`, stands for the host. */
+export function covers(known: string, host: string): boolean {
   return known.startsWith('*.') ? host.endsWith(known.slice(1)) : host === known;
 }

@@ -1,6 +1,8 @@
 /** What groups may reach of the web, and the owner's commands about it. */
+import { listAgents } from '../../db/agents.ts';
 import type { Feature } from '../../feature.ts';
-import { allowCommand, denyCommand, egressCommand, webCommand } from './commands.ts';
+import { settle } from '../../outcome.ts';
+import { allowCommand, checkedHost, denyCommand, egressCommand, webCommand } from './commands.ts';
 import { Policies } from './policy.ts';
 
 export const web: Feature = {
@@ -15,17 +17,36 @@ export const web: Feature = {
       hosts TEXT NOT NULL
     ) STRICT;
     `,
+    `
+    CREATE TRIGGER web_policies_end AFTER DELETE ON groups BEGIN
+      DELETE FROM web_policies WHERE folder = old.folder;
+    END;
+    `,
   ],
   create: (host) => {
+    const { store, approvals, owner } = host;
     const policies = new Policies(host);
+    const allow = allowCommand(host, policies);
     return {
       commands: [
         egressCommand(host),
         webCommand(host, policies),
-        allowCommand(host, policies),
+        allow,
         denyCommand(host, policies),
       ],
-      webPolicy: policies,
+      status: (group) => [`Web: ${policies.of(group).mode}.`],
+      webPolicy: {
+        objection: (group, name) => policies.objection(group, name),
+        refused: (group, name) => {
+          const { folder } = group;
+          const [own] = listAgents(store, folder);
+          if (!own || policies.of(group).mode !== 'listed') return;
+          const ask = () => approvals.ask(own.id, allow, { folder, host: checkedHost(name) });
+          if (settle(store, () => ({ commit: ask })).ok) return;
+          const text = `The agent of "${folder}" was refused hosts for which you are not asked. /egress lists them.`;
+          owner.tell(text, { key: `web ${folder}` });
+        },
+      },
     };
   },
 };
