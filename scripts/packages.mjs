@@ -2,7 +2,7 @@
  * Installs packages by apt where it may, which is as root or with a sudo that asks for no password;
  * and the one command to tell a person where it may not.
  */
-import { agentPrograms, agentSearchPath, findProgram } from '../src/runtimes/table.mjs';
+import { agentPrograms, findProgram, missingPrograms } from '../src/runtimes/table.mjs';
 import { run, say } from './run.mjs';
 
 const sudoTimeoutMs = 15_000;
@@ -20,15 +20,8 @@ const installers = [
 const testPrograms = { ip: 'iproute2', ps: 'procps', pip3: 'python3-pip' };
 
 /** The packages of agents' programs that this machine lacks. */
-export function agentPackages(searchPath = agentSearchPath) {
-  return lacking(agentPrograms, searchPath);
-}
-
-/** @param {Record<string, string>} packages by program */
-function lacking(packages, searchPath) {
-  return Object.keys(packages)
-    .filter((program) => !findProgram(program, searchPath))
-    .map((program) => packages[program]);
+export function agentPackages(searchPath) {
+  return missingPrograms(searchPath).map((program) => agentPrograms[program]);
 }
 
 /** The command that installs them; undefined without a package manager that we know. */
@@ -69,9 +62,13 @@ async function rootPrefix() {
 }
 
 /** Installs what tests use, also as agents. Where it may not, tells the command and goes on. */
-export async function ensureTestPrograms(searchPath = agentSearchPath) {
+export async function ensureTestPrograms(searchPath) {
   if (process.platform !== 'linux') return;
-  const packages = [...agentPackages(searchPath), ...lacking(testPrograms, process.env.PATH)];
+  const others = Object.keys(testPrograms).filter((program) => !findProgram(program));
+  const packages = [
+    ...agentPackages(searchPath),
+    ...others.map((program) => testPrograms[program]),
+  ];
   if (packages.length === 0) return;
   const complaint = await install(packages, 'which tests use');
   if (complaint === undefined) return;

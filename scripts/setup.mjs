@@ -31,6 +31,8 @@ export async function prepare({ bundles = true, runtime = true } = {}) {
     await withLock(projectDir, async (addHolder) => {
       if (!isInstalled(projectDir)) await install(projectDir, addHolder);
       if (bundles && !isBuilt(projectDir)) await buildAloud();
+      // Told in the first start, and after an update.
+      if (runtime) await tellWhatAgentsLack(projectDir);
       if (runtime && !hasRuntime(projectDir)) await ensureRuntime(projectDir);
     });
     // Told in the first start, and after an update.

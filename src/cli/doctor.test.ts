@@ -118,6 +118,7 @@ describe('a machine that has what is needed', () => {
     expect(line(said, 'note', 'programs')).toMatch(
       /this machine's, which lacks git, ripgrep\n +(sudo )?apt-get install -y git ripgrep$/,
     );
+    expect(line(said, 'ok', 'runtime')).toMatch(/this machine's programs, but no git, rg/);
     expect(line((await doctor()).said, 'ok', 'programs')).toMatch(/agents have curl, git, python3/);
   });
 

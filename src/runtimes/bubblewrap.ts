@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createCgroups, findCgroups, removeCgroups } from './cgroup.ts';
 import type { ContainerSpec, Launch, Mount, Runtime } from './container-spec.ts';
 import { closeInherited, killMarked, markName } from './processes.ts';
+import { missingPrograms } from './table.mjs';
 
 export interface BubblewrapHost {
   isRoot: boolean;
@@ -49,8 +50,8 @@ export function openBubblewrap(projectDir: string): Runtime {
     hasOwnKernel: false,
     describe: () =>
       cgroups.length > 0
-        ? "bubblewrap, with this machine's programs"
-        : "bubblewrap, with this machine's programs, and no limit on memory: that needs root, and cgroups that it can write",
+        ? `bubblewrap, with ${programs()}`
+        : `bubblewrap, with ${programs()}, and with no limit on memory: that needs root, and cgroups that it can write`,
     launch: (spec) => bubblewrapLaunch(host, spec, createCgroups(cgroups, spec.name, spec.limits)),
     kill: async (name) => {
       await killMarked((marked) => marked === name);
@@ -63,6 +64,11 @@ export function openBubblewrap(projectDir: string): Runtime {
       return killed.size;
     },
   };
+}
+
+function programs(): string {
+  const missing = missingPrograms();
+  return `this machine's programs${missing.length > 0 ? `, but no ${missing.join(', ')}` : ''}`;
 }
 
 function lookAtHost(projectDir: string): BubblewrapHost {

@@ -56,7 +56,11 @@ export const bubblewrapPrograms = [runtimes.bubblewrap.program, 'prlimit', 'setp
 
 /** What agents use, by package, as in container/Dockerfile. In bubblewrap only if it is there. */
 export const agentPrograms = { curl: 'curl', git: 'git', python3: 'python3', rg: 'ripgrep' };
-export const agentSearchPath = '/usr/local/bin:/usr/bin:/bin';
+
+/** Those that this machine lacks, where agents look. */
+export function missingPrograms(searchPath = '/usr/local/bin:/usr/bin:/bin') {
+  return Object.keys(agentPrograms).filter((program) => !findProgram(program, searchPath));
+}
 
 /**
  * The full path of a program, or undefined. Starts no process.
