@@ -9,10 +9,12 @@ import { projectDir } from './measure.ts';
 
 export class BareBot {
   readonly server: WhatsAppServer;
+  readonly dir: string;
   readonly #child: ChildProcess;
 
-  private constructor(server: WhatsAppServer, child: ChildProcess) {
+  private constructor(server: WhatsAppServer, dir: string, child: ChildProcess) {
     this.server = server;
+    this.dir = dir;
     this.#child = child;
   }
 
@@ -28,7 +30,11 @@ export class BareBot {
     const [qr] = await once(createInterface({ input: child.stdout }), 'line');
     await server.do('scanQr', { qr });
     await server.waitState({ isLinked: true, isReady: true });
-    return new BareBot(server, child);
+    return new BareBot(server, dir, child);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   async stop(): Promise<void> {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WhatsAppServer } from '../test/whatsapp-server/client.ts';
 import type { BareBot } from './bot.ts';
+import { countFlushes, whyNotTraced } from './flushes.ts';
 import { folderOf, type LinkedHost, writer } from './linked.ts';
 import { median, nowMs, rounded, say } from './measure.ts';
 
@@ -15,6 +16,9 @@ import { median, nowMs, rounded, say } from './measure.ts';
  * The pause between messages keeps what `claude` does after an answer out of the next measurement.
  */
 const pauseMs = 300;
+const countedMessages = 8;
+/** The host writes what it counts of the traffic within a second. */
+const afterCountMs = 1500;
 const containerEndPollMs = 20;
 
 /** `asking` is the index of the first of the `cold` + 1 writers whose agents answer everything. */
@@ -35,7 +39,27 @@ export async function measureChatting(
   const echoMs: number[] = [];
   for (let round = 1; round <= rounds.warm; round += 1)
     echoMs.push(await ask(bot.server, asking, `echo number ${round}.`));
-  return { cold, warm, echoMs: rounded(median(echoMs), 1) };
+  const flushes = await countBoth(linked, bot, asking);
+  return { cold, warm, echoMs: rounded(median(echoMs), 1), flushes };
+}
+
+/** The flushes of the disk by a message to a warm agent. */
+async function countBoth(linked: LinkedHost, bot: BareBot, asking: number) {
+  const notHere = whyNotTraced();
+  if (notHere !== undefined) return { notHere };
+  say('flushes');
+  const countOf = async (server: WhatsAppServer, pid: number, dir: string) => {
+    const count = await countFlushes(pid, dir, async () => {
+      for (let round = 1; round <= countedMessages; round += 1)
+        await ask(server, asking, `warm number ${round}.`);
+      await sleep(afterCountMs);
+    });
+    return rounded(count / countedMessages, 1);
+  };
+  return {
+    perMessage: await countOf(linked.server, linked.host.pid, linked.homeDir),
+    barePerMessage: await countOf(bot.server, bot.pid, bot.dir),
+  };
 }
 
 type Side = (round: number) => Promise<number>;

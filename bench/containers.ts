@@ -4,9 +4,9 @@
  */
 import { once } from 'node:events';
 import { defaultLimits } from '../src/config.ts';
-import { detectRuntime, spawnLaunch } from '../src/runtimes/container-runtime.ts';
+import { spawnLaunch } from '../src/runtimes/container-runtime.ts';
 import type { ContainerSpec, Runtime } from '../src/runtimes/container-spec.ts';
-import { median, projectDir, rounded, say, took } from './measure.ts';
+import { median, rounded, say, took } from './measure.ts';
 
 const oneByOne = 30;
 const atOnce = 8;
@@ -16,13 +16,8 @@ const uid = 199_998;
 /** Part of the name of all containers of this process. */
 export const instance = `bench${process.pid}`;
 
-export async function measureContainers() {
+export async function measureContainers(runtime: Runtime) {
   say('containers');
-  const runtime = await detectRuntime(
-    process.env.NANOCLAW_RUNTIME ?? null,
-    projectDir,
-    process.env,
-  );
   await runOne(runtime, 0);
   const sequential: number[] = [];
   for (let count = 1; count <= oneByOne; count += 1)
@@ -35,7 +30,6 @@ export async function measureContainers() {
       ),
     );
   return {
-    runtime: runtime.name,
     lifeMs: rounded(median(sequential), 1),
     perSecond: rounded(1000 / median(sequential), 1),
     perSecondAtOnce: rounded((atOnce * 1000) / median(together), 1),

@@ -33,12 +33,16 @@ interface Surroundings {
 }
 
 /** `dir` is a new folder for the state of both sides. */
-export async function measureConversation(dir: string, rounds: { cold: number; warm: number }) {
+export async function measureConversation(
+  dir: string,
+  runtimeName: string,
+  rounds: { cold: number; warm: number },
+) {
   const model = await startScriptedModel();
   model.otherwise(answer);
   const homeDir = join(dir, 'host');
   mkdirSync(homeDir);
-  const host = await MeasuredHost.start(homeDir, model.url);
+  const host = await MeasuredHost.start(homeDir, model.url, runtimeName);
   try {
     await sleep(1000);
     const rssMb = rounded(host.rssMb(), 1);

@@ -21,20 +21,28 @@ export class MeasuredHost {
     this.socketPath = join(homeDir, 'data/nanoclaw.sock');
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /**
-   * Starts a service without input on a state folder. Resolves when the host reports that it is up.
+   * Starts a service without input on a state folder, whose containers are of the named runtime.
+   * Resolves when the host reports that it is up.
    */
   static async start(
     homeDir: string,
     modelUrl: string,
+    runtimeName: string,
     environment: Record<string, string> = {},
   ): Promise<MeasuredHost> {
     const programs = ['bench/collect-garbage.mjs', 'scripts/start.mjs'];
     const [preload = '', start = ''] = programs.map((program) => join(projectDir, program));
     const child = spawn(process.execPath, ['--import', preload, start], {
       env: {
+        ...engineEnvironment(),
         ...environment,
         PATH: process.env.PATH,
+        NANOCLAW_RUNTIME: runtimeName,
         NANOCLAW_HOME: homeDir,
         ANTHROPIC_API_KEY: 'bench',
         ANTHROPIC_BASE_URL: modelUrl,
@@ -97,4 +105,13 @@ export class MeasuredHost {
   #proc(file: string): string {
     return readFileSync(`/proc/${this.#child.pid}/${file}`, 'utf8');
   }
+}
+
+/** The variables that tell how to reach the engines. */
+function engineEnvironment(): Record<string, string> {
+  const environment: Record<string, string> = {};
+  for (const [key, value] of Object.entries(process.env))
+    if (value && /^(HOME|XDG_|DOCKER_|CONTAINER|NANOCLAW_IMAGE_BASE$)/.test(key))
+      environment[key] = value;
+  return environment;
 }

@@ -35,7 +35,12 @@ export class LinkedHost {
   }
 
   /** Resolves when the host is connected. */
-  static async start(dir: string, modelUrl: string, writers: Writers): Promise<LinkedHost> {
+  static async start(
+    dir: string,
+    modelUrl: string,
+    runtimeName: string,
+    writers: Writers,
+  ): Promise<LinkedHost> {
     const homeDir = join(dir, 'linked');
     mkdirSync(homeDir);
     const server = await startServer(writers.talking + writers.asking);
@@ -45,7 +50,7 @@ export class LinkedHost {
     await linkByCode(linking, server, account.number, who);
     openChats(homeDir, writers);
     const { logins } = await server.do('state', {});
-    const host = await MeasuredHost.start(homeDir, modelUrl, environment);
+    const host = await MeasuredHost.start(homeDir, modelUrl, runtimeName, environment);
     await server.waitState({ isReady: true, minLogins: logins + 1 });
     return new LinkedHost(homeDir, server, host);
   }

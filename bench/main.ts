@@ -1,15 +1,18 @@
 /**
  * The benchmark, `npm run bench`. Options: `-- --json` prints JSON, `-- --rounds N` sets the number
- * of rounds, `-- --only NAME` measures one part. It reports missed goals, but does not fail because
- * of them. The model, which answers at once, and WhatsApp's server are doubles.
+ * of rounds, `-- --only NAME` measures one part. NANOCLAW_RUNTIME names the runtime, as for the host.
+ * It reports missed goals, but does not fail because of them. The model, which answers at once, and
+ * WhatsApp's server are doubles.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { detectRuntime } from '../src/runtimes/container-runtime.ts';
 import { measureContainers } from './containers.ts';
 import { measureConversation } from './conversation.ts';
+import { projectDir } from './measure.ts';
 import { measureOvertaking } from './overtaking.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
 import { measureRuntimes } from './runtimes.ts';
@@ -43,14 +46,17 @@ async function main(): Promise<void> {
   const wants = (part: (typeof parts)[number]) => only === undefined || only === part;
   // The handlers of `exit` stop the host.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  const { NANOCLAW_RUNTIME: wanted = null } = process.env;
+  const runtime = await detectRuntime(wanted, projectDir, process.env);
+  const { name } = runtime;
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-bench-'));
   try {
-    const figures: Figures = {};
+    const figures: Figures = { runtime: name };
     if (wants('conversation'))
-      Object.assign(figures, await measureConversation(dir, { cold, warm }));
-    if (wants('whatsApp')) figures.whatsApp = await measureWhatsApp(dir, { cold, warm });
-    if (wants('overtaking')) figures.overtaking = await measureOvertaking(dir);
-    if (wants('containers')) figures.containers = await measureContainers();
+      Object.assign(figures, await measureConversation(dir, name, { cold, warm }));
+    if (wants('whatsApp')) figures.whatsApp = await measureWhatsApp(dir, name, { cold, warm });
+    if (wants('overtaking')) figures.overtaking = await measureOvertaking(dir, name);
+    if (wants('containers')) figures.containers = await measureContainers(runtime);
     if (wants('runtimes')) figures.runtimes = await measureRuntimes(dir, cold);
     if (wants('wayOut')) figures.wayOut = await measureWayOut(dir);
     if (wants('store')) figures.store = await measureStoring(dir);

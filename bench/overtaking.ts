@@ -15,7 +15,7 @@ const fileBytes = 60_000_000;
 const rounds = 10;
 
 /** In milliseconds, from the writer's phone to the writer's phone. */
-export async function measureOvertaking(dir: string) {
+export async function measureOvertaking(dir: string, runtimeName: string) {
   const home = join(dir, 'overtaking');
   mkdirSync(home);
   const model = await startScriptedModel();
@@ -32,7 +32,7 @@ export async function measureOvertaking(dir: string) {
     .callTool('Bash', { command: `head -c ${fileBytes} /dev/urandom > film.bin` })
     .answer(() => Array.from({ length: filesSent }, film))
     .hang();
-  const linked = await LinkedHost.start(home, model.url, { talking: 0, asking: 1 });
+  const linked = await LinkedHost.start(home, model.url, runtimeName, { talking: 0, asking: 1 });
   const { number } = writer(0);
   let answers = 0;
   const ask = async (command: string, answer: string) => {

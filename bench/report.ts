@@ -9,6 +9,8 @@ import type { measureWhatsApp } from './whatsapp.ts';
 
 /** The measured parts. */
 export interface Figures extends Partial<ConversationFigures> {
+  /** The name of the runtime whose containers were measured, where a part does not name its own. */
+  runtime: string;
   whatsApp?: WhatsAppFigures;
   overtaking?: OvertakingFigures;
   containers?: ContainerFigures;
@@ -63,12 +65,14 @@ function goalOf({ goal, isMet }: Row): string {
 }
 
 function rowsOf(figures: Figures): Row[] {
-  const { warm, cold, host, whatsApp, overtaking, containers, runtimes, wayOut, store } = figures;
+  const { runtime, warm, cold, host, whatsApp, overtaking, containers, runtimes, wayOut, store } =
+    figures;
+  const ofRuntime = (row: Row) => ({ ...row, detail: `${row.detail ?? ''} (${runtime})`.trim() });
   return [
-    ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }) : []),
-    ...(whatsApp ? whatsAppRowsOf(whatsApp) : []),
-    ...(overtaking ? overtakingRowsOf(overtaking) : []),
-    ...(containers ? containerRowsOf(containers) : []),
+    ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }).map(ofRuntime) : []),
+    ...(whatsApp ? whatsAppRowsOf(whatsApp).map(ofRuntime) : []),
+    ...(overtaking ? overtakingRowsOf(overtaking).map(ofRuntime) : []),
+    ...(containers ? containerRowsOf(containers).map(ofRuntime) : []),
     ...(runtimes ? runtimeRowsOf(runtimes) : []),
     ...(wayOut ? wayOutRowsOf(wayOut) : []),
     ...(store ? storeRowsOf(store) : []),
@@ -107,7 +111,7 @@ function containerRowsOf(containers: ContainerFigures): Row[] {
     {
       name: 'containers a second',
       value: String(containers.perSecond),
-      detail: `${containers.perSecondAtOnce} when started eight at once (${containers.runtime})`,
+      detail: `${containers.perSecondAtOnce} when started eight at once`,
     },
   ];
 }
@@ -160,16 +164,16 @@ function storeRowsOf(store: StoreFigures): Row[] {
 }
 
 function whatsAppRowsOf(figures: WhatsAppFigures): Row[] {
-  const { warm, cold, echoMs, rssAfterMb } = figures;
+  const { warm, cold, echoMs, flushes, rssAfterMb } = figures;
   const beside = ({ oursReplyMs, bareReplyMs }: typeof warm) =>
     `${oursReplyMs} ms, bare bot ${bareReplyMs} ms`;
   const memory = Object.entries(rssAfterMb).map(([count, mb]) => `${count}: ${mb} MB`);
   return [
     {
-      name: 'WhatsApp, warm, to the reply',
-      value: `${warm.replyRatio} x`,
+      ...atMost('WhatsApp, warm, to the reply', warm.replyRatio, ' x', 1.25),
       detail: `${beside(warm)}, its echo ${echoMs} ms`,
     },
+    flushRowOf(flushes),
     {
       name: 'WhatsApp, cold, to the reply',
       value: `${cold.replyRatio} x`,
@@ -194,6 +198,15 @@ function overtakingRowsOf({ flood, uploads }: OvertakingFigures): Row[] {
     detail: `at worst; the median is ${medianMs} ms`,
   });
   return [row('in a flood', flood), row('during uploads', uploads)];
+}
+
+function flushRowOf(flushes: WhatsAppFigures['flushes']): Row {
+  const name = 'WhatsApp, warm, flushes of the disk';
+  if ('notHere' in flushes) return { name, value: 'not here', detail: flushes.notHere };
+  return {
+    ...atMost(name, flushes.perMessage, '', 6),
+    detail: `bare bot ${flushes.barePerMessage}`,
+  };
 }
 
 function atLeast(name: string, value: number, unit: string, min: number): Row {

@@ -109,12 +109,7 @@ async function measureReplies(dir: string, candidates: Candidate[], rounds: numb
 
 function startHost(homeDir: string, model: ScriptedModel, runtimeName: string) {
   mkdirSync(homeDir, { recursive: true });
-  const environment: Record<string, string> = { NANOCLAW_RUNTIME: runtimeName };
-  // The variables that tell how to reach the engines.
-  for (const [key, value] of Object.entries(process.env))
-    if (value && /^(HOME|XDG_|DOCKER_|CONTAINER|NANOCLAW_IMAGE_BASE$)/.test(key))
-      environment[key] = value;
-  return MeasuredHost.start(homeDir, model.url, environment);
+  return MeasuredHost.start(homeDir, model.url, runtimeName);
 }
 
 /** Each round begins with another candidate. */

@@ -10,13 +10,17 @@ import { measureReceiving, talking } from './receiving.ts';
 const number = /\bnumber (\d+)\./;
 
 /** `dir` is a new folder for the state of host and bot. */
-export async function measureWhatsApp(dir: string, rounds: { cold: number; warm: number }) {
+export async function measureWhatsApp(
+  dir: string,
+  runtimeName: string,
+  rounds: { cold: number; warm: number },
+) {
   const model = await startScriptedModel();
   model.on(number).reply((_, { said }) => `Answer ${number.exec(said)?.[1]}.`);
   const asking = rounds.cold + 1;
   const botDir = join(dir, 'bot');
   mkdirSync(botDir);
-  const linked = await LinkedHost.start(dir, model.url, { talking, asking });
+  const linked = await LinkedHost.start(dir, model.url, runtimeName, { talking, asking });
   const bot = await BareBot.start(botDir, model.url, talking + asking);
   try {
     const received = await measureReceiving(linked);
