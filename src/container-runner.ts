@@ -85,9 +85,7 @@ export class Run implements Speaker {
     const { requestsPerRunMax: most } = this.#deps.limits;
     if (this.#sent > most)
       this.kill('too-many-requests', `I asked my host for more than ${most} things`);
-    // Not flushed: the reader dies with the machine, and the turn is a row in the store.
-    const json = JSON.stringify(file);
-    writeNumberedFile(join(this.#dir, 'in'), this.#sent, json, { flush: false });
+    writeNumberedFile(join(this.#dir, 'in'), this.#sent, JSON.stringify(file));
   }
 
   /** Asks the container to exit, and kills it after `closeGraceMs`. */

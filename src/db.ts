@@ -3,6 +3,7 @@
  * db/, one file for each subject.
  */
 import { chmodSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   DatabaseSync,
   type DatabaseSyncInstance,
@@ -26,8 +27,12 @@ export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
   readonly #broken: (error: Error) => void;
+  readonly #version: number;
   #depth = 0;
   #following: (() => void)[] = [];
+  /** Whether the open transaction, or one inside it, must be on the disk when it has committed. */
+  #mustFlush = false;
+  #flushing: Promise<void> | undefined;
 
   /**
    * Opens or creates the database and migrates the tables of the core and of each feature. A commit
@@ -42,6 +47,7 @@ export class Store {
     },
   ) {
     this.#broken = broken;
+    this.#version = migrations.length;
     this.#db = enhance(new DatabaseSync(path));
     // The folder is closed to others, but a copy of the file may be in one that is not.
     chmodSync(path, 0o600);
@@ -54,9 +60,17 @@ export class Store {
    * Runs `work` in a transaction and returns its result. Inside another transaction it is a
    * savepoint: if `work` throws, only its own changes are undone. Throws what `work` throws, and
    * AggregateError if a callback of `afterCommit` throws.
+   *
+   * `flush: false` is for what may be lost with the machine: it survives the death of this process,
+   * and the next flush takes it to the disk. It has no effect if a transaction around this one or
+   * inside it flushes.
    */
-  transaction<Result>(work: () => Result): Result {
+  transaction<Result>(work: () => Result, { flush = true } = {}): Result {
     const before = this.#following.length;
+    const isOutermost = this.#depth === 0;
+    this.#mustFlush = flush || (this.#mustFlush && !isOutermost);
+    // SQLite cannot change this within a transaction.
+    if (isOutermost && !flush) this.#db.exec('PRAGMA synchronous = NORMAL');
     this.#depth += 1;
     let result: Result;
     try {
@@ -66,9 +80,29 @@ export class Store {
       throw error;
     } finally {
       this.#depth -= 1;
+      if (isOutermost && !flush) this.#db.exec('PRAGMA synchronous = FULL');
     }
-    if (this.#depth === 0) this.#follow();
+    if (!isOutermost) return result;
+    if (this.#mustFlush && !flush) this.#flush();
+    this.#follow();
     return result;
+  }
+
+  /**
+   * Resolves when all that is committed now is on the disk. Calls in one turn of the event loop
+   * share a flush.
+   */
+  flushed(): Promise<void> {
+    this.#flushing ??= nextTurn().then(() => {
+      this.#flushing = undefined;
+      this.#flush();
+    });
+    return this.#flushing;
+  }
+
+  /** A flushed commit takes all earlier ones along; this one changes nothing. */
+  #flush(): void {
+    this.#db.exec(`PRAGMA user_version = ${this.#version}`);
   }
 
   /** A callback that throws does not stop the others. */

@@ -280,7 +280,8 @@ export class Host {
       isCommand: (message) => this.#router.isCommand(message),
       amend: (amendment) => this.#router.amend(amendment),
       listRegistered: () => listGroups(store).flatMap(({ chatId }) => chatId ?? []),
-      noteChat: (chatId, name, atMs) => noteChat(store, chatId, name, atMs),
+      noteChat: (chatId, name, atMs) =>
+        store.transaction(() => noteChat(store, chatId, name, atMs), { flush: false }),
       expectMessage: (chatId) => {
         const agent = findAgentByInbox(store, chatId);
         if (agent) this.#queue.warm(agent.id);

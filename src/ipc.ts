@@ -171,9 +171,11 @@ export class OutReader {
     const { runId: run } = this.#speaker;
     const name = numberedFileName(number);
     this.#speaker.noteAlive();
-    const commit = await this.#read(name);
+    const file = this.#read(name);
+    const isRefused = typeof file === 'function';
+    const commit = isRefused ? file : await this.#deps.effectOf(this.#speaker, file);
     if (this.#closed) return;
-    store.transaction(() => {
+    const work = () => {
       store.afterCommit(() => {
         this.#mark = number;
         step(log, 'effect-committed', { run, number });
@@ -182,10 +184,12 @@ export class OutReader {
       });
       commit();
       saveOutMark(store, run, number);
-    });
+    };
+    // With the machine dies the run, and with it the use of its mark.
+    store.transaction(work, { flush: !isRefused && file.kind !== 'progress' });
   }
 
-  async #read(name: string): Promise<Commit> {
+  #read(name: string): OutFile | Commit {
     let parsed: unknown;
     try {
       const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
@@ -194,7 +198,7 @@ export class OutReader {
       return this.#refuse(name, String(error));
     }
     const file = outFileSchema.safeParse(parsed);
-    if (file.success) return this.#deps.effectOf(this.#speaker, file.data);
+    if (file.success) return file.data;
     return this.#refuse(name, clip(z.prettifyError(file.error), 1000), parsed);
   }
 

@@ -13,14 +13,12 @@ export function fileNumber(name: string): number | undefined {
   return numberedFileName(number) === name ? number : undefined;
 }
 
-/** With `flush` it is on the disk when the call returns. Throws when the disk is full. */
-export function writeNumberedFile(
-  dir: string,
-  number: number,
-  json: string,
-  { flush }: { flush: boolean },
-): void {
+/**
+ * Throws when the disk is full. It is not flushed: its reader dies with the machine, and what was
+ * not applied by then is done again.
+ */
+export function writeNumberedFile(dir: string, number: number, json: string): void {
   const path = join(dir, numberedFileName(number));
-  writeFileSync(`${path}.tmp`, json, { flush });
+  writeFileSync(`${path}.tmp`, json);
   renameSync(`${path}.tmp`, path);
 }

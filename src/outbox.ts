@@ -51,6 +51,8 @@ export interface OutboxDependencies extends Omit<Base, 'config'> {
 /** Pending messages of a chat that one flush shows to mirrors, the newest. */
 const leavingMax = 100;
 const wholeTextName = 'the whole text.txt';
+/** What the machine forgets of a delivery is sent again with the same ids, and shown once. */
+const delivering = { flush: false };
 
 /** A lane of a chat, while something is pending there. */
 interface Loop {
@@ -183,8 +185,10 @@ export class Outbox {
     try {
       const channel = channelOf(chatId);
       if (!channel) throw new Error('no channel owns the chat');
-      if (!hasPieces(store, id))
-        savePieces(store, id, await this.#layOut(message, loop.lane, channel));
+      if (!hasPieces(store, id)) {
+        const pieces = await this.#layOut(message, loop.lane, channel);
+        store.transaction(() => savePieces(store, id, pieces), delivering);
+      }
       while (!this.#closed && findNextPiece(store, id)) {
         await this.#pace(loop, channel);
         // It may be withdrawn by now.
@@ -245,7 +249,7 @@ export class Outbox {
     this.#sending.set(id, { isFile: piece.kind === 'file', withdrawn });
     const delivery = await channel.deliver(piece, withdrawn.signal);
     step(log, 'delivery-sent', { chatId, id: piece.id });
-    store.transaction(() => {
+    const record = () => {
       if (delivery.kind === 'refused') {
         refuseOutbound(store, id, delivery.reason, clock.now());
         refused(message, delivery.reason);
@@ -253,7 +257,8 @@ export class Outbox {
         endPiece(store, piece.id, id, clock.now());
         delivered(chatId);
       }
-    });
+    };
+    store.transaction(record, delivering);
     step(log, 'delivery-recorded', { chatId, id: piece.id });
     ended(chatId);
   }

@@ -43,6 +43,9 @@ export interface TurnDependencies extends Base {
 /** The types that the Messages API takes as image blocks. */
 const shownImages = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
 
+/** The ledger flushes before the first byte to the model, and so before the agent can act. */
+const claiming = { flush: false };
+
 interface ActiveTurn {
   turn: Turn;
   run: Run;
@@ -81,7 +84,8 @@ export class Turns implements Work {
     if (!active?.run.isOpen) return false;
     const { store } = this.#deps;
     const agent = loadAgent(store, agentId);
-    const prompts = store.transaction(() => this.#takePrompts(agent, this.#gather(agent), null));
+    const take = () => this.#takePrompts(agent, this.#gather(agent), null);
+    const prompts = store.transaction(take, claiming);
     this.#send(active.run, prompts);
     return !hasUnclaimed(store, agent.inbox);
   }
@@ -184,7 +188,7 @@ export class Turns implements Work {
       const prompts = this.#takePrompts(agent, turnId, turn.reason);
       if (prompts.length === 0) endTurn(store, turnId, 'done', 'taken back', clock.now());
       return { turn, prompts };
-    });
+    }, claiming);
     if (prompts.length === 0) return undefined;
     step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
     this.#send(run, prompts);

@@ -32,12 +32,11 @@ export function readInbox(dir: string, take: (file: InFile) => void): void {
 
 export type Write = (file: OutFile) => void;
 
-/** Returns a function that writes the next file to disk. It throws when the disk is full. */
+/** Returns a function that writes the next file. It throws when the disk is full. */
 export function openOutbox(dir: string): Write {
   let written = 0;
   return (file) => {
-    const flush = file.kind !== 'progress'; // Progress may be lost.
-    writeNumberedFile(dir, written + 1, JSON.stringify(file, shortened), { flush });
+    writeNumberedFile(dir, written + 1, JSON.stringify(file, shortened));
     written += 1;
   };
 }

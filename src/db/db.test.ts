@@ -1,5 +1,8 @@
+import '../../test/support/flushes.mjs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { countFlushes, cutDatabase } from '../../test/support/power-cut.ts';
 import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
 import { settle } from '../outcome.ts';
@@ -60,6 +63,97 @@ describe('the store', () => {
     const store = openTemporaryStore();
     expect(store.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
     expect(store.get('PRAGMA synchronous')).toEqual({ synchronous: 2 });
+  });
+});
+
+describe('the death of the machine', () => {
+  /** A store whose groups are named, and their names as its files have them with and without it. */
+  function openMortal() {
+    const dir = temporaryFolder();
+    const store = new Store(join(dir, 'x.db'));
+    const note = (name: string) => noteChat(store, name, null, 1);
+    const noteLater = (name: string) => store.transaction(() => note(name), { flush: false });
+    const copyOf = (die: (path: string) => void) => {
+      const copyDir = temporaryFolder();
+      cpSync(dir, copyDir, { recursive: true });
+      die(join(copyDir, 'x.db'));
+      const copy = new Store(join(copyDir, 'x.db'));
+      const names = copy.all<{ id: string }>('SELECT id FROM chats ORDER BY id');
+      copy.close();
+      return names.map(({ id }) => id).join();
+    };
+    onTestFinished(() => store.close());
+    return {
+      store,
+      note,
+      noteLater,
+      countFlushes: () => countFlushes(join(dir, 'x.db')),
+      afterDeathOfProcess: () => copyOf(() => {}),
+      afterDeathOfMachine: () => copyOf(cutDatabase),
+    };
+  }
+
+  test('takes no commit back, unless it was not to be flushed', () => {
+    const { note, noteLater, afterDeathOfProcess, afterDeathOfMachine } = openMortal();
+    note('a');
+    noteLater('b');
+    noteLater('c');
+    expect(afterDeathOfProcess()).toBe('a,b,c');
+    expect(afterDeathOfMachine()).toBe('a');
+    note('d');
+    expect(afterDeathOfMachine()).toBe('a,b,c,d');
+  });
+
+  test('takes none back in whose transaction, or around it, another was to be flushed', () => {
+    const { store, note, noteLater, afterDeathOfMachine } = openMortal();
+    store.transaction(() => noteLater('a'));
+    expect(afterDeathOfMachine()).toBe('a');
+    const seen: string[] = [];
+    const work = () => {
+      store.afterCommit(() => seen.push(afterDeathOfMachine()));
+      store.transaction(() => note('b'));
+      noteLater('c');
+    };
+    store.transaction(work, { flush: false });
+    expect(seen).toEqual(['a,b,c']);
+    noteLater('d');
+    expect(afterDeathOfMachine()).toBe('a,b,c');
+  });
+
+  test('takes nothing back after a failed transaction that was not to be flushed', () => {
+    const { store, note, noteLater, afterDeathOfMachine } = openMortal();
+    const fail = () => {
+      note('lost');
+      throw new Error('no');
+    };
+    expect(() => store.transaction(fail, { flush: false })).toThrow('no');
+    note('a');
+    expect(afterDeathOfMachine()).toBe('a');
+    noteLater('b');
+    expect(afterDeathOfMachine()).toBe('a');
+  });
+
+  test('takes nothing back that was waited for, and all who wait at once share a flush', async () => {
+    const { store, noteLater, countFlushes, afterDeathOfMachine } = openMortal();
+    const before = countFlushes();
+    await Promise.all(
+      ['a', 'b', 'c'].map((name) => {
+        noteLater(name);
+        return store.flushed();
+      }),
+    );
+    expect(countFlushes()).toBe(before + 1);
+    expect(afterDeathOfMachine()).toBe('a,b,c');
+  });
+
+  test('leaves a whole store while pages are moved from the log into the database', () => {
+    const { note, noteLater, afterDeathOfMachine } = openMortal();
+    const long = 'x'.repeat(3000);
+    for (let index = 0; index < 600; index += 1) noteLater(`${index} ${long}`);
+    const kept = afterDeathOfMachine();
+    expect(kept.length).toBeGreaterThan(0);
+    note('z');
+    expect(afterDeathOfMachine().endsWith('z')).toBe(true);
   });
 });
 

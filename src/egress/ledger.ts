@@ -84,9 +84,12 @@ export class Ledger {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     if (waiting.length > 0)
-      store.transaction(() => {
-        for (const { key, traffic } of waiting) addToLedger(store, key, traffic, clock.now());
-      });
+      store.transaction(
+        () => {
+          for (const { key, traffic } of waiting) addToLedger(store, key, traffic, clock.now());
+        },
+        { flush: false },
+      );
     if (this.#sockets.size > 0) this.#flushSoon();
   }
 

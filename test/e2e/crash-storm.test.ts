@@ -27,7 +27,7 @@ const steps = [
   'run-ended',
 ];
 
-test('kills at random instants and one at each step lose and double nothing', async () => {
+test('kills and power cuts, at random instants and at each step, lose and double nothing', async () => {
   const storm = await startStorm();
   const { random, host, terminals, numbersAnswered } = storm;
   let sent = 0;
@@ -40,12 +40,20 @@ test('kills at random instants and one at each step lose and double nothing', as
   };
 
   let kills = 0;
+  let cuts = 0;
+  const cutPower = () => {
+    host.cutPower();
+    cuts += 1;
+  };
   for (const step of steps) {
-    await host.start(step);
-    sendSome(5);
-    kills += await host.diesBySelf();
+    for (const cutsPower of [false, true]) {
+      await host.start(step);
+      sendSome(3);
+      kills += await host.diesBySelf();
+      if (cutsPower) cutPower();
+    }
   }
-  expect(kills).toBe(steps.length);
+  expect(kills).toBe(2 * steps.length);
   for (let round = 0; round < randomKills; round += 1) {
     await host.start();
     sendSome(7);
@@ -53,6 +61,7 @@ test('kills at random instants and one at each step lose and double nothing', as
     sendSome(3);
     await host.kill();
     kills += 1;
+    if (random(2) === 0) cutPower();
   }
   await host.start();
   while (sent < messageCount) sendSome(20);
@@ -65,7 +74,7 @@ test('kills at random instants and one at each step lose and double nothing', as
   const doubled = all.filter((number) => (counts.get(number) ?? 0) > 1);
   const repeats = terminals.reduce((sum, terminal) => sum + terminal.repeats, 0);
   console.log(
-    `crash storm: seed ${seed}, ${kills} kills, ${messageCount} messages, ${unanswered.length} unanswered, ${doubled.length} answered twice, ${repeats} sent again with the same id`,
+    `crash storm: seed ${seed}, ${kills} kills, ${cuts} of them power cuts, ${messageCount} messages, ${unanswered.length} unanswered, ${doubled.length} answered twice, ${repeats} sent again with the same id`,
   );
   expect({ unanswered, doubled }).toEqual({ unanswered: [], doubled: [] });
   expect(storm.remains()).toEqual([]);

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { alice, bob, family, LinkedHost, owner } from '../support/linked-host.ts';
+import { cutPower } from '../support/power-cut.ts';
 import { answerAllNumbers, chance, countAnswers, remains, seed } from '../support/storm.ts';
 
 const friends = '120363000000000002@g.us';
@@ -31,11 +32,13 @@ test('a burst of 500 messages from five chats is stored in order and answered on
   expect(await host.server.do('state', {})).toMatchObject({ retryReceipts: 0, waiting: 0 });
 }, 240_000);
 
-test('thirty kills during 300 messages lose and double nothing', async () => {
+test('thirty kills and power cuts during 300 messages lose and double nothing', async () => {
   const four = chats.slice(1);
   const host = await startChats();
   const random = chance();
+  const cutsPower = chance(1);
   let sent = 0;
+  let cuts = 0;
   const sendSome = async (most: number) => {
     for (let left = 1 + random(most); left > 0 && sent < 300; left -= 1) {
       await host.server.do('send', messageOf(sent, four));
@@ -48,6 +51,10 @@ test('thirty kills during 300 messages lose and double nothing', async () => {
     await delay(random(900));
     await sendSome(6);
     await host.stop('SIGKILL');
+    if (cutsPower(2) === 0) {
+      cutPower(host.home, cutsPower);
+      cuts += 1;
+    }
     if (random(2) === 0) await sendSome(3);
     await host.run();
   }
@@ -55,7 +62,7 @@ test('thirty kills during 300 messages lose and double nothing', async () => {
   const { unanswered, doubled, repeats } = await outcome(host, 300, four);
   const { retryReceipts, nacks } = await host.server.do('state', {});
   console.log(
-    `whatsapp storm: seed ${seed}, 30 kills, 300 messages, ${unanswered.length} unanswered, ${doubled.length} answered twice, ${repeats} sent again with the same id, ${retryReceipts} asked for again, ${nacks} refused as known`,
+    `whatsapp storm: seed ${seed}, 30 kills, ${cuts} of them power cuts, 300 messages, ${unanswered.length} unanswered, ${doubled.length} answered twice, ${repeats} sent again with the same id, ${retryReceipts} asked for again, ${nacks} refused as known`,
   );
   expect({ unanswered, doubled }).toEqual({ unanswered: [], doubled: [] });
   await host.stop();
@@ -64,6 +71,7 @@ test('thirty kills during 300 messages lose and double nothing', async () => {
 
 async function startChats(): Promise<LinkedHost> {
   const host = await LinkedHost.prepare();
+  host.followFlushes = true;
   answerAllNumbers(host.model);
   const members = [bob.number, owner.number];
   await host.server.do('addGroup', {

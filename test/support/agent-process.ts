@@ -127,7 +127,7 @@ export class AgentProcess {
 
   send(file: InFile): void {
     this.#sent += 1;
-    writeNumberedFile(this.#inboxDir, this.#sent, JSON.stringify(file), { flush: false });
+    writeNumberedFile(this.#inboxDir, this.#sent, JSON.stringify(file));
   }
 
   /** The path of the next file from the host. */

@@ -10,6 +10,7 @@ interface HostProcessOptions {
   args?: string[];
   input?: string;
   program?: string;
+  followFlushes?: boolean;
 }
 
 export class HostProcess {
@@ -20,13 +21,18 @@ export class HostProcess {
 
   /**
    * Has no terminal. `args` makes it a command; `killAt` names the step at which it kills itself;
-   * `program` stands in for `npm start`, and can be sent messages.
+   * `program` stands in for `npm start`, and can be sent messages; `followFlushes` is for
+   * power-cut.ts.
    */
   constructor(
     environment: Record<string, string>,
-    { killAt, args = [], input, program }: HostProcessOptions = {},
+    { killAt, args = [], input, program, followFlushes }: HostProcessOptions = {},
   ) {
-    const preload = killAt ? ['--import', join(import.meta.dirname, 'kill-at-step.mjs')] : [];
+    const preloads = [
+      ...(killAt ? ['kill-at-step.mjs'] : []),
+      ...(followFlushes ? ['flushes.mjs'] : []),
+    ];
+    const preload = preloads.flatMap((name) => ['--import', join(import.meta.dirname, name)]);
     this.child = spawn(process.execPath, [...preload, program ?? startProgram, ...args], {
       env: { ...runtimeEnvironment(), ...environment, ...(killAt && { KILL_AT: killAt }) },
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', program ? 'ipc' : 'ignore'],

@@ -36,6 +36,8 @@ export class LinkedHost {
   readonly server: WhatsAppServer;
   readonly model: ScriptedModel;
   readonly home: string;
+  /** Needed by power-cut.ts. Set it before the host runs. */
+  followFlushes = false;
   #process: HostProcess | undefined;
   #program: { program?: string } = {};
 
@@ -99,6 +101,7 @@ export class LinkedHost {
     const { logins } = await this.server.do('state', {});
     this.#process = new HostProcess(this.environment, {
       ...this.#program,
+      followFlushes: this.followFlushes,
       ...(killAt && { killAt }),
     });
     if (!killAt) await this.server.waitState({ isReady: true, minLogins: logins + 1 });

@@ -1,12 +1,15 @@
 /** A host that is killed and started again, with the terminals of people who attach each time. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { HostProcess } from './host-process.ts';
+import { cutPower } from './power-cut.ts';
+import { chance } from './storm.ts';
 import type { TestTerminal } from './terminal.ts';
 
 export class StormHost {
   readonly #environment: Record<string, string>;
   readonly #terminals: TestTerminal[];
   readonly #program: { program?: string };
+  readonly #random = chance();
   #process: HostProcess | undefined;
 
   /** `program` stands in for `npm start`. */
@@ -24,6 +27,7 @@ export class StormHost {
   async start(killAt?: string): Promise<void> {
     const host = new HostProcess(this.#environment, {
       ...this.#program,
+      followFlushes: true,
       ...(killAt && { killAt }),
     });
     this.#process = host;
@@ -48,6 +52,11 @@ export class StormHost {
 
   async kill(): Promise<void> {
     await this.#process?.kill();
+  }
+
+  /** Once the host is dead, makes it the death of the machine. */
+  cutPower(): void {
+    cutPower(this.#environment.NANOCLAW_HOME ?? '', this.#random);
   }
 
   async stop(): Promise<void> {

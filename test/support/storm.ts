@@ -10,9 +10,9 @@ import { queryRows } from './database.ts';
 /** The same seed gives the same storm. */
 export const seed = Number(process.env.CRASH_SEED ?? 20261125);
 
-/** Returns a generator of whole numbers from 0 to `below` - 1. */
-export function chance(): (below: number) => number {
-  let state = seed;
+/** Returns a generator of whole numbers from 0 to `below` - 1. Each `stream` has numbers of its own. */
+export function chance(stream = 0): (below: number) => number {
+  let state = seed + stream;
   return (below) => {
     state = (state * 1103515245 + 12345) % 2147483648;
     return Math.floor((state / 2147483648) * below);

@@ -42,7 +42,8 @@ function openKeys(store: WhatsAppStore): SignalKeyStore {
     },
     set: async (changes: SignalDataSet) => {
       const byType: Record<string, Record<string, unknown>> = { ...changes };
-      store.transaction(() => {
+      // A message is encrypted for each device at once: all of it shares a flush, before it leaves.
+      await store.flushed(() => {
         for (const [type, values] of Object.entries(byType))
           for (const [id, value] of Object.entries(values))
             if (type === inboxType) store.addToInbox(value as Arrival, id);

@@ -206,6 +206,7 @@ describe('the keys', () => {
     const bytes = readFileSync(log);
     expect(bytes.length).toBeGreaterThan(whole);
 
+    const found = new Set<string>();
     for (let length = whole; length < bytes.length; length += 1024) {
       const torn = join(temporaryFolder(), 'whatsapp.db');
       copyFileSync(database, torn);
@@ -215,8 +216,9 @@ describe('the keys', () => {
       const { a, b, c } = await keys.get('session', ['a', 'b', 'c']);
       opened.close();
       expect(creds.noiseKey).toEqual(auth.creds.noiseKey);
-      expect([a, b, c].map((value) => value?.[0])).toEqual([1, 1, 1]);
+      found.add([a, b, c].map((value) => value?.[0]).join());
     }
+    expect([...found]).toEqual(['1,1,1', '2,2,2']);
   });
 
   test('are not half written when one of a change cannot be', async () => {

@@ -166,9 +166,9 @@ function journallingRepository(
         return plain;
       };
       const plain = await keys.transaction(work, lock).catch((error) => {
-        if (stanza && wasReceived(stanza)) return emptyMessage;
         // The server resends it on the next connection. This one has ended and must report nothing.
         if (hasFailed) return new Promise<never>(() => {});
+        if (stanza && wasReceived(stanza)) return emptyMessage;
         throw error;
       });
       if (message) deps.kept(message);

@@ -135,14 +135,14 @@ describe('the inbox', () => {
     ]);
   });
 
-  test('takes back a message whose transaction fails, with the keys beside it', () => {
+  test('takes back a message whose transaction fails, with the keys beside it', async () => {
     const store = open();
     const work = () => {
       store.writeKey('session', 'a', 'moved');
       addToInbox(store, 'half');
       throw new Error('the disk is full');
     };
-    expect(() => store.transaction(work)).toThrow('the disk is full');
+    await expect(store.flushed(work)).rejects.toThrow('the disk is full');
     expect(store.readKey('session', 'a')).toBeNull();
     expect(inboxTexts(store)).toEqual([]);
   });

@@ -103,9 +103,14 @@ export class WhatsAppStore {
     return creds !== null && pairedSchema.safeParse(JSON.parse(creds)).success;
   }
 
-  /** Joins the transaction that is open, if any. */
-  transaction<Result>(work: () => Result): Result {
-    return this.#db.transaction(work);
+  /** What `work` writes is on the disk when this resolves; until then it dies with the machine. */
+  async flushed(work: () => void): Promise<void> {
+    this.#unflushed(work);
+    await this.#db.flushed();
+  }
+
+  #unflushed(work: () => void): void {
+    this.#db.transaction(work, { flush: false });
   }
 
   readKey(type: string, id: string): string | null {
@@ -147,19 +152,20 @@ export class WhatsAppStore {
     return this.#db.all<InboxColumns>(sql, { most }).map(toStoredRow);
   }
 
+  /** Not flushed: a row that comes again changes nothing. */
   removeFromInbox(seqs: number[]): void {
-    this.#db.run('DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(:seqs))', {
-      seqs: JSON.stringify(seqs),
-    });
+    const sql = 'DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(:seqs))';
+    this.#unflushed(() => this.#db.run(sql, { seqs: JSON.stringify(seqs) }));
   }
 
+  /** Not flushed: the keys with which it is sent are, after this and before it leaves. */
   saveSent(id: string, message: Uint8Array, nowMs: number): void {
-    this.#db.run('INSERT OR REPLACE INTO sent VALUES (:id, :message, :nowMs)', {
-      id,
-      message,
-      nowMs,
+    const sql = 'INSERT OR REPLACE INTO sent VALUES (:id, :message, :nowMs)';
+    const keptFromMs = nowMs - keptMs;
+    this.#unflushed(() => {
+      this.#db.run(sql, { id, message, nowMs });
+      this.#db.run('DELETE FROM sent WHERE sent_at < :keptFromMs', { keptFromMs });
     });
-    this.#db.run('DELETE FROM sent WHERE sent_at < :keptFromMs', { keptFromMs: nowMs - keptMs });
   }
 
   findSent(id: string): Uint8Array | undefined {
@@ -228,7 +234,7 @@ export class WhatsAppStore {
 
   /** Removes the link: keys, own address, mode and owner. Overwrites the keys on disk. Messages stay. */
   unlink(): void {
-    this.transaction(() => {
+    this.#db.transaction(() => {
       this.#db.run('DELETE FROM keys');
       for (const key of ['own', 'mode', 'owner']) this.set(key, null);
     });
