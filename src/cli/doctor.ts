@@ -61,17 +61,12 @@ async function listChecks(projectDir: string, { all }: DoctorOptions): Promise<C
 }
 
 async function within(timeoutMs: number, look: Check[1]): Promise<Finding> {
-  const timer = new AbortController();
-  const late = sleep(timeoutMs, missing('no result in time', 'Something here hangs.'), timer);
-  // Its rejection, when the check comes first, concerns nobody.
-  late.catch(() => {});
+  const hangs = missing('no result in time', 'Something here hangs.');
   try {
-    return await Promise.race([look(), late]);
+    return await Promise.race([look(), sleep(timeoutMs, hangs, { ref: false })]);
   } catch (error) {
     const [says = '', ...remedy] = linesOf(error);
     return missing(says, remedy.join('\n') || 'Put this right, and ask again.');
-  } finally {
-    timer.abort();
   }
 }
 

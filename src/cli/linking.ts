@@ -2,6 +2,7 @@
  * One attempt to connect to WhatsApp for `link` and `unlink`: shows the QR or pairing code if the
  * account has to be linked first, and logs out. Saves nothing but what the connection itself saves.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { WASocket } from 'baileys';
 import { pino } from 'pino';
 import qrcode from 'qrcode-terminal';
@@ -66,14 +67,11 @@ export class Linking {
   async logOut(): Promise<boolean> {
     const { socket } = this.#connection;
     if (!socket) return false;
-    const late = new Promise<false>((resolve) => setTimeout(resolve, logoutMs, false).unref());
-    return Promise.race([
-      socket.logout().then(
-        () => true,
-        () => false,
-      ),
-      late,
-    ]);
+    const confirmed = socket.logout().then(
+      () => true,
+      () => false,
+    );
+    return Promise.race([confirmed, sleep(logoutMs, false, { ref: false })]);
   }
 
   stop(): Promise<void> {

@@ -47,7 +47,7 @@ test('what is counted follows within a second, and is added up', () => {
   const { account, rows, clock } = openLedger();
   for (let time = 0; time < 3; time += 1) {
     const entry = account.open('a.example');
-    if (entry) account.add(entry, { requests: 1, bytesUp: 10 });
+    if (entry) entry.add({ requests: 1, bytesUp: 10 });
     account.refused('b.example');
   }
   expect(rows()).toContainEqual({ host: 'a.example', ...nothing });
@@ -62,7 +62,7 @@ test('the bytes of a connection are told while it lives, and each once', async (
   const { account, ledger, rows, clock } = openLedger();
   const { ours, theirs } = await openConnection();
   const entry = account.open('a.example');
-  if (entry) account.follow(entry, ours);
+  if (entry) entry.follow(ours);
   ours.write('12345');
   await once(theirs, 'data');
   clock.advance(1000);
@@ -78,7 +78,7 @@ test('nothing waits when nothing moves', async () => {
   const { account, clock } = openLedger();
   const { ours, theirs } = await openConnection();
   const entry = account.open('a.example');
-  if (entry) account.follow(entry, ours);
+  if (entry) entry.follow(ours);
   theirs.end();
   await once(ours, 'close');
   clock.advance(1000);
@@ -98,7 +98,7 @@ test('no row is written after the end', async () => {
   const { ours, theirs } = await openConnection();
   const entry = account.open('a.example');
   ledger.close();
-  if (entry) account.follow(entry, ours);
+  if (entry) entry.follow(ours);
   theirs.end('too late');
   await once(ours, 'close');
   clock.advance(10_000);
@@ -115,7 +115,7 @@ test('what a connection carries after midnight is the new day’s', async () => 
   const { store, account, ledger, clock } = openLedger();
   const { ours, theirs } = await openConnection();
   const entry = account.open('a.example');
-  if (entry) account.follow(entry, ours);
+  if (entry) entry.follow(ours);
   ours.write('12345');
   await once(theirs, 'data');
   ledger.flush();

@@ -11,6 +11,20 @@ const flushEveryMs = 1000;
 const hostsPerTurnMax = 1000;
 const nothing: Traffic = { requests: 0, bytesUp: 0, bytesDown: 0 };
 
+/** The part of the ledger that one container's traffic is written to. */
+export interface Account {
+  /** Undefined if the turn has tried too many hosts: the caller must refuse this one. */
+  open(host: string): Entry | undefined;
+  refused(host: string): void;
+}
+
+/** A host, as one container reaches it in one turn. */
+interface Entry {
+  add(more: Partial<Traffic>): void;
+  /** Counts the bytes of a socket until it closes, including the overhead of TLS. */
+  follow(socket: Socket): void;
+}
+
 /** The date in the host's time zone, such as 2026-03-29. */
 export function localDay(atMs: number): string {
   // Sweden writes dates as ISO 8601 does.
@@ -30,6 +44,8 @@ export class Ledger {
 
   /** For the traffic of one container. `currentTurn` returns 0 outside of a turn. */
   account(folder: string, currentTurn: () => number): Account {
+    let turnId = 0;
+    const known = new Set<string>();
     const keyOf = (host: string, allowed: boolean): LedgerKey => ({
       day: localDay(this.#base.clock.now()),
       folder,
@@ -37,43 +53,32 @@ export class Ledger {
       host,
       allowed,
     });
-    return new Account(this, keyOf);
-  }
-
-  /** Stores the host at once, so that no crash can hide it. */
-  note(key: LedgerKey): void {
-    addToLedger(this.#base.store, key, nothing, this.#base.clock.now());
-  }
-
-  add(key: LedgerKey, more: Partial<Traffic>): void {
-    const id = JSON.stringify(key);
-    const { traffic } = this.#waiting.get(id) ?? { traffic: nothing };
-    const sum = {
-      requests: traffic.requests + (more.requests ?? 0),
-      bytesUp: traffic.bytesUp + (more.bytesUp ?? 0),
-      bytesDown: traffic.bytesDown + (more.bytesDown ?? 0),
+    const isNoted = (key: LedgerKey): boolean => {
+      if (key.turnId !== turnId) known.clear();
+      turnId = key.turnId;
+      const id = JSON.stringify(key);
+      if (known.has(id)) return true;
+      if (known.size >= hostsPerTurnMax) return false;
+      known.add(id);
+      // At once, so that no crash can hide it.
+      addToLedger(this.#base.store, key, nothing, this.#base.clock.now());
+      return true;
     };
-    this.#waiting.set(id, { key, traffic: sum });
-    this.#flushSoon();
-  }
-
-  /** Counts the bytes of a socket until it closes, including the overhead of TLS. */
-  follow(key: LedgerKey, socket: Socket): void {
-    let counted = { up: 0, down: 0 };
-    const count = () => {
-      const now = { up: socket.bytesWritten, down: socket.bytesRead };
-      const bytesUp = now.up - counted.up;
-      const bytesDown = now.down - counted.down;
-      counted = now;
-      const day = localDay(this.#base.clock.now());
-      if (bytesUp + bytesDown > 0) this.add({ ...key, day }, { bytesUp, bytesDown });
+    return {
+      open: (host) => {
+        const key = keyOf(host, true);
+        if (!isNoted(key)) return undefined;
+        return {
+          add: (more) => this.#add(key, more),
+          follow: (socket) => this.#follow(key, socket),
+        };
+      },
+      refused: (host) => {
+        const key = keyOf(host, false);
+        const noted = isNoted(key) ? key : { ...key, host: '(further hosts)' };
+        this.#add(noted, { requests: 1 });
+      },
     };
-    this.#sockets.add(count);
-    this.#flushSoon();
-    socket.once('close', () => {
-      count();
-      this.#sockets.delete(count);
-    });
   }
 
   flush(): void {
@@ -100,55 +105,41 @@ export class Ledger {
     this.#isClosed = true;
   }
 
+  #add(key: LedgerKey, more: Partial<Traffic>): void {
+    const id = JSON.stringify(key);
+    const { traffic } = this.#waiting.get(id) ?? { traffic: nothing };
+    const sum = {
+      requests: traffic.requests + (more.requests ?? 0),
+      bytesUp: traffic.bytesUp + (more.bytesUp ?? 0),
+      bytesDown: traffic.bytesDown + (more.bytesDown ?? 0),
+    };
+    this.#waiting.set(id, { key, traffic: sum });
+    this.#flushSoon();
+  }
+
+  #follow(key: LedgerKey, socket: Socket): void {
+    let counted = { up: 0, down: 0 };
+    const count = () => {
+      const now = { up: socket.bytesWritten, down: socket.bytesRead };
+      const bytesUp = now.up - counted.up;
+      const bytesDown = now.down - counted.down;
+      counted = now;
+      const day = localDay(this.#base.clock.now());
+      if (bytesUp + bytesDown > 0) this.#add({ ...key, day }, { bytesUp, bytesDown });
+    };
+    this.#sockets.add(count);
+    this.#flushSoon();
+    socket.once('close', () => {
+      count();
+      this.#sockets.delete(count);
+    });
+  }
+
   #flushSoon(): void {
     if (this.#isClosed) return;
     this.#cancelFlush ??= this.#base.clock.after(flushEveryMs, () => {
       this.#cancelFlush = undefined;
       this.flush();
     });
-  }
-}
-
-/** The part of the ledger that one container's traffic is written to. */
-export class Account {
-  readonly #ledger: Ledger;
-  readonly #keyOf: (host: string, allowed: boolean) => LedgerKey;
-  readonly #known = new Set<string>();
-  #turnId = 0;
-
-  constructor(ledger: Ledger, keyOf: (host: string, allowed: boolean) => LedgerKey) {
-    this.#ledger = ledger;
-    this.#keyOf = keyOf;
-  }
-
-  /** Undefined if the turn has tried too many hosts: the caller must refuse this one. */
-  open(host: string): LedgerKey | undefined {
-    const key = this.#keyOf(host, true);
-    return this.#isNoted(key) ? key : undefined;
-  }
-
-  refused(host: string): void {
-    const key = this.#keyOf(host, false);
-    const noted = this.#isNoted(key) ? key : { ...key, host: '(further hosts)' };
-    this.#ledger.add(noted, { requests: 1 });
-  }
-
-  add(key: LedgerKey, more: Partial<Traffic>): void {
-    this.#ledger.add(key, more);
-  }
-
-  follow(key: LedgerKey, socket: Socket): void {
-    this.#ledger.follow(key, socket);
-  }
-
-  #isNoted(key: LedgerKey): boolean {
-    if (key.turnId !== this.#turnId) this.#known.clear();
-    this.#turnId = key.turnId;
-    const id = JSON.stringify(key);
-    if (this.#known.has(id)) return true;
-    if (this.#known.size >= hostsPerTurnMax) return false;
-    this.#known.add(id);
-    this.#ledger.note(key);
-    return true;
   }
 }

@@ -109,7 +109,7 @@ export function forward(
     );
     // Without this, Node holds the headers back until the first byte of the body.
     response.flushHeaders();
-    answer.on('data', (chunk: Buffer) => account.add(entry, { bytesDown: chunk.length }));
+    answer.on('data', (chunk: Buffer) => entry.add({ bytesDown: chunk.length }));
     const redaction = statusCode < 300 ? ofAnswers : strict;
     // If the answer is cut off, so is ours.
     pipeline(answer, decode(), redaction.stream(), response, () => {});
@@ -120,7 +120,7 @@ export function forward(
   // Counts only once connected: before that, nothing has left.
   const connected = () => {
     isConnected = true;
-    account.add(entry, { requests: 1, bytesUp: bytes });
+    entry.add({ requests: 1, bytesUp: bytes });
   };
   call.once('socket', (socket) => {
     if (socket.connecting) socket.once('connect', connected);
@@ -128,7 +128,7 @@ export function forward(
   });
   request.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (isConnected) account.add(entry, { bytesUp: chunk.length });
+    if (isConnected) entry.add({ bytesUp: chunk.length });
     if (bytes <= bounds.requestBytesMax) return;
     call.destroy();
     sendError(response, 413, 'request_too_large', 'The request is larger than the API allows.');

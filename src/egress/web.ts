@@ -133,7 +133,7 @@ export class Web {
     // The policy may have changed meanwhile.
     const late = this.policy.objection(group, host);
     if (late !== undefined) throw refuse(late);
-    account.add(entry, { requests: 1 });
+    entry.add({ requests: 1 });
     const found = allowed.map((address) => ({ address, family: isIP(address) }));
     const socket = connect({
       host,
@@ -145,7 +145,7 @@ export class Web {
     socket.on('error', () => {}); // `close` follows.
     connection.socket = socket;
     socket.once('close', () => this.#connections.delete(connection));
-    account.follow(entry, socket);
+    entry.follow(socket);
     try {
       await once(socket, 'connect', { signal: AbortSignal.timeout(bounds.connectTimeoutMs) });
     } catch {

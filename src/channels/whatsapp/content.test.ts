@@ -220,15 +220,6 @@ describe('what is no text and no file', () => {
       '[invitation to the group Family] join us',
       { groupInviteMessage: { groupName: 'Family', caption: 'join us' } },
     ],
-    ['Yes', { buttonsResponseMessage: { selectedDisplayText: 'Yes' } }],
-    ['Yes', { templateButtonReplyMessage: { selectedDisplayText: 'Yes' } }],
-    ['Second', { listResponseMessage: { title: 'Second' } }],
-    ['Done', { interactiveResponseMessage: { body: { text: 'Done' } } }],
-    ['Choose', { buttonsMessage: { contentText: 'Choose' } }],
-    ['Choose', { listMessage: { description: 'Choose' } }],
-    ['Choose', { interactiveMessage: { body: { text: 'Choose' } } }],
-    ['Hi', { templateMessage: { hydratedTemplate: { hydratedContentText: 'Hi' } } }],
-    ['Hi', { templateMessage: { hydratedFourRowTemplate: { hydratedContentText: 'Hi' } } }],
     ['[a message that only the phone shows]', { placeholderMessage: {} }],
   ])('is told as "%s"', (text, message) => expect(textOf(message)).toBe(text));
 

@@ -164,7 +164,7 @@ function structuredText(content: Content): string | undefined {
   if (contactMessage) return describeContact(contactMessage);
   if (contactsArrayMessage)
     return (contactsArrayMessage.contacts ?? []).slice(0, itemsMax).map(describeContact).join('\n');
-  return actionOf(content) || pollText(content) || eventText(content) || answerText(content);
+  return actionOf(content) || pollText(content) || eventText(content) || inviteText(content);
 }
 
 type Place = proto.Message.ILocationMessage & proto.Message.ILiveLocationMessage;
@@ -207,23 +207,12 @@ function eventText({ eventMessage }: Content): string | undefined {
   return `[event: ${words.filter(Boolean).join(', ')}]`;
 }
 
-function answerText(content: Content): string | undefined {
-  const { groupInviteMessage, placeholderMessage, templateMessage } = content;
+function inviteText(content: Content): string | undefined {
+  const { groupInviteMessage, placeholderMessage } = content;
   if (groupInviteMessage)
     return `[invitation to the group ${groupInviteMessage.groupName ?? ''}] ${groupInviteMessage.caption ?? ''}`;
   if (placeholderMessage) return '[a message that only the phone shows]';
-  const template = templateMessage?.hydratedTemplate ?? templateMessage?.hydratedFourRowTemplate;
-  return (
-    content.buttonsResponseMessage?.selectedDisplayText ||
-    content.templateButtonReplyMessage?.selectedDisplayText ||
-    content.listResponseMessage?.title ||
-    content.interactiveResponseMessage?.body?.text ||
-    content.buttonsMessage?.contentText ||
-    content.listMessage?.description ||
-    content.interactiveMessage?.body?.text ||
-    template?.hydratedContentText ||
-    undefined
-  );
+  return undefined;
 }
 
 function placeholderFor(content: Content): string {

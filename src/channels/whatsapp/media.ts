@@ -5,6 +5,7 @@
  */
 import { createDecipheriv, createHmac, timingSafeEqual } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyMessageContent, getMediaKeys, type WAMessage, type WASocket } from 'baileys';
 import { type IncomingAttachment, type OutboundFile, UserError } from '../../types.ts';
 import { type MediaPart, mediaSource } from './content.ts';
@@ -78,16 +79,10 @@ async function fetchMedia(message: WAMessage, socket: WASocket): Promise<Respons
 }
 
 async function askAgain(message: WAMessage, socket: WASocket): Promise<WAMessage> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new UserError('it has expired, and the phone did not upload it again');
-    timer = setTimeout(() => reject(error), uploadAgainMs);
-  });
-  try {
-    return await Promise.race([socket.updateMediaMessage(message), late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  const late = sleep(uploadAgainMs, undefined, { ref: false });
+  const again = await Promise.race([socket.updateMediaMessage(message), late]);
+  if (!again) throw new UserError('it has expired, and the phone did not upload it again');
+  return again;
 }
 
 interface Keys {
