@@ -47,7 +47,7 @@ const hardened = words(`
   --mount type=bind,source=/project/container/etc/resolv.conf,target=/etc/resolv.conf,readonly`);
 const podmanToo = words(`
   --read-only-tmpfs=false --no-hosts --http-proxy=false
-  --security-opt mask=/proc/pressure --ulimit nproc=4096:4096`);
+  --security-opt mask=/proc/pressure:/sys --ulimit nproc=4096:4096`);
 const dockerToo = words(`
   --env HTTP_PROXY= --env HTTPS_PROXY= --env FTP_PROXY= --env ALL_PROXY= --env NO_PROXY=
   --env http_proxy= --env https_proxy= --env ftp_proxy= --env all_proxy= --env no_proxy=`);

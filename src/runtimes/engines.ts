@@ -223,13 +223,13 @@ function dockerOptions(): string[] {
   return both.flatMap((name) => ['--env', `${name}=`]);
 }
 
-/** Against podman's defaults: writable folders, the host's names, limits of its own. */
+/** Against podman's defaults (writable folders, names, limits), and hides what docker cannot. */
 function podmanOptions(engine: Engine, { limits }: ContainerSpec): string[] {
   // `nproc` counts the uid's processes on the whole host. Where --pids-limit holds, it need not be low.
   const processesMax = engine.canLimit ? podmanProcessesMax : limits.processesMax;
   return [
     ['--read-only-tmpfs=false', '--no-hosts', '--http-proxy=false'],
-    ['--security-opt', 'mask=/proc/pressure'],
+    ['--security-opt', 'mask=/proc/pressure:/sys'],
     ['--ulimit', `nproc=${processesMax}:${processesMax}`],
     engine.isRootless ? ['--userns', 'keep-id'] : [],
   ].flat();
