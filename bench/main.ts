@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { detectRuntime } from '../src/runtimes/container-runtime.ts';
 import { measureContainers } from './containers.ts';
 import { measureConversation } from './conversation.ts';
+import { measureGrowth } from './growth.ts';
 import { projectDir } from './measure.ts';
 import { measureOvertaking } from './overtaking.ts';
 import { type Figures, missedGoals, reportOf } from './report.ts';
@@ -22,7 +23,7 @@ import { measureWhatsApp } from './whatsapp.ts';
 
 /** Fewer cold rounds than warm ones: each takes ten times as long, and they vary less. */
 const coldShare = 0.25;
-const parts = [
+const usual = [
   'conversation',
   'whatsApp',
   'overtaking',
@@ -31,6 +32,7 @@ const parts = [
   'wayOut',
   'store',
 ] as const;
+const parts = [...usual, 'growth'] as const;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -43,7 +45,7 @@ async function main(): Promise<void> {
   const warm = z.coerce.number().int().min(1).max(1000).parse(values.rounds);
   const cold = Math.ceil(warm * coldShare);
   const only = z.enum(parts).optional().parse(values.only);
-  const wants = (part: (typeof parts)[number]) => only === undefined || only === part;
+  const wants = (part: (typeof usual)[number]) => only === undefined || only === part;
   // The handlers of `exit` stop the host.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   const { NANOCLAW_RUNTIME: wanted = null } = process.env;
@@ -60,6 +62,7 @@ async function main(): Promise<void> {
     if (wants('runtimes')) figures.runtimes = await measureRuntimes(dir, cold);
     if (wants('wayOut')) figures.wayOut = await measureWayOut(dir);
     if (wants('store')) figures.store = await measureStoring(dir);
+    if (only === 'growth') figures.growth = await measureGrowth(dir);
     const report = values.json
       ? JSON.stringify({ ...figures, missed: missedGoals(figures) })
       : reportOf(figures);

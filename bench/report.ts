@@ -1,6 +1,7 @@
 /** Prints the figures for people, each with its goal and whether it was met. */
 import type { measureContainers } from './containers.ts';
 import type { measureConversation } from './conversation.ts';
+import type { measureGrowth } from './growth.ts';
 import type { measureOvertaking } from './overtaking.ts';
 import type { measureRuntimes } from './runtimes.ts';
 import type { measureStoring } from './storing.ts';
@@ -17,6 +18,7 @@ export interface Figures extends Partial<ConversationFigures> {
   runtimes?: RuntimeFigures;
   wayOut?: WayOutFigures;
   store?: StoreFigures;
+  growth?: GrowthFigures;
 }
 
 type ConversationFigures = Awaited<ReturnType<typeof measureConversation>>;
@@ -26,6 +28,7 @@ type ContainerFigures = Awaited<ReturnType<typeof measureContainers>>;
 type RuntimeFigures = Awaited<ReturnType<typeof measureRuntimes>>;
 type WayOutFigures = Awaited<ReturnType<typeof measureWayOut>>;
 type StoreFigures = Awaited<ReturnType<typeof measureStoring>>;
+type GrowthFigures = Awaited<ReturnType<typeof measureGrowth>>;
 
 interface Row {
   name: string;
@@ -65,8 +68,19 @@ function goalOf({ goal, isMet }: Row): string {
 }
 
 function rowsOf(figures: Figures): Row[] {
-  const { runtime, warm, cold, host, whatsApp, overtaking, containers, runtimes, wayOut, store } =
-    figures;
+  const {
+    growth,
+    runtime,
+    warm,
+    cold,
+    host,
+    whatsApp,
+    overtaking,
+    containers,
+    runtimes,
+    wayOut,
+    store,
+  } = figures;
   const ofRuntime = (row: Row) => ({ ...row, detail: `${row.detail ?? ''} (${runtime})`.trim() });
   return [
     ...(warm && cold && host ? conversationRowsOf({ warm, cold, host }).map(ofRuntime) : []),
@@ -76,6 +90,7 @@ function rowsOf(figures: Figures): Row[] {
     ...(runtimes ? runtimeRowsOf(runtimes) : []),
     ...(wayOut ? wayOutRowsOf(wayOut) : []),
     ...(store ? storeRowsOf(store) : []),
+    ...(growth ? growthRowsOf(growth) : []),
   ];
 }
 
@@ -207,6 +222,18 @@ function flushRowOf(flushes: WhatsAppFigures['flushes']): Row {
     ...atMost(name, flushes.perMessage, '', 6),
     detail: `bare bot ${flushes.barePerMessage}`,
   };
+}
+
+function growthRowsOf({ ours, before }: GrowthFigures): Row[] {
+  const [first] = ours;
+  return ours.map(({ perMessage, largest }, week) => {
+    const name = `tokens sent with a message, week ${week + 1}`;
+    const { perMessage: beside, largest: largestBeside } = before[week] ?? {};
+    const detail = `at most ${largest} at once; of itself ${beside}, at most ${largestBeside}`;
+    // Weeks differ by the place at which the conversation is shortened.
+    const max = Math.round(1.25 * (first?.perMessage ?? 0));
+    return { ...atMost(name, perMessage, '', max), detail };
+  });
 }
 
 function atLeast(name: string, value: number, unit: string, min: number): Row {

@@ -81,6 +81,10 @@ function environmentFor(settings: Settings): Record<string, string | undefined> 
     CLAUDE_ENABLE_BYTE_WATCHDOG: '1',
     CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: silenceMaxMs,
     CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD: '1',
+    // Shortens the session at 40,000 tokens: half of the smallest window that `claude` takes, less
+    // 20,000 for the summary. Otherwise it grows to a million, and each message pays for all of it.
+    CLAUDE_CODE_AUTO_COMPACT_WINDOW: '100000',
+    CLAUDE_AUTOCOMPACT_PCT_OVERRIDE: '50',
     // Background work would be lost when the host stops an idle container.
     CLAUDE_CODE_DISABLE_BACKGROUND_TASKS: '1',
     // CLAUDE.md is the only memory.

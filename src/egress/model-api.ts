@@ -31,7 +31,7 @@ const allowedRequestHeader =
 const allowedResponseHeader =
   /^(?:content-type|request-id|retry-after|retry-after-ms|x-should-retry|anthropic-.+)$/;
 /** Characters of a secret that is replaced. Local servers take any short word for a key. */
-const secretMin = { strict: 6, ofAnswers: 16 };
+const secretMin = { strict: 6, ofAnswers: 12 };
 /** For gateways that compress although they were asked not to. */
 const decoders: Partial<Record<string, () => Duplex>> = {
   identity: () => new PassThrough(),
