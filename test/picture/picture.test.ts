@@ -99,7 +99,7 @@ async function stopEndlessWork({ model }: LinkedHost, phone: Phone): Promise<voi
   await phone.hears({ text: '^Stopped' });
 }
 
-/** A host that the group may not reach, until the owner replies to the notice. */
+/** A host that the group may not reach, until the owner says ok. */
 async function askTheCinema({ model }: LinkedHost, main: Phone, group: Phone): Promise<void> {
   const command = 'curl -sS http://cinema.example/';
   model
@@ -114,13 +114,10 @@ async function askTheCinema({ model }: LinkedHost, main: Phone, group: Phone): P
   await group.says(bob, 'Only if they show the one with the bear');
   await group.says(alice, '@Andy what is on at cinema.example?');
   await group.hears({ text: '^I may not look' });
-  const notice = await main.hears({ text: 'wanted to reach cinema.example' });
+  const notice = await main.hears({ text: 'reach "cinema.example"' });
   const quote = { messageId: notice.id, participant: `${assistant.lid}@lid`, text: notice.text };
-  await main.says(owner, { kind: 'text', text: '/allow', quote });
-  await main.hears({ text: '^family may reach cinema.example' });
-
   model
-    .on('now you may')
+    .on('is approved')
     .callTool('Bash', { command: `${command} | tee programme.txt | grep Paddington` })
     .thenCallTool('mcp__nanoclaw__send_file', { path: 'programme.txt' })
     .answer(({ body }) => {
@@ -128,7 +125,8 @@ async function askTheCinema({ model }: LinkedHost, main: Phone, group: Phone): P
       const found = [...new Set(times)].join(' and ');
       return `Good news for Bob: **Paddington**, at ${found}, in hall 1.`;
     });
-  await group.says(owner, '@Andy now you may');
+  await main.says(owner, { kind: 'text', text: 'ok', quote });
+  await main.hears({ text: '^family may reach cinema.example' });
   await group.hears({ kind: 'document' });
   const answer = await group.hears({ text: '^Good news' });
   await group.says(alice, { kind: 'reaction', messageId: answer.id, emoji: '❤️', ofBot: true });
