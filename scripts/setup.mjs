@@ -35,8 +35,6 @@ export async function prepare({ bundles = true, runtime = true } = {}) {
       if (runtime) await tellWhatAgentsLack(projectDir);
       if (runtime && !hasRuntime(projectDir)) await ensureRuntime(projectDir);
     });
-    // Told in the first start, and after an update.
-    if (runtime) await tellWhatAgentsLack(projectDir);
   } catch (error) {
     // ENOSPC, EACCES: the message names the file, and a stack adds nothing.
     if (error.syscall) throw new SetupError(error.message, { cause: error });
