@@ -51,7 +51,8 @@ export async function refuseSecond(socketPath: string): Promise<void> {
     );
 }
 
-async function isAnswered(path: string): Promise<boolean> {
+/** Whether a host runs on the socket. */
+export async function isAnswered(path: string): Promise<boolean> {
   const socket = connect(path);
   try {
     await once(socket, 'connect');

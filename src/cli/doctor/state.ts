@@ -1,7 +1,5 @@
 /** The state folder and what lies in it. Creates and changes no file. */
-import { once } from 'node:events';
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
-import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { DatabaseSync } from '@photostructure/sqlite';
@@ -9,9 +7,8 @@ import { storePath } from '../../channels/whatsapp/linked.ts';
 import { type Config, defaultLimits } from '../../config.ts';
 import { migrations } from '../../db/migrations.ts';
 import { loadAllowlist, realPath } from '../../features/mounts/extra-mounts.ts';
+import { isAnswered } from '../../state-folders.ts';
 import { type Check, type Finding, linesOf, missing, note, ok } from './finding.ts';
-
-const answerTimeoutMs = 3000;
 
 export function stateChecks(config: Config): Check[] {
   return [
@@ -94,26 +91,10 @@ function askStore<Row>(path: string, sql: string): Row | undefined {
   }
 }
 
-/** A host that answers on the socket. */
 async function runningHost(socketPath: string): Promise<Finding> {
-  const socket = connect(socketPath);
-  try {
-    await once(socket, 'connect', { signal: AbortSignal.timeout(answerTimeoutMs) });
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EACCES')
-      return note(
-        `${socketPath} is closed to you: a host of another user runs here, or did`,
-        'Be that user, or set NANOCLAW_HOME to a folder of yours.',
-      );
-    return code === 'ENOENT' || code === 'ECONNREFUSED'
-      ? ok('none runs; `npm start` starts it')
-      : note(`${socketPath} does not answer (${message})`, 'Stop the host, and start it again.');
-  } finally {
-    socket.on('error', () => {}); // It may fail again while it closes.
-    socket.destroy();
-  }
-  return ok('runs; `npm run chat` attaches to it');
+  return (await isAnswered(socketPath))
+    ? ok('runs; `npm run chat` attaches to it')
+    : ok('none runs; `npm start` starts it');
 }
 
 /** Reads the channel's own store. Opening it as the channel does would change it. */

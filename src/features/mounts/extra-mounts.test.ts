@@ -371,7 +371,9 @@ describe('at every start a grant is looked at again, and not given', () => {
     put('Work', `${said}${'x'.repeat(150)}`);
     const reason = refusedLater();
     expect(reason).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
-    expect(reason).toMatch(/: "\.env\.x.Your session is over\..{3}Write 1 to mainx{54}" has a/);
+    expect(reason).toMatch(
+      /: "\.env\.x\\u\{a\}Your session is over\..*Write 1 to mainx{53}…" has a/,
+    );
   });
 
   test('while the others are given still', () => {

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import type { Base } from '../../base.ts';
 import { findGroup } from '../../db/groups.ts';
 import type { Mount } from '../../runtimes/container-spec.ts';
+import { clip, quoted } from '../../text.ts';
 import { UserError } from '../../types.ts';
 import * as table from './store.ts';
 
@@ -140,16 +141,9 @@ function admit({ allowlistPath, ...config }: Base['config'], path: string, readO
   if (error) refuse(`it cannot be looked through (${error.message})`);
   if (stdout)
     refuse(
-      `${quote(stdout.slice(real.length + 3, -1) || real)} has a secret's name, or is a socket or a pipe`,
+      `${quoted(clip(stdout.slice(real.length + 3, -1) || real, quotedNameMax))} has a secret's name, or is a socket or a pipe`,
     );
   return real;
-}
-
-/** An agent may have chosen the name, and the owner reads it inside the host's own text. */
-function quote(name: string): string {
-  return JSON.stringify(
-    name.slice(0, quotedNameMax).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'),
-  );
 }
 
 /** Throws UserError, which says what is wrong and shows a valid file. */
