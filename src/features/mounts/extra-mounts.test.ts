@@ -17,6 +17,7 @@ import { type Config, loadConfig } from '../../config.ts';
 import { findGroup, saveGroup } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
 import { mainGroup } from '../../groups.ts';
+import { quoted } from '../../text.ts';
 import { UserError } from '../../types.ts';
 import { extraMountsFor, grantFolder, listGrants, revokeFolder } from './extra-mounts.ts';
 
@@ -217,7 +218,7 @@ describe('a folder is refused', () => {
     'when it holds %s',
     (name) => {
       put('Work', name);
-      expect(refusal(at('Work'))).toContain(`: "${name}" has a secret's name`);
+      expect(refusal(at('Work'))).toContain(`: ${quoted(name)} has a secret's name`);
       expect(refusal(at('Photos'))).toBe('');
     },
   );
