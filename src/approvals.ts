@@ -3,6 +3,7 @@
  * in the main chat as it would be applied, and applied when the owner answers. Nobody else's word
  * counts, and no text is read to find out what an answer is about: only ids.
  */
+import { randomUUID } from 'node:crypto';
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
 import { every } from './clock.ts';
@@ -154,8 +155,8 @@ export class Approvals {
     if (!findAgent(store, agentId)) return;
     const text = `Your request ${id} (${shown}) is ${state}. ${outcome}`;
     const sender = { kind: 'host', id: 'host' } as const;
-    // What nobody answered is no reason to speak up.
-    agents.post(agentId, { id: `approval-${id}`, sender, text, isContext: state === 'expired' });
+    // People may have written messages with any id. What nobody answered is no reason to speak up.
+    agents.post(agentId, { id: randomUUID(), sender, text, isContext: state === 'expired' });
   }
 
   #expire(): void {

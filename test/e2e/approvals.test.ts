@@ -4,6 +4,8 @@
  */
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { Store } from '../../src/db.ts';
+import { moveMain } from '../../src/groups.ts';
 import { runSql } from '../support/database.ts';
 import { alice, assistant, family, LinkedHost, owner } from '../support/linked-host.ts';
 
@@ -42,11 +44,11 @@ async function openHost(mode: 'own' | 'shared' = 'own') {
       says({ kind: 'reaction', messageId, emoji, ofBot: true }),
     hears: (text: string, skip = 0) => server.hears(me, { text, skip }),
     /** Has the agent ask for a name. Resolves to the message that shows the request. */
-    asks: async (name: string) => {
+    asks: async (name: string, saying: (words: string) => Promise<string> = says) => {
       const words = `please rename it to ${name}`;
       const args = { chat_id: familyChat, name };
       model.on(words).callTool('mcp__nanoclaw__register_group', args).thenReply(`asked: ${name}`);
-      await says(words);
+      await saying(words);
       await server.hears(me, { text: `asked: ${name}` });
       return server.hears(me, { text: `Request \\d+: .*named "${name}"` });
     },
@@ -65,7 +67,7 @@ test('yes and no: by a reply, a reaction and a command, each once, also after a 
   await hears('^Registered');
   expect(names()).toEqual([{ name: 'One' }]);
   const told = await model.call('Your request 1');
-  expect(told.said).toMatch(/<post id="approval-1" from="host".*is approved\. Registered/);
+  expect(told.said).toMatch(/<post id="[^"]+" from="host".*is approved\. Registered/);
   await replies(one.id, 'ok');
   await hears('^Request 1 is approved already');
 
@@ -154,6 +156,31 @@ test('nobody else answers, from nowhere else, and nothing that only looks like a
   expect(host.rows('SELECT state FROM approvals')).toEqual([{ state: 'pending' }]);
   await says('/reject 1');
   await hears('^Rejected');
+});
+
+test('where the main chat is a group, the owner answers and commands there, and no other member', async () => {
+  const { host, server, quote, hears, names, asks } = await openHost();
+  await host.stop();
+  const work = await server.do('addGroup', {
+    id: '120363000000000002',
+    subject: 'Work',
+    members: [alice.number, owner.number],
+  });
+  const store = new Store(join(host.home, 'store', 'nanoclaw.db'));
+  moveMain(store, `whatsapp:${work}`);
+  store.close();
+  await host.run();
+  const { id } = await asks('Ours', (words) => server.sayInGroup(alice.number, work, words));
+  const reply = { kind: 'text', text: 'ok', quote: quote(id) } as const;
+  const reaction = { kind: 'reaction', messageId: id, emoji: '👍', ofBot: true } as const;
+  await server.sayInGroup(alice.number, work, reply);
+  await server.sayInGroup(alice.number, work, reaction);
+  await server.sayInGroup(alice.number, work, '/approve 1');
+  await hears('^/approve is for the owner of this assistant only');
+  expect(names()).toEqual([{ name: 'family' }]);
+  await server.sayInGroup(owner.number, work, reaction);
+  await hears('^Registered');
+  expect(names()).toEqual([{ name: 'Ours' }]);
 });
 
 test('on a shared number the owner’s phone answers, and the assistant does not', async () => {
