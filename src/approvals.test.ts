@@ -260,6 +260,18 @@ describe('the owner’s answer', () => {
   });
 });
 
+test('what cannot be shown now is shown a minute later', () => {
+  const { ask, approvals, shown, store, clock } = openApprovals();
+  approvals.start();
+  ask();
+  store.run('ALTER TABLE approvals RENAME TO away');
+  clock.advance(30_000);
+  store.run('ALTER TABLE away RENAME TO approvals');
+  clock.advance(30_000);
+  expect(shown()).toHaveLength(1);
+  approvals.stop();
+});
+
 describe('after a restart', () => {
   test('what was not shown yet is shown, and what was shown can be answered', () => {
     const { ask, approvals, last, replies, nameOf, clock, deliver } = openApprovals();

@@ -58,8 +58,7 @@ export class Approvals {
 
   /** Shows what an earlier host had no time to show. */
   start(): void {
-    this.#cancelSweep = every(this.#deps.clock, sweepEveryMs, () => this.#expire());
-    this.#show();
+    this.#cancelSweep = every(this.#deps.clock, sweepEveryMs, this.#sweep);
   }
 
   stop(): void {
@@ -90,7 +89,10 @@ export class Approvals {
         `Your owner has ${pendingMax} requests of yours to answer. Ask for no more before that.`,
       );
     const id = saveApproval(store, request);
-    store.afterCommit(() => this.#showSoon());
+    store.afterCommit(() => {
+      this.#cancelShow();
+      this.#cancelShow = clock.after(gatherMs, this.#sweep);
+    });
     return `Your owner has been asked (request ${id}) to ${shown}. Nothing is changed yet. You will be told the answer.`;
   }
 
@@ -168,10 +170,15 @@ export class Approvals {
     });
   }
 
-  #showSoon(): void {
-    this.#cancelShow();
-    this.#cancelShow = this.#deps.clock.after(gatherMs, () => this.#show());
-  }
+  /** What fails now, such as on a full disk, is tried again a minute later. */
+  readonly #sweep = (): void => {
+    try {
+      this.#expire();
+      this.#show();
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'requests to the owner could not be shown');
+    }
+  };
 
   #show(): void {
     const { store, outbox } = this.#deps;

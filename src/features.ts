@@ -4,6 +4,7 @@ import { approvals } from './features/approvals/approvals.ts';
 import { control } from './features/control/control.ts';
 import { groups } from './features/groups/groups.ts';
 import { housekeeping } from './features/housekeeping/housekeeping.ts';
+import { memory } from './features/memory/memory.ts';
 import { mounts } from './features/mounts/mounts.ts';
 import { speech } from './features/speech/speech.ts';
 import { web } from './features/web/web.ts';
@@ -13,6 +14,7 @@ export const features: readonly Feature[] = [
   approvals,
   speech,
   groups,
+  memory,
   mounts,
   web,
   housekeeping,
