@@ -56,7 +56,7 @@ function openApprovals() {
     });
   /** What was shown to the owner by now. */
   const shown = () => {
-    clock.advance(1000);
+    clock.advance(3000);
     return deliver();
   };
   const last = () => pending().at(-1)?.id ?? '';
@@ -265,9 +265,9 @@ test('what cannot be shown now is shown a minute later', () => {
   approvals.start();
   ask();
   store.run('ALTER TABLE approvals RENAME TO away');
-  clock.advance(30_000);
+  clock.advance(20_000);
   store.run('ALTER TABLE away RENAME TO approvals');
-  clock.advance(30_000);
+  clock.advance(60_000);
   expect(shown()).toHaveLength(1);
   approvals.stop();
 });

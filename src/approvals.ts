@@ -40,7 +40,7 @@ const pendingMax = 5;
 /** In UTF-16 units. One message shows all that wait of an agent, and nothing is cut. */
 const shownMax = 600;
 /** What is asked for in quick succession is shown in one message. */
-const gatherMs = 1000;
+const gatherMs = 3000;
 
 const answers = new Map([
   ...['ok', 'okay', 'yes', '👍', '✅'].map((word) => [word, true] as const),

@@ -15,7 +15,7 @@ function openWeb() {
   const changes = { folder: 'family', chatId: 'terminal:family', name: 'Fam', isMain: false };
   const family = saveGroup(store, { ...mainGroup, ...changes });
   const told = () => {
-    clock.advance(1000);
+    clock.advance(3000);
     return listPending(store, mainGroup.chatId, 500).map(wordsOf);
   };
   const answer = (id: number, isYes: boolean) =>
