@@ -297,6 +297,18 @@ describe('what is withdrawn', () => {
     ]);
   });
 
+  test('ends a message of several pieces between two of them', async () => {
+    const pace = { chat: { burst: 1, everyMs: 250 }, all: { burst: 9, everyMs: 1 } };
+    const layOut = async (words: string) => words.split(' ');
+    const { outbox, store, said, clock } = startOutbox({ pace, layOut });
+    outbox.add('c', text('one two three'), { ...agent, turnId: saveTurn(store, 'helper', 1) });
+    await promisesSettled();
+    expect(outbox.withdraw('helper')).toBe(1);
+    clock.advance(1000);
+    await promisesSettled();
+    expect(said()).toEqual(['one']);
+  });
+
   test('and already on its way is delivered and not counted', async () => {
     const answered = deferred<Delivery>();
     const { outbox, store, states } = startOutbox({ deliver: () => answered.promise });

@@ -197,14 +197,11 @@ export class Outbox {
       }
       loop.failures = 0;
     } catch (error) {
-      if (this.#sending.get(id)?.withdrawn.signal.aborted) return;
       loop.failures += 1;
       const { failures } = loop;
       // A long outage is reported ever less often: after 4, 8, 16 and so on failures.
       const level = failures > 3 && Number.isInteger(Math.log2(failures)) ? 'warn' : 'debug';
       log[level]({ chatId, id, failures, err: error }, 'delivery failed, the message is kept');
-    } finally {
-      this.#sending.delete(id);
     }
   }
 
@@ -247,7 +244,8 @@ export class Outbox {
     const { id, chatId } = message;
     const withdrawn = new AbortController();
     this.#sending.set(id, { isFile: piece.kind === 'file', withdrawn });
-    const delivery = await channel.deliver(piece, withdrawn.signal);
+    const answer = channel.deliver(piece, withdrawn.signal);
+    const delivery = await answer.finally(() => this.#sending.delete(id));
     step(log, 'delivery-sent', { chatId, id: piece.id });
     const record = () => {
       if (delivery.kind === 'refused') {
