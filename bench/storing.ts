@@ -13,6 +13,7 @@ import { defaultLimits, loadConfig } from '../src/config.ts';
 import { Store } from '../src/db.ts';
 import { openGroup } from '../src/groups.ts';
 import { openLog } from '../src/log.ts';
+import { Media } from '../src/media.ts';
 import { Outbox } from '../src/outbox.ts';
 import { createOwner } from '../src/owner.ts';
 import { Router } from '../src/router.ts';
@@ -90,6 +91,8 @@ function newBatch(): InboundMessage[] {
     senderId: 'bench:them',
     senderName: 'them',
     text,
+    origin: 'typed',
+    mentions: [],
     sentAtMs: Date.now(),
     attachments: [],
   }));
@@ -109,5 +112,6 @@ function openRouter(base: Base): Router {
     ended: never,
   });
   const owner = createOwner({ ...base, outbox });
-  return new Router({ ...base, outbox, owner, findCommand: createCommands(base, []), wake: never });
+  const findCommand = createCommands(base, []);
+  return new Router({ ...base, outbox, owner, media: new Media(base), findCommand, wake: never });
 }

@@ -13,10 +13,10 @@ import { command, prepare, projectDir } from './setup.mjs';
  * What each room may take, in cl100k tokens, tests aside. A room is a folder of src/; the core is the
  * rest. `promised` is what we hold ourselves to, 8 % above it the check fails.
  */
-const core = { name: 'the core', promised: 40_000, max: 68_000 };
+const core = { name: 'the core', promised: 40_000, max: 71_000 };
 const rooms = [
   core,
-  { name: 'channels/whatsapp', promised: 22_000, max: 24_500 },
+  { name: 'channels/whatsapp', promised: 22_000, max: 25_000 },
   { name: 'channels/terminal', promised: 3_000 },
   { name: 'egress', promised: 13_000 },
   { name: 'runtimes', promised: 12_000 },
@@ -27,7 +27,7 @@ const rooms = [
 ];
 const tolerance = 1.08;
 const margin = ' '.repeat(24);
-const whole = { promised: 120_000, max: 145_000 };
+const whole = { promised: 120_000, max: 150_000 };
 const stepTimeoutMs = 5 * 60_000;
 const exactVersion = /^\d+\.\d+\.\d+(-[\w.]+)?$/;
 

@@ -10,7 +10,7 @@ const floors = [
   { features: '^src/features/([^/]+)/', channels: '^src/channels/([^/]+)/' },
   {
     spine:
-      '^src/(?:router|agents|approvals|groups|group-queue|turn|turn-end|container-runner|ipc|effects|tools|commands|outbox|losses|owner|recovery|mounts|feature|instructions)\\.ts$',
+      '^src/(?:router|words|media|prompts|agents|approvals|groups|group-queue|turn|turn-end|container-runner|ipc|effects|tools|commands|outbox|losses|owner|recovery|mounts|feature|instructions)\\.ts$',
   },
   { egress: '^src/egress/', runtimes: '^src/runtimes/' },
   { container: '^container/' },

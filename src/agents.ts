@@ -70,12 +70,10 @@ export class Agents {
     if (text.length > limits.messageTextMax)
       throw new UserError(`A message may have ${limits.messageTextMax} characters at most.`);
     const sentAtMs = clock.now();
-    const role = isContext ? ('context' as const) : ('wakes' as const);
-    const isNew = saveMessage(
-      store,
-      { chatId: inbox, id, sender, text, sentAtMs, quote: null, attachments: [], role },
-      sentAtMs,
-    );
+    const words = { text, origin: 'described' as const, mentions: [] };
+    const message = { ...words, chatId: inbox, id, sender, sentAtMs, quote: null, attachments: [] };
+    const role = isContext ? 'context' : 'wakes';
+    const isNew = saveMessage(store, { ...message, role }, sentAtMs);
     if (isNew && !isContext) store.afterCommit(() => wake(agentId));
     return isNew;
   }

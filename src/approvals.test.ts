@@ -65,7 +65,12 @@ function openApprovals() {
     const carryOut = approvals.findAnswer({ chatId, text: '', isOwner: true, ...message });
     return carryOut && settle(store, () => carryOut(group)).text;
   };
-  const quote = (messageId: string) => ({ messageId, senderName: 'Andy', text: 'anything' });
+  const quote = (messageId: string) => ({
+    messageId,
+    isOfAssistant: true,
+    senderName: 'Andy',
+    text: 'anything',
+  });
   return {
     ...opened,
     approvals,
@@ -187,7 +192,7 @@ describe('the owner’s answer', () => {
     ask();
     shown();
     const messageId = last();
-    const quote = { messageId, senderName: 'Andy', text: shown()[0] ?? '' };
+    const quote = { messageId, isOfAssistant: true, senderName: 'Andy', text: shown()[0] ?? '' };
     const reaction = { messageId, emoji: '👍' };
     for (const text of ['ok, but not now', 'okok', 'not ok', 'constructor', '', 'sure'])
       expect([text, replies(text)]).toEqual([text, undefined]);

@@ -37,15 +37,22 @@ export const defaultLimits = {
 
   /** A message that arrives later than this after it was sent is context, and is not answered. */
   staleMessageMs: 12 * 60 * minute,
-  /** Messages shown as context at most; the newest are kept. */
+  /** Messages shown as context at most, and UTF-16 units of each; the newest are kept. */
   contextMessagesMax: 50,
+  contextMessageTextMax: 4000,
+  /** All of them as they stand in the prompt: escaped, with names, quotes and attachments. */
+  contextTextMax: 32_000,
   /** Messages that wake the agent and are claimed at once. Texts are measured in UTF-16 units. */
   promptMessagesMax: 200,
+  /** Of the finished prompt; the next message goes into the next. One that is longer is alone. */
   promptTextMax: 150_000,
   messageTextMax: 100_000,
+  quoteTextMax: 300,
   attachmentsMax: 20,
   attachmentBytesMax: 64 * mebibyte,
   attachmentTimeoutMs: 2 * minute,
+  /** All files that people have sent to a group and that its agent has not deleted. */
+  mediaBytesMax: 2048 * mebibyte,
   /** An image above this is named in the prompt but not shown to the model. */
   imageBytesMax: 5 * mebibyte,
 
@@ -80,6 +87,11 @@ export const defaultLimits = {
   folderBytesMax: 10 * 1024 * mebibyte,
   folderFilesMax: 500_000,
   diskFreeBytesMin: 1024 * mebibyte,
+  /** With less, no turn is started; it is looked at again after a while. */
+  diskStartBytesMin: 64 * mebibyte,
+  diskRetryMs: 15 * second,
+  /** Kept for the stores, so that the host answers when the disk is full. */
+  diskReserveBytes: 16 * mebibyte,
   /**
    * Between two checks of this. A check takes longer with more files, and is cut off at its
    * timeout.

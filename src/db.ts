@@ -3,6 +3,7 @@
  * db/, one file for each subject.
  */
 import { chmodSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   DatabaseSync,
@@ -12,6 +13,7 @@ import {
   type StatementSyncInstance,
 } from '@photostructure/sqlite';
 import { migrations as coreMigrations } from './db/migrations.ts';
+import { releaseReserve } from './reserve.ts';
 import { UserError } from './types.ts';
 
 /** Values of named parameters. A boolean is stored as 0 or 1; a parameter without a value is NULL. */
@@ -23,11 +25,17 @@ interface Versioned {
   migrations: readonly string[];
 }
 
+/** Whether SQLite found no room on the disk (SQLITE_FULL). */
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'sqliteCode' in error && error.sqliteCode === 13;
+}
+
 export class Store {
   readonly #db: EnhancedDatabaseSync<DatabaseSyncInstance>;
   readonly #statements = new Map<string, StatementSyncInstance>();
   readonly #broken: (error: Error) => void;
   readonly #version: number;
+  readonly #dir: string;
   #depth = 0;
   #following: (() => void)[] = [];
   /** Whether the open transaction, or one inside it, must be on the disk when it has committed. */
@@ -48,6 +56,7 @@ export class Store {
   ) {
     this.#broken = broken;
     this.#version = migrations.length;
+    this.#dir = dirname(path);
     this.#db = enhance(new DatabaseSync(path));
     // The folder is closed to others, but a copy of the file may be in one that is not.
     chmodSync(path, 0o600);
@@ -59,22 +68,30 @@ export class Store {
   /**
    * Runs `work` in a transaction and returns its result. Inside another transaction it is a
    * savepoint: if `work` throws, only its own changes are undone. Throws what `work` throws, and
-   * AggregateError if a callback of `afterCommit` throws.
+   * AggregateError if a callback of `afterCommit` throws. With the disk full, `work` runs again once
+   * the reserve is released.
    *
    * `flush: false` is for what may be lost with the machine: it survives the death of this process,
    * and the next flush takes it to the disk. It has no effect if a transaction around this one or
    * inside it flushes.
    */
   transaction<Result>(work: () => Result, { flush = true } = {}): Result {
+    if (this.#depth > 0) return this.#transact(work, flush);
+    const result = this.#withReserve(() => this.#transact(work, flush));
+    if (this.#mustFlush && !flush) this.#flush();
+    this.#follow();
+    return result;
+  }
+
+  #transact<Result>(work: () => Result, flush: boolean): Result {
     const before = this.#following.length;
     const isOutermost = this.#depth === 0;
     this.#mustFlush = flush || (this.#mustFlush && !isOutermost);
     // SQLite cannot change this within a transaction.
     if (isOutermost && !flush) this.#db.exec('PRAGMA synchronous = NORMAL');
     this.#depth += 1;
-    let result: Result;
     try {
-      result = this.#db.transaction(work).immediate();
+      return this.#db.transaction(work).immediate();
     } catch (error) {
       this.#following.length = before;
       throw error;
@@ -82,10 +99,15 @@ export class Store {
       this.#depth -= 1;
       if (isOutermost && !flush) this.#db.exec('PRAGMA synchronous = FULL');
     }
-    if (!isOutermost) return result;
-    if (this.#mustFlush && !flush) this.#flush();
-    this.#follow();
-    return result;
+  }
+
+  #withReserve<Result>(work: () => Result): Result {
+    try {
+      return work();
+    } catch (error) {
+      if (this.#depth > 0 || !isDiskFull(error) || !releaseReserve(this.#dir)) throw error;
+      return work();
+    }
   }
 
   /**
@@ -102,7 +124,7 @@ export class Store {
 
   /** A flushed commit takes all earlier ones along; this one changes nothing. */
   #flush(): void {
-    this.#db.exec(`PRAGMA user_version = ${this.#version}`);
+    this.#withReserve(() => this.#db.exec(`PRAGMA user_version = ${this.#version}`));
   }
 
   /** A callback that throws does not stop the others. */
@@ -138,7 +160,8 @@ export class Store {
 
   /** `id` is the rowid of the last inserted row. */
   run(sql: string, values: Values = {}): { changes: number; id: number } {
-    const { changes, lastInsertRowid } = this.#prepare(sql).run(values);
+    const statement = this.#prepare(sql);
+    const { changes, lastInsertRowid } = this.#withReserve(() => statement.run(values));
     return { changes: Number(changes), id: Number(lastInsertRowid) };
   }
 

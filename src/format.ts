@@ -2,7 +2,7 @@
  * Text in and out: the prompts that an agent sees, and the chat texts that its words become. Pure.
  */
 import { clip, printable } from './text.ts';
-import type { Group, StoredMessage } from './types.ts';
+import type { Group, Mention, Quote, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
 export function mentions(text: string, assistantName: string): boolean {
@@ -24,9 +24,9 @@ interface PromptContext {
   interrupted: Interruption | null;
 }
 
-/** The messages as XML, with the chat that they come from. Everything in them is escaped. */
+/** The messages, as `messageFormatter` makes them, with the chat that they come from. */
 export function formatPrompt(
-  messages: StoredMessage[],
+  messages: string[],
   { group, omitted, interrupted }: PromptContext,
 ): string {
   const attributes = {
@@ -34,7 +34,7 @@ export function formatPrompt(
     ...(group.isMain && { main: 'yes' }),
     ...(omitted > 0 && { omitted }),
   };
-  const content = ['', ...messages.map(formatMessage), ''].join('\n');
+  const content = ['', ...messages, ''].join('\n');
   const prompt = element('messages', attributes, content);
   return interrupted ? `${interruptionNote(interrupted)}\n${prompt}` : prompt;
 }
@@ -49,9 +49,18 @@ function interruptionNote({ reason, alreadySent }: Interruption): string {
   ].join('\n');
 }
 
-/** A person's message is a `<message>`; one of the clock, an agent or the host is a `<post>`. */
-function formatMessage({ id, sender, text, quote, attachments, sentAtMs }: StoredMessage): string {
-  const time = localTime(sentAtMs);
+/**
+ * Makes a function that writes messages as XML, with everything in them escaped. A person's message
+ * is a `<message>`; one of the clock, an agent or the host is a `<post>`.
+ */
+export function messageFormatter(): (message: StoredMessage) => string {
+  // Once for many: a formatter of times is slow to make.
+  const times = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+  return (message) => formatMessage(message, localTime(message.sentAtMs, times));
+}
+
+function formatMessage(message: StoredMessage, time: string): string {
+  const { id, sender, text, origin, quote, attachments } = message;
   if (sender.kind !== 'person') {
     const from = sender.kind === 'agent' ? `agent ${sender.id}` : sender.kind;
     return element('post', { id, from, time }, escapeXml(text));
@@ -59,13 +68,20 @@ function formatMessage({ id, sender, text, quote, attachments, sentAtMs }: Store
   const content = attachments.map(({ kind, groupPath: path, name, mime, sizeBytes: bytes }) =>
     element('attachment', { kind, path, name, mime, bytes }),
   );
-  if (quote) {
-    const attributes = { id: quote.messageId, sender: quote.senderName };
-    content.unshift(element('quote', attributes, escapeXml(quote.text)));
-  }
-  content.push(escapeXml(text));
+  if (quote) content.unshift(formatQuote(quote));
+  content.push(...message.mentions.map(formatMention), escapeXml(text));
   const { name, id: account } = sender;
-  return element('message', { id, sender: name, account, time }, content.join('\n'));
+  const forwarded = origin === 'forwarded' && { forwarded: 'yes' };
+  return element('message', { id, sender: name, account, time, ...forwarded }, content.join('\n'));
+}
+
+function formatQuote({ messageId: id, senderName: sender, text, source }: Quote): string {
+  const unverified = source === 'claim' && { unverified: 'yes' };
+  return element('quote', { id, sender, ...unverified }, escapeXml(text));
+}
+
+function formatMention({ call, name, accountId: account }: Mention): string {
+  return element('mention', { call, name, account });
 }
 
 /** Escapes the attributes; `content` is XML already. */
@@ -86,13 +102,12 @@ export function escapeXml(text: string): string {
 }
 
 /** `2026-03-01 09:05 +01:00 Europe/Paris`: the offset lets an agent compute "in ten minutes". */
-function localTime(atMs: number): string {
-  const date = new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+function localTime(atMs: number, times: Intl.DateTimeFormat): string {
   const eastMinutes = -new Date(atMs).getTimezoneOffset();
   const twoDigits = (count: number) => String(Math.floor(count)).padStart(2, '0');
   const distance = Math.abs(eastMinutes);
   const offset = `${eastMinutes < 0 ? '-' : '+'}${twoDigits(distance / 60)}:${twoDigits(distance % 60)}`;
-  return `${date.format(atMs)} ${offset} ${date.resolvedOptions().timeZone}`;
+  return `${times.format(atMs)} ${offset} ${times.resolvedOptions().timeZone}`;
 }
 
 /** Removes `<internal>` parts, also one that is not closed. */

@@ -30,10 +30,12 @@ import { mainGroup, openGroup, settledState } from './groups.ts';
 import { loadInstructions, startFile } from './instructions.ts';
 import { openLog } from './log.ts';
 import { type LossDependencies, noteLoss, tellLosses } from './losses.ts';
+import { Media } from './media.ts';
 import { prepareMemory } from './memory.ts';
 import { Outbox } from './outbox.ts';
 import { createOwner } from './owner.ts';
 import { recover } from './recovery.ts';
+import { keepReserve } from './reserve.ts';
 import { Router } from './router.ts';
 import { detectRuntime, hiddenPaths, proveSealed } from './runtimes/container-runtime.ts';
 import { claimSocket, prepareState, refuseSecond } from './state-folders.ts';
@@ -86,6 +88,7 @@ async function layFoundation(
 ) {
   prepareState(config);
   await refuseSecond(config.socketPath);
+  keepReserve(config.storeDir, limits);
   const log = await openLog(config);
   prepareMemory(config, log);
   const instructions = loadInstructions(config);
@@ -150,6 +153,7 @@ export class Host {
     this.#router = new Router({
       ...shared,
       owner: this.#owner,
+      media: new Media(base),
       findCommand: (message) => findCommand(message),
     });
     this.#turns = new Turns({

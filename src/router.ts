@@ -3,8 +3,6 @@
  * decides whom it is for: the host (a command), the chat's agent, or nobody yet (context). Runs no
  * turn.
  */
-import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Base } from './base.ts';
 import type { FindCommand } from './commands.ts';
@@ -19,34 +17,31 @@ import {
   trimContext,
 } from './db/messages.ts';
 import { mentions } from './format.ts';
-import { imageType } from './image-type.ts';
 import { step } from './log.ts';
+import type { Kept, Media } from './media.ts';
 import type { Outbox } from './outbox.ts';
 import { type Outcome, settle } from './outcome.ts';
-import { createInside, readInside, removeInside } from './safe-open.ts';
-import { clip, fileName, quoted } from './text.ts';
-import {
-  type Amendment,
-  type Attachment,
-  type ChatId,
-  type Group,
-  type InboundMessage,
-  type IncomingAttachment,
-  type Owner,
-  UserError,
-} from './types.ts';
+import { removeInside } from './safe-open.ts';
+import { boundedId, clip, quoted } from './text.ts';
+import type { Amendment, ChatId, Group, InboundMessage, Owner, Quote } from './types.ts';
+import { checkQuote, cleaned, isOwnText, plainMentions } from './words.ts';
 
 export interface RouterDependencies extends Base {
   outbox: Outbox;
   owner: Owner;
+  media: Media;
   findCommand: FindCommand;
   wake(agentId: string): void;
 }
 
+/** A message that calls the agent without its name. */
+interface Heard extends InboundMessage {
+  isAddressed?: boolean;
+}
+
 interface Arrival {
-  message: NewMessage;
-  /** It would have woken the agent, but it is too late for an answer. */
-  isStale: boolean;
+  message: Heard;
+  kept: Kept;
 }
 
 /** Messages or an amendment being received. Those of one chat are committed in order. */
@@ -74,7 +69,7 @@ export class Router {
   async receive(messages: InboundMessage[]): Promise<void> {
     const done: Promise<void>[] = [];
     let before: InboundMessage[] = [];
-    for (const message of messages) {
+    for (const message of messages.map(cleaned)) {
       if (!this.isCommand(message)) before.push(message);
       else {
         done.push(this.#accept(before), this.#carryOut(message));
@@ -122,13 +117,13 @@ export class Router {
     return receipt.done.finally(() => this.#receipts.delete(receipt));
   }
 
-  /** Commits a command and its answer at once. Files that come with it are not kept. */
+  /** Commits a command and its answer at once. */
   async #carryOut(message: InboundMessage): Promise<void> {
     const { store, clock, outbox } = this.#deps;
     const { chatId, sentAtMs } = message;
     const decide = this.#findCommand(message);
     if (!decide) return;
-    const stored = storable(message, this.#cut(message.text), 'command');
+    const stored = { ...this.#storable(message), attachments: [], role: 'command' as const };
     store.transaction(() => {
       noteChat(store, chatId, null, sentAtMs);
       if (!saveMessage(store, stored, clock.now())) return;
@@ -152,84 +147,109 @@ export class Router {
     return this.#findCommand(message) !== undefined;
   }
 
+  /** Only what was typed as a message of its own can be a command, or a reaction. */
   #findCommand(message: InboundMessage): (() => Outcome) | undefined {
     const { store, findCommand } = this.#deps;
+    const { chatId, origin, attachments, isContext, reaction } = message;
+    const isTyped = origin === 'typed' && attachments.length === 0 && !isContext;
+    if (!isTyped && !reaction) return undefined;
     // First, since it asks no store: nearly every message is none.
-    const carryOut = message.isContext && !message.reaction ? undefined : findCommand(message);
+    const carryOut = findCommand(message);
     if (!carryOut || this.#isLate(message)) return undefined;
-    const group = findAgentByInbox(store, message.chatId)?.group;
+    const group = findAgentByInbox(store, chatId)?.group;
     return group && mayTrigger(message, group) ? () => carryOut(group) : undefined;
   }
 
-  async #receive(messages: InboundMessage[], receipt: Receipt): Promise<void> {
-    const { store, clock, limits, wake } = this.#deps;
+  async #receive(messages: Heard[], receipt: Receipt): Promise<void> {
+    const { store, clock, limits, media, wake } = this.#deps;
     const { chatId } = receipt;
     const agent = findAgentByInbox(store, chatId);
     const arrivals: Arrival[] = [];
     for (const message of messages)
       if (agent && !findMessage(store, chatId, message.id))
-        arrivals.push(await this.#prepare(message, agent.group));
+        arrivals.push({ message, kept: await media.keepAll(message.attachments, agent.group) });
     store.transaction(() => {
       for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
       if (!agent) return;
-      const fresh = arrivals.filter(({ message }) => {
-        if (receipt.isStopped && message.role === 'wakes') message.role = 'context';
-        const isFresh = saveMessage(store, message, clock.now());
+      // One by one, because a message may quote the one before it.
+      const stale = arrivals.filter(({ message, kept }) => {
+        const stored = this.#storable(message);
+        const calls = this.#isCall({ ...message, quote: stored.quote }, agent.group);
+        const isStale = calls && this.#isLate(message);
+        const role = calls && !isStale && !receipt.isStopped ? 'wakes' : 'context';
+        const text = [stored.text, ...kept.problems].join('\n');
+        const { attachments } = kept;
+        const isFresh = saveMessage(store, { ...stored, text, attachments, role }, clock.now());
         if (isFresh) this.#noteStored(message);
-        if (isFresh && message.role === 'wakes') store.afterCommit(() => wake(agent.id));
-        return isFresh;
+        if (isFresh && role === 'wakes') store.afterCommit(() => wake(agent.id));
+        return isFresh && isStale;
       });
       trimContext(store, chatId, limits.contextMessagesMax, clock.now());
-      this.#tellStale(agent.group, fresh);
+      this.#tellStale(agent.group, stale);
     });
   }
 
-  #noteStored({ chatId, id }: NewMessage): void {
+  #noteStored({ chatId, id }: Pick<NewMessage, 'chatId' | 'id'>): void {
     const { store, log } = this.#deps;
     store.afterCommit(() => step(log, 'message-stored', { chatId, id }));
   }
 
   async #amend(amendment: Amendment, receipt: Receipt): Promise<void> {
     const { store, clock, config, wake } = this.#deps;
-    const { chatId, id, messageId, senderId, text, sentAtMs } = amendment;
+    const { chatId, id, senderId, words, sentAtMs } = amendment;
+    const messageId = boundedId(amendment.messageId);
     const message = findMessage(store, chatId, messageId);
     const agent = findAgentByInbox(store, chatId);
     if (!message || !agent || message.sender.kind !== 'person') return;
     const { id: authorId, name: senderName } = message.sender;
     if (senderId !== null && senderId !== authorId) return;
-    if (text === null) {
+    if (words === null) {
       emptyMessage(store, message.seq, clock.now());
       const dir = join(config.groupsDir, agent.group.folder);
       for (const { groupPath } of message.attachments) removeInside(dir, groupPath);
-    } else if (message.isPrompted) {
+      return;
+    }
+    // An edit makes nothing that others wrote into the sender's own words.
+    const origin = isOwnText(words) ? message.origin : words.origin;
+    if (message.isPrompted) {
       const isAddressed = message.role === 'wakes';
-      const edited: InboundMessage = {
+      const edited: Heard = {
+        ...words,
         chatId,
         id,
         senderId: authorId,
         senderName,
-        text: `[edited] ${text}`,
+        text: `[edited] ${words.text}`,
+        origin,
         sentAtMs,
-        quote: { messageId, senderName, text: message.text },
+        quote: { messageId, senderName, text: '', isOfAssistant: false },
         attachments: [],
         isAddressed,
         isContext: !isAddressed,
       };
-      await this.#receive([edited], receipt);
+      await this.#receive([cleaned(edited)], receipt);
     } else {
       const isMute = receipt.isStopped || this.#isLate({ sentAtMs });
-      const calls = !isMute && this.#isCall({ senderId: authorId, text }, agent.group);
+      const mentions = plainMentions(words);
+      const edited = { text: this.#cut(words.text), origin, mentions };
+      const calls =
+        !isMute && this.#isCall({ ...edited, senderId: authorId, quote: null }, agent.group);
       const role = calls ? 'wakes' : message.role;
-      editMessage(store, message.seq, this.#cut(text), role);
+      editMessage(store, message.seq, edited, role);
       if (role === 'wakes') wake(agent.id);
     }
   }
 
-  /** Whether the message wakes the group's agent, by its sender and its text. */
+  /**
+   * Whether the message wakes the group's agent: by its sender, what its sender wrote, and what it
+   * replies to.
+   */
   #isCall(message: Caller, group: Group): boolean {
     if (message.isContext || !mayTrigger(message, group)) return false;
     if (group.isMain || !group.requiresTrigger || message.isAddressed) return true;
-    return mentions(message.text, this.#deps.config.assistantName);
+    if (message.origin === 'forwarded') return false;
+    if (message.quote?.source === 'assistant') return true;
+    return isOwnText(message) && mentions(message.text, this.#deps.config.assistantName);
   }
 
   #isLate({ sentAtMs }: Pick<InboundMessage, 'sentAtMs'>): boolean {
@@ -237,54 +257,20 @@ export class Router {
     return clock.now() - sentAtMs > limits.staleMessageMs;
   }
 
-  #tellStale({ folder, name }: Group, arrivals: Arrival[]): void {
+  #tellStale({ folder, name }: Group, stale: Arrival[]): void {
     const { limits, owner } = this.#deps;
-    const stale = arrivals.filter(({ isStale }) => isStale);
     const last = stale.at(-1);
     if (!last) return;
     const text = `${stale.length} messages in ${quoted(name)} came more than ${limits.staleMessageMs / 3_600_000} hours late. I have read them but answer only if asked again.`;
     owner.tell(text, { key: `late ${folder} ${last.message.id}` });
   }
 
-  async #prepare(message: InboundMessage, group: Group): Promise<Arrival> {
-    const { limits } = this.#deps;
-    const calls = this.#isCall(message, group);
-    const isStale = calls && this.#isLate(message);
-    const offered = message.attachments.slice(0, limits.attachmentsMax);
-    const kept = await Promise.all(offered.map((file) => this.#keep(file, group)));
-    const problems = kept.filter((file) => typeof file === 'string');
-    const text = [this.#cut(message.text), ...problems].join('\n');
-    const role = calls && !isStale ? 'wakes' : 'context';
-    const attachments = kept.filter((file) => typeof file !== 'string');
-    return { isStale, message: { ...storable(message, text, role), attachments } };
-  }
-
-  /**
-   * Saves a file in the group's folder. Resolves to a line for the prompt when it cannot be saved.
-   */
-  async #keep(file: IncomingAttachment, group: Group): Promise<Attachment | string> {
-    const { config, limits, log, clock } = this.#deps;
-    const { name, mime } = file;
-    const day = new Date(clock.now()).toISOString().slice(0, 10);
-    const groupPath = `media/${day}-${randomUUID().slice(0, 8)}-${fileName(name)}`;
-    const dir = join(config.groupsDir, group.folder);
-    const bytesMax = limits.attachmentBytesMax;
-    try {
-      // The group may not have had a run yet.
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const sizeBytes = await createInside(dir, groupPath, await file.open(), {
-        bytesMax,
-        timeoutMs: limits.attachmentTimeoutMs,
-        uid: group.uid,
-      });
-      const isImage = imageType(readInside(dir, groupPath, { bytesMax, first: 64 }));
-      const kind = file.kind === 'image' && !isImage ? 'document' : file.kind;
-      return { kind, groupPath, name, mime, sizeBytes };
-    } catch (error) {
-      log.warn({ err: error, group: group.folder, name }, 'an attachment was not kept');
-      const problem = error instanceof UserError ? error.message : 'it could not be read';
-      return `[${file.kind} ${name} is missing: ${problem}]`;
-    }
+  /** The message as it is stored, but for its role and its files. */
+  #storable(message: InboundMessage) {
+    const { chatId, id, senderId, senderName, text, origin, mentions, sentAtMs } = message;
+    const sender = { kind: 'person', id: senderId, name: senderName } as const;
+    const quote = message.quote ? checkQuote(this.#deps, chatId, message.quote) : null;
+    return { chatId, id, sender, text: this.#cut(text), origin, mentions, sentAtMs, quote };
   }
 
   /** Clips a text. Replaces null characters too, because SQLite would end the text there. */
@@ -296,15 +282,14 @@ export class Router {
   }
 }
 
-type Caller = Pick<InboundMessage, 'senderId' | 'text' | 'isAddressed' | 'isContext'>;
-
-/** Everybody may in the main chat, so that the owner cannot be locked out. */
-function mayTrigger({ senderId }: Caller, { isMain, triggeredBy }: Group): boolean {
-  return isMain || triggeredBy === null || triggeredBy.includes(senderId);
+interface Caller extends Pick<Heard, 'senderId' | 'text' | 'origin' | 'isAddressed' | 'isContext'> {
+  quote: Quote | null;
 }
 
-function storable(message: InboundMessage, text: string, role: NewMessage['role']): NewMessage {
-  const { chatId, id, senderId, senderName, sentAtMs, quote = null } = message;
-  const sender = { kind: 'person', id: senderId, name: senderName } as const;
-  return { chatId, id, sender, text, sentAtMs, quote, attachments: [], role };
+/** Everybody may in the main chat, so that the owner cannot be locked out. */
+function mayTrigger(
+  { senderId }: Pick<Caller, 'senderId'>,
+  { isMain, triggeredBy }: Group,
+): boolean {
+  return isMain || triggeredBy === null || triggeredBy.includes(senderId);
 }

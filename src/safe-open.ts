@@ -91,6 +91,8 @@ interface Creation {
   timeoutMs: number;
   /** The owner of the file and of the folders made for it, where the host is root. */
   uid: number;
+  /** Called before so many bytes are written. Rejects if there is no room for them. */
+  admit?(bytes: number): Promise<void>;
 }
 
 /**
@@ -101,7 +103,7 @@ export async function createInside(
   root: string,
   path: string,
   source: Readable,
-  { bytesMax, timeoutMs, uid }: Creation,
+  { timeoutMs, uid, ...bounds }: Creation,
 ): Promise<number> {
   // `pour` throws the error as well. This is for a source that fails before it is read.
   source.on('error', () => {});
@@ -110,7 +112,7 @@ export async function createInside(
     const { fd, folder, target } = openBelow(root, path, O_WRONLY | O_CREAT | O_EXCL, uid);
     try {
       own(fd, uid);
-      return await pour(source, fd, bytesMax);
+      return await pour(source, fd, bounds);
     } catch (error) {
       discard(target);
       throw error;
@@ -124,11 +126,16 @@ export async function createInside(
   }
 }
 
-async function pour(source: Readable, fd: number, bytesMax: number): Promise<number> {
+async function pour(
+  source: Readable,
+  fd: number,
+  { bytesMax, admit }: Pick<Creation, 'bytesMax' | 'admit'>,
+): Promise<number> {
   let sizeBytes = 0;
   for await (const chunk of source) {
     sizeBytes += chunk.length;
     if (sizeBytes > bytesMax) throw new Refused(`it has more than ${bytesMax} bytes`);
+    await admit?.(chunk.length);
     await promisify(writeFile)(fd, chunk);
   }
   await promisify(fsync)(fd);

@@ -2,6 +2,7 @@
  * Clips and cleans text that others wrote, for prompts, logs, terminals and file names. Lengths are
  * in UTF-16 units; no function cuts a character in two. Imports nothing of ours.
  */
+import { createHash } from 'node:crypto';
 
 const replacement = '\uFFFD';
 
@@ -26,8 +27,28 @@ export function printable(text: string): string {
  * are invisible or change the direction of the text, so that a name cannot pass for something else.
  */
 export function oneLine(text: string, max: number): string {
-  const visible = text.replace(/[^\P{Cc}\s]|[\p{Cf}\p{Cs}]/gu, '');
+  const visible = text.replace(/[^\P{C}\s]|\p{Default_Ignorable_Code_Point}|\u2800/gu, '');
   return clip(visible.replace(/\s+/g, ' ').trim(), max);
+}
+
+const nameMax = 60;
+
+/**
+ * A name that people chose, as the store keeps it: one line of at most `max` units, in plain
+ * letters, without what could call, command, quote or mark up, and without what is invisible. May be
+ * empty. `keep` says which part of a long one is kept.
+ */
+export function plainName(name: string, max = nameMax, keep = clip): string {
+  // Bounded first, and again because NFKC makes some characters longer.
+  const letters = keep(name, 4 * max).normalize('NFKC');
+  return keep(oneLine(letters.replace(/[@/\\<>"“”„«»`]/g, ''), letters.length), max);
+}
+
+const idMax = 200;
+
+/** An id that others chose. One that is too long becomes its hash: equal ids stay equal. */
+export function boundedId(id: string): string {
+  return id.length <= idMax ? id : `sha256:${createHash('sha256').update(id).digest('hex')}`;
 }
 
 /**

@@ -3,45 +3,35 @@
  * and leads to a retry or to a sentence in the chat. Keeps the warm containers. Does not decide who
  * runs when.
  */
-import { randomUUID } from 'node:crypto';
 import type { Agents } from './agents.ts';
 import type { Base } from './base.ts';
 import type { Run } from './container-runner.ts';
 import { loadAgent } from './db/agents.ts';
-import {
-  assignPrompt,
-  claimMessages,
-  closeUnclaimed,
-  hasUnclaimed,
-  settleMessages,
-  takeOmittedCount,
-} from './db/messages.ts';
-import { listTextsOfTurn } from './db/outbox.ts';
+import { claimMessages, closeUnclaimed, hasUnclaimed, settleMessages } from './db/messages.ts';
 import { deleteSession } from './db/runs.ts';
 import { endTurn, findOpenTurn, requeueTurn, saveTurn, startTurn, type Turn } from './db/turns.ts';
 import { type Deferred, deferred } from './deferred.ts';
 import type { Stopped, Work } from './feature.ts';
-import { formatPrompt } from './format.ts';
 import type { GroupQueue, NextRun } from './group-queue.ts';
 import { step } from './log.ts';
+import { type PromptDependencies, takePrompts } from './prompts.ts';
 import type { InFile } from './protocol.ts';
 import type { Router } from './router.ts';
+import { freeBytes } from './runtimes/folder-watch.ts';
 import { type TurnEnd, verdictOf } from './turn-end.ts';
-import type { Agent, Attachment, StoredMessage } from './types.ts';
+import type { Agent } from './types.ts';
 
-export interface TurnDependencies extends Base {
+const diskFullNotice =
+  "This machine's disk is full. Your message is kept: I answer it when there is room again.";
+
+export interface TurnDependencies extends Base, PromptDependencies {
   agents: Agents;
   queue: GroupQueue;
   router: Router;
   /** Takes back what the agent has said and is not delivered. Returns the number of messages. */
   withdraw(agentId: string): number;
   startRun(agent: Agent): Run;
-  /** Called when an agent has taken up these messages. */
-  showTaken(messages: StoredMessage[]): void;
 }
-
-/** The types that the Messages API takes as image blocks. */
-const shownImages = new Set(['image/png', 'image/jpeg', 'image/gif', 'image/webp']);
 
 /** The ledger flushes before the first byte to the model, and so before the agent can act. */
 const claiming = { flush: false };
@@ -56,6 +46,8 @@ export class Turns implements Work {
   readonly #deps: TurnDependencies;
   readonly #active = new Map<string, ActiveTurn>();
   readonly #runs = new Map<string, Run>();
+  /** Agents whose people know that the disk is full. */
+  readonly #toldFull = new Set<string>();
 
   constructor(deps: TurnDependencies) {
     this.#deps = deps;
@@ -70,6 +62,8 @@ export class Turns implements Work {
     // A container that is still closing holds the agent's session.
     if (last && !last.isOpen) await last.ended;
     if (!this.#hasWork(agent)) return { kind: 'none' };
+    if (await this.#isDiskFull(agent))
+      return { kind: 'retry', afterMs: this.#deps.limits.diskRetryMs };
     const run = last?.isOpen ? last : this.#start(agent);
     const turn = this.#claim(agent, run);
     if (!turn) return { kind: 'none' };
@@ -84,7 +78,7 @@ export class Turns implements Work {
     if (!active?.run.isOpen) return false;
     const { store } = this.#deps;
     const agent = loadAgent(store, agentId);
-    const take = () => this.#takePrompts(agent, this.#gather(agent), null);
+    const take = () => takePrompts(this.#deps, agent, this.#gather(agent), null);
     const prompts = store.transaction(take, claiming);
     this.#send(active.run, prompts);
     return !hasUnclaimed(store, agent.inbox);
@@ -185,7 +179,7 @@ export class Turns implements Work {
       settleMessages(store, turnId, 'again', clock.now());
       const turn = startTurn(store, agent.id);
       if (!turn) throw new Error('the turn is gone');
-      const prompts = this.#takePrompts(agent, turnId, turn.reason);
+      const prompts = takePrompts(this.#deps, agent, turnId, turn.reason);
       if (prompts.length === 0) endTurn(store, turnId, 'done', 'taken back', clock.now());
       return { turn, prompts };
     }, claiming);
@@ -193,26 +187,6 @@ export class Turns implements Work {
     step(log, 'turn-claimed', { agent: agent.id, turn: turn.id, attempt: turn.attempt });
     this.#send(run, prompts);
     return turn;
-  }
-
-  #takePrompts(agent: Agent, turnId: number, interruptedBy: string | null): InFile[] {
-    const { store, limits, showTaken } = this.#deps;
-    const prompts: InFile[] = [];
-    for (let reason = interruptedBy; ; reason = null) {
-      const uuid = randomUUID();
-      const messages = assignPrompt(store, turnId, uuid, limits.promptTextMax);
-      if (messages.length === 0) return prompts;
-      store.afterCommit(() => showTaken(messages));
-      const text = formatPrompt(messages, {
-        group: agent.group,
-        omitted: takeOmittedCount(store, agent.inbox),
-        interrupted:
-          reason === null ? null : { reason, alreadySent: listTextsOfTurn(store, turnId) },
-      });
-      const shown = messages.flatMap(({ attachments }) => attachments.filter(this.#isShown));
-      const images = shown.map(({ groupPath }) => groupPath);
-      prompts.push({ kind: 'prompt', uuid, text, images });
-    }
   }
 
   #send(run: Run, prompts: InFile[]): void {
@@ -236,6 +210,23 @@ export class Turns implements Work {
     return end;
   }
 
+  /** Says so in the chat, once until there is room again. */
+  async #isDiskFull(agent: Agent): Promise<boolean> {
+    const { config, limits, agents, log } = this.#deps;
+    if ((await freeBytes([config.homeDir])) >= limits.diskStartBytesMin) {
+      this.#toldFull.delete(agent.id);
+      return false;
+    }
+    if (!this.#toldFull.has(agent.id))
+      try {
+        agents.report(agent, diskFullNotice);
+        this.#toldFull.add(agent.id);
+      } catch (error) {
+        log.error({ err: error, agent: agent.id }, 'the disk is full, and the chat does not know');
+      }
+    return true;
+  }
+
   #start(agent: Agent): Run {
     const { queue, startRun } = this.#deps;
     const run = startRun(agent);
@@ -246,9 +237,6 @@ export class Turns implements Work {
     });
     return run;
   }
-
-  readonly #isShown = (file: Attachment): boolean =>
-    shownImages.has(file.mime) && file.sizeBytes <= this.#deps.limits.imageBytesMax;
 
   /** Commits what the end of an attempt means, and returns when to retry. */
   #conclude(agent: Agent, turn: Turn, end: TurnEnd): NextRun {

@@ -36,14 +36,45 @@ export interface Attachment {
   sizeBytes: number;
 }
 
-export interface Quote {
+/**
+ * How a text came about. `typed`: its sender wrote it. `caption`: its sender wrote it for a file.
+ * `forwarded`: others wrote it. `described`: the channel's words for what is no text. Only what is
+ * typed can be a command, and only what is typed or a caption can call the agent by name.
+ */
+export type Origin = 'typed' | 'caption' | 'forwarded' | 'described';
+
+/** An account that a text mentions. */
+export interface Mention {
+  /** As it stands in the text: `@` and digits. */
+  call: string;
+  accountId: string;
+  /** Shown, never trusted. Enters no text before the prompt is made. */
+  name: string;
+}
+
+/** What a person wrote, or somebody for them: never with a name that others have chosen. */
+export interface Words {
+  text: string;
+  origin: Origin;
+  mentions: Mention[];
+}
+
+/** A message that another one quotes, as the quoting program shows it. */
+export interface QuoteClaim {
   messageId: string;
   senderName: string;
   text: string;
+  /** It is shown as a message of the assistant's account. */
+  isOfAssistant: boolean;
+}
+
+export interface Quote extends Omit<QuoteClaim, 'isOfAssistant'> {
+  /** Whose message our own store knows it to be. `claim`: it knows none, and only the quote says so. */
+  source: 'assistant' | 'person' | 'claim';
 }
 
 /** What a person said, as a channel received it. `(chatId, id)` is its identity. */
-export interface InboundMessage {
+export interface InboundMessage extends Words {
   chatId: ChatId;
   id: string;
   /** The account, never the display name. */
@@ -52,19 +83,17 @@ export interface InboundMessage {
   senderName: string;
   /** The owner's own account wrote it, and not the assistant with that account. */
   isOwner?: boolean;
-  text: string;
   sentAtMs: number;
-  quote?: Quote;
+  /** A quote of what the assistant has said in this chat calls it. */
+  quote?: QuoteClaim;
   /** What it is, if it is a reaction. None if it takes one back. */
   reaction?: { messageId: string; emoji: string };
   attachments: IncomingAttachment[];
-  /** Addresses the assistant in the channel's own way, such as by a reply to it. */
-  isAddressed?: boolean;
   /** Wakes no agent (such as a reaction). It is context for a message that does. */
   isContext?: boolean;
 }
 
-/** A person edits a message, or deletes it when `text` is null. */
+/** A person edits a message, or deletes it when `words` is null. */
 export interface Amendment {
   chatId: ChatId;
   /** Its own id; `messageId` is that of the message that it changes. */
@@ -72,7 +101,7 @@ export interface Amendment {
   messageId: string;
   /** Null when the channel has checked that the sender may change messages of others. */
   senderId: string | null;
-  text: string | null;
+  words: Words | null;
   sentAtMs: number;
 }
 
@@ -82,13 +111,12 @@ export type Sender =
   | { kind: 'clock' | 'agent' | 'host'; id: string };
 
 /** A message in an agent's inbox. `(chatId, id)` is its identity. */
-export interface StoredMessage {
+export interface StoredMessage extends Words {
   chatId: InboxId;
   id: string;
   /** Its place in the order, assigned by SQLite. */
   seq: number;
   sender: Sender;
-  text: string;
   sentAtMs: number;
   quote: Quote | null;
   attachments: Attachment[];

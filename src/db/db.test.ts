@@ -3,13 +3,17 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { countFlushes, cutDatabase } from '../../test/support/power-cut.ts';
-import { newMessage, openTemporaryStore, temporaryFolder } from '../../test/support/store.ts';
+import {
+  intoPrompt,
+  newMessage,
+  openTemporaryStore,
+  temporaryFolder,
+} from '../../test/support/store.ts';
 import { Store } from '../db.ts';
 import { settle } from '../outcome.ts';
 import { UserError } from '../types.ts';
 import { findGroup, noteChat, saveGroup } from './groups.ts';
 import {
-  assignPrompt,
   claimMessages,
   closeUnclaimed,
   handlePrompts,
@@ -309,7 +313,7 @@ describe('messages', () => {
     saveMessage(store, newMessage({ id: 'late', sentAtMs: 9000 }), 1);
     saveMessage(store, newMessage({ id: 'early', sentAtMs: 1000 }), 1);
     claimMessages(store, chatId, 1, 10);
-    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual(['late', 'early']);
+    expect(intoPrompt(store, 1, 'u').map(({ id }) => id)).toEqual(['late', 'early']);
   });
 
   test('are claimed with the context before them, and not with what comes after', () => {
@@ -321,7 +325,7 @@ describe('messages', () => {
     ] as const)
       saveMessage(store, newMessage({ id, role: wakes ? 'wakes' : 'context' }), 1);
     claimMessages(store, chatId, 1, 10);
-    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual(['context', 'trigger']);
+    expect(intoPrompt(store, 1, 'u').map(({ id }) => id)).toEqual(['context', 'trigger']);
     expect(hasUnclaimed(store, chatId)).toBe(false);
   });
 
@@ -342,7 +346,7 @@ describe('messages', () => {
     }
     saveMessage(store, newMessage({ id: 'trigger' }), 1);
     claimMessages(store, chatId, 1, 10);
-    expect(assignPrompt(store, 1, 'u', 1000).map(({ id }) => id)).toEqual([
+    expect(intoPrompt(store, 1, 'u').map(({ id }) => id)).toEqual([
       ...['c7', 'c8', 'c9', 'c10', 'c11'],
       'trigger',
     ]);
@@ -350,26 +354,14 @@ describe('messages', () => {
     expect(takeOmittedCount(store, chatId)).toBe(0);
   });
 
-  test('fill prompts up to the text limit, in order, at least one each', () => {
-    const store = openTemporaryStore();
-    for (const id of ['a', 'b', 'c'])
-      saveMessage(store, newMessage({ id, text: 'x'.repeat(60) }), 1);
-    claimMessages(store, chatId, 1, 10);
-    const ids = (uuid: string, max: number) =>
-      assignPrompt(store, 1, uuid, max).map(({ id }) => id);
-    expect(ids('u1', 130)).toEqual(['a', 'b']);
-    expect(ids('u2', 10)).toEqual(['c']);
-    expect(ids('u3', 10)).toEqual([]);
-  });
-
   test('are open until their prompt is handled', () => {
     const store = openTemporaryStore();
     saveMessage(store, newMessage({ id: 'a' }), 1);
     claimMessages(store, chatId, 1, 10);
-    assignPrompt(store, 1, 'u1', 1000);
+    intoPrompt(store, 1, 'u1');
     saveMessage(store, newMessage({ id: 'b' }), 1);
     claimMessages(store, chatId, 1, 10);
-    assignPrompt(store, 1, 'u2', 1000);
+    intoPrompt(store, 1, 'u2');
     expect(handlePrompts(store, 1, ['u1'], 5)).toMatchObject([{ id: 'a', role: 'wakes' }]);
     expect(handlePrompts(store, 1, ['u1'], 6)).toEqual([]);
     expect(hasOpenMessages(store, 1)).toBe(true);
@@ -381,11 +373,11 @@ describe('messages', () => {
     const store = openTemporaryStore();
     saveMessage(store, newMessage({}), 1);
     claimMessages(store, chatId, 1, 10);
-    assignPrompt(store, 1, 'u1', 1000);
+    intoPrompt(store, 1, 'u1');
     settleMessages(store, 1, 'release', 5);
     expect(hasUnclaimed(store, chatId)).toBe(true);
     claimMessages(store, chatId, 2, 10);
-    expect(assignPrompt(store, 2, 'u2', 1000)).toHaveLength(1);
+    expect(intoPrompt(store, 2, 'u2')).toHaveLength(1);
   });
 });
 

@@ -1,14 +1,19 @@
 /** Chats, and the groups registered in them. */
 import { z } from 'zod';
 import type { Store } from '../db.ts';
+import { plainName } from '../text.ts';
 import type { ChatId, Group } from '../types.ts';
 import { fromJson } from './json.ts';
 
 /** The first uid of a range that Debian leaves for local use. Each group gets the next one. */
 const firstUid = 200_000;
 
-/** Nothing more is kept of a chat without a group. A null `name` keeps the known one. */
-export function noteChat(store: Store, chatId: ChatId, name: string | null, atMs: number): void {
+/**
+ * Nothing more is kept of a chat without a group. A null name keeps the known one, as does one of
+ * which nothing plain is left.
+ */
+export function noteChat(store: Store, chatId: ChatId, given: string | null, atMs: number): void {
+  const name = plainName(given ?? '') || null;
   store.run(
     `INSERT INTO chats (id, name, last_message_at) VALUES (:chatId, :name, :atMs)
      ON CONFLICT (id) DO UPDATE SET name = coalesce(excluded.name, name),
@@ -87,7 +92,8 @@ export function saveGroup<Chat extends ChatId | null>(
   store: Store,
   group: Omit<Group, 'uid'> & { chatId: Chat },
 ): Group & { chatId: Chat } {
-  const { folder, chatId, name, isMain, requiresTrigger } = group;
+  const { folder, chatId, isMain, requiresTrigger } = group;
+  const name = plainName(group.name) || folder;
   const inbox = ownInbox(store, folder);
   const triggeredBy = JSON.stringify(group.triggeredBy);
   store.run(
@@ -110,7 +116,7 @@ export function saveGroup<Chat extends ChatId | null>(
   if (inbox !== undefined && inboxNow !== undefined && inbox !== inboxNow)
     moveOpen(store, inbox, inboxNow);
   const sql = 'SELECT uid FROM groups WHERE folder = :folder';
-  return { ...group, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
+  return { ...group, name, uid: store.get<{ uid: number }>(sql, { folder })?.uid ?? 0 };
 }
 
 /** What belongs to the group in other tables goes with it, by triggers. */

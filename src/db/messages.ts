@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { Store } from '../db.ts';
-import type { InboxId, Sender, StoredMessage } from '../types.ts';
+import type { InboxId, Sender, StoredMessage, Words } from '../types.ts';
 import { fromJson } from './json.ts';
 
 /**
@@ -16,21 +16,31 @@ export type MessageRole = 'wakes' | 'context' | 'command';
 const unclaimed = 'chat_id = :inbox AND handled_at IS NULL AND turn_id IS NULL';
 const openInTurn = 'turn_id = :turnId AND handled_at IS NULL';
 const columns = `seq, chat_id AS chatId, id, sender_kind AS senderKind, sender_id AS senderId,
-  sender_name AS senderName, text, sent_at AS sentAtMs, quote, attachments, role,
+  sender_name AS senderName, text, origin, mentions, sent_at AS sentAtMs, quote, attachments, role,
   prompt_uuid IS NOT NULL OR handled_at IS NOT NULL AS isPrompted`;
 
-interface MessageRow extends Omit<StoredMessage, 'sender' | 'quote' | 'attachments'> {
+interface MessageRow extends Omit<StoredMessage, 'sender' | 'mentions' | 'quote' | 'attachments'> {
   senderKind: Sender['kind'];
   senderId: string;
   senderName: string;
+  mentions: string;
   quote: string | null;
   attachments: string | null;
   role: MessageRole;
   isPrompted: number;
 }
 
+const mentionsSchema = z.array(
+  z.object({ call: z.string(), accountId: z.string(), name: z.string() }),
+);
 const quoteSchema = z
-  .object({ messageId: z.string(), senderName: z.string(), text: z.string() })
+  .object({
+    messageId: z.string(),
+    senderName: z.string(),
+    text: z.string(),
+    // Quotes of an earlier version were not checked.
+    source: z.enum(['assistant', 'person', 'claim']).default('claim'),
+  })
   .nullable();
 const attachmentsSchema = z.array(
   z
@@ -57,6 +67,7 @@ function toMessage({ senderKind, senderId, senderName, ...row }: MessageRow): Fo
       senderKind === 'person'
         ? { kind: senderKind, id: senderId, name: senderName }
         : { kind: senderKind, id: senderId },
+    mentions: fromJson(mentionsSchema, row.mentions),
     quote: fromJson(quoteSchema, row.quote),
     attachments: fromJson(attachmentsSchema, row.attachments ?? '[]'),
     isPrompted: Boolean(row.isPrompted),
@@ -69,16 +80,16 @@ export interface NewMessage extends Omit<StoredMessage, 'seq'> {
 
 /** Returns false, and changes nothing, if the message is already stored. */
 export function saveMessage(store: Store, message: NewMessage, nowMs: number): boolean {
-  const { chatId, id, sender, text, sentAtMs, role } = message;
+  const { chatId, id, sender, text, origin, sentAtMs, role } = message;
   const attachments = message.attachments.map(({ groupPath: path, ...file }) => ({
     path,
     ...file,
   }));
   const { changes } = store.run(
-    `INSERT INTO messages (chat_id, id, sender_kind, sender_id, sender_name, text, sent_at, quote,
-       attachments, role, handled_at)
-     VALUES (:chatId, :id, :senderKind, :senderId, :senderName, :text, :sentAtMs, :quote,
-       :attachments, :role, iif(:role = 'command', :nowMs, NULL))
+    `INSERT INTO messages (chat_id, id, sender_kind, sender_id, sender_name, text, origin, mentions,
+       sent_at, quote, attachments, role, handled_at)
+     VALUES (:chatId, :id, :senderKind, :senderId, :senderName, :text, :origin, :mentions,
+       :sentAtMs, :quote, :attachments, :role, iif(:role = 'command', :nowMs, NULL))
      ON CONFLICT (chat_id, id) DO NOTHING`,
     {
       chatId,
@@ -87,6 +98,8 @@ export function saveMessage(store: Store, message: NewMessage, nowMs: number): b
       senderId: sender.id,
       senderName: sender.kind === 'person' ? sender.name : '',
       text,
+      origin,
+      mentions: JSON.stringify(message.mentions),
       sentAtMs,
       quote: JSON.stringify(message.quote),
       attachments: JSON.stringify(attachments),
@@ -103,8 +116,17 @@ export function findMessage(store: Store, inbox: InboxId, id: string): FoundMess
   return row && toMessage(row);
 }
 
-export function editMessage(store: Store, seq: number, text: string, role: MessageRole): void {
-  store.run('UPDATE messages SET text = :text, role = :role WHERE seq = :seq', { seq, text, role });
+export function editMessage(
+  store: Store,
+  seq: number,
+  { text, origin, mentions }: Words,
+  role: MessageRole,
+): void {
+  store.run(
+    `UPDATE messages SET text = :text, origin = :origin, mentions = :mentions, role = :role
+     WHERE seq = :seq`,
+    { seq, text, origin, mentions: JSON.stringify(mentions), role },
+  );
 }
 
 /**
@@ -113,23 +135,29 @@ export function editMessage(store: Store, seq: number, text: string, role: Messa
  */
 export function emptyMessage(store: Store, seq: number, nowMs: number): void {
   store.run(
-    `UPDATE messages SET text = '[deleted]', quote = 'null', attachments = '[]',
+    `UPDATE messages SET text = '[deleted]', mentions = '[]', quote = 'null', attachments = '[]',
        handled_at = iif(prompt_uuid IS NULL, coalesce(handled_at, :nowMs), handled_at)
      WHERE seq = :seq`,
     { seq, nowMs },
   );
 }
 
-/** Drops unclaimed context beyond the newest `keep` messages, and counts what it drops. */
+/** Drops unclaimed context beyond the newest `keep` messages. */
 export function trimContext(store: Store, inbox: InboxId, keep: number, nowMs: number): void {
-  const { changes } = store.run(
-    `UPDATE messages SET handled_at = :nowMs WHERE seq IN (
-       SELECT seq FROM messages WHERE ${unclaimed} AND role = 'context'
-       ORDER BY seq DESC LIMIT -1 OFFSET :keep)`,
-    { inbox, keep, nowMs },
+  const sql = `SELECT seq FROM messages WHERE ${unclaimed} AND role = 'context'
+    ORDER BY seq DESC LIMIT -1 OFFSET :keep`;
+  const seqs = store.all<{ seq: number }>(sql, { inbox, keep }).map(({ seq }) => seq);
+  if (seqs.length > 0) dropContext(store, inbox, seqs, nowMs);
+}
+
+/** Takes context out of what waits for a prompt, and counts it. */
+export function dropContext(store: Store, inbox: InboxId, seqs: number[], nowMs: number): void {
+  store.run(
+    `UPDATE messages SET handled_at = :nowMs WHERE seq IN (SELECT value FROM json_each(:seqs))`,
+    { seqs: JSON.stringify(seqs), nowMs },
   );
-  const sql = 'UPDATE chats SET omitted = omitted + :changes WHERE id = :inbox';
-  store.run(sql, { inbox, changes });
+  const sql = 'UPDATE chats SET omitted = omitted + :count WHERE id = :inbox';
+  store.run(sql, { inbox, count: seqs.length });
 }
 
 /** Returns the number of context messages dropped since the last call. */
@@ -164,32 +192,21 @@ export function claimMessages(store: Store, inbox: InboxId, turnId: number, most
   );
 }
 
-/**
- * Puts the turn's oldest messages that are in no prompt into the prompt `uuid`: as many as fit into
- * `textMax` UTF-16 units, but at least one. Returns them in order.
- */
-export function assignPrompt(
-  store: Store,
-  turnId: number,
-  uuid: string,
-  textMax: number,
-): StoredMessage[] {
-  const inNoPrompt = `${openInTurn} AND prompt_uuid IS NULL`;
+const inNoPrompt = `${openInTurn} AND prompt_uuid IS NULL`;
+
+/** The turn's messages that are in no prompt yet, in order. */
+export function listUnprompted(store: Store, turnId: number): FoundMessage[] {
   const sql = `SELECT ${columns} FROM messages WHERE ${inNoPrompt} ORDER BY seq`;
-  let length = 0;
-  const fitting = store
-    .all<MessageRow>(sql, { turnId })
-    .map(toMessage)
-    .filter(({ text, quote }, index) => {
-      length += text.length + (quote?.text.length ?? 0);
-      return index === 0 || length <= textMax;
-    });
-  store.run(`UPDATE messages SET prompt_uuid = :uuid WHERE ${inNoPrompt} AND seq <= :last`, {
+  return store.all<MessageRow>(sql, { turnId }).map(toMessage);
+}
+
+/** Puts the turn's messages that are in no prompt, up to `lastSeq`, into the prompt `uuid`. */
+export function assignPrompt(store: Store, turnId: number, uuid: string, lastSeq: number): void {
+  store.run(`UPDATE messages SET prompt_uuid = :uuid WHERE ${inNoPrompt} AND seq <= :lastSeq`, {
     turnId,
     uuid,
-    last: fitting.at(-1)?.seq ?? 0,
+    lastSeq,
   });
-  return fitting;
 }
 
 /** Marks the turn's open messages in these prompts as handled, and returns them in order. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { runSql } from '../../test/support/database.ts';
-import { temporaryFolder } from '../../test/support/store.ts';
+import { intoPrompt, temporaryFolder } from '../../test/support/store.ts';
 import { Store } from '../db.ts';
 import { listLedger } from '../egress/store.ts';
 import { listExtraMounts } from '../features/mounts/store.ts';
@@ -11,7 +11,6 @@ import { features } from '../features.ts';
 import { listAgents } from './agents.ts';
 import { findChat, listGroups } from './groups.ts';
 import {
-  assignPrompt,
   claimMessages,
   findMessage,
   hasUnclaimed,
@@ -91,7 +90,7 @@ describe('a store of version 0.1', () => {
       { ...rest, id: 'family', inbox: family, voice: { kind: 'chat', chatId: family } },
       { ...rest, id: 'lost', inbox: 'agent:lost', voice: null },
     ]);
-    expect(findChat(store, family)).toMatchObject({ name: 'Family', lastMessageAtMs: 4000 });
+    expect(findChat(store, family)).toMatchObject({ name: null, lastMessageAtMs: 4000 });
     expect(takeOmittedCount(store, family)).toBe(7);
   });
 
@@ -109,7 +108,9 @@ describe('a store of version 0.1', () => {
     expect(found(owner, 'command')).toMatchObject({ text: '/status', isPrompted: true });
     expect(found(family, 'claimed')).toMatchObject({
       sender: alice,
-      quote: { messageId: 'q1', senderName: 'Bob', text: 'look' },
+      quote: { messageId: 'q1', senderName: 'Bob', text: 'look', source: 'claim' },
+      origin: 'typed',
+      mentions: [],
       attachments: [
         {
           kind: 'image',
@@ -150,7 +151,7 @@ describe('a store of version 0.1', () => {
     expect(hasUnclaimed(store, family)).toBe(true);
     settleMessages(store, 2, 'again', 5000);
     claimMessages(store, family, 2, 100);
-    const ids = assignPrompt(store, 2, 'prompt-3', 10_000).map(({ id }) => id);
+    const ids = intoPrompt(store, 2, 'prompt-3').map(({ id }) => id);
     expect(ids).toEqual(['claimed', 'context', 'waiting']);
   });
 

@@ -249,4 +249,12 @@ export const migrations: readonly string[] = [
       WHERE agent_id = old.id AND state = 'pending';
   END;
   `,
+  `
+  -- origin: whose words the text is. mentions: a JSON list of the accounts that it mentions
+  ALTER TABLE messages ADD COLUMN origin TEXT NOT NULL DEFAULT 'typed'
+    CHECK (origin IN ('typed', 'caption', 'forwarded', 'described'));
+  ALTER TABLE messages ADD COLUMN mentions TEXT NOT NULL DEFAULT '[]';
+  -- Names were not cleaned when they were stored. They are learned again.
+  UPDATE chats SET name = NULL;
+  `,
 ];

@@ -25,7 +25,7 @@ export function watchFolders(
   const { signal } = stopped;
   const cancels = new Map<string, () => void>();
   const count = (unit: string) =>
-    countIn(ours, unit, { signal, timeout: limits.folderLookTimeoutMs });
+    diskUsage(ours, unit, { signal, timeout: limits.folderLookTimeoutMs });
   const bound = async (
     measure: () => Promise<number>,
     max: number,
@@ -61,7 +61,7 @@ export function watchFolders(
 }
 
 /** What `du` counts in the folders; Infinity when it cannot be counted in time. Never rejects. */
-function countIn(
+export function diskUsage(
   folders: string[],
   unit: string,
   options: { signal: AbortSignal; timeout: number },
@@ -82,7 +82,7 @@ function countIn(
 }
 
 /** On the disk that has least. Never rejects. */
-async function freeBytes(folders: string[]): Promise<number> {
+export async function freeBytes(folders: string[]): Promise<number> {
   const disks = await Promise.allSettled(folders.map((folder) => statfs(folder)));
   const found = disks.flatMap((disk) => (disk.status === 'fulfilled' ? [disk.value] : []));
   return Math.min(...found.map(({ bavail, bsize }) => bavail * bsize));

@@ -121,10 +121,10 @@ export class LinkedHost {
     if (this.#process?.isAlive) await this.#process.kill(signal);
   }
 
-  /** Gives a chat an agent that answers everybody. Call it before the host runs. */
-  prepareGroup(folder: string, chatId: string): void {
+  /** Gives a chat an agent that everybody may call. Call it before the host runs. */
+  prepareGroup(folder: string, chatId: string, requiresTrigger = false): void {
     const store = new Store(join(this.home, 'store', 'nanoclaw.db'));
-    const group = { folder, chatId, name: folder, isMain: false, requiresTrigger: false };
+    const group = { folder, chatId, name: folder, isMain: false, requiresTrigger };
     saveGroup(store, { ...group, triggeredBy: null });
     store.close();
   }

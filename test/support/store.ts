@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { NewMessage } from '../../src/db/messages.ts';
+import { assignPrompt, listUnprompted, type NewMessage } from '../../src/db/messages.ts';
 import { migrations } from '../../src/db/migrations.ts';
 import { Store } from '../../src/db.ts';
 import { features } from '../../src/features.ts';
 import { mainGroup } from '../../src/groups.ts';
-import type { Agent, Group } from '../../src/types.ts';
+import type { Agent, Group, StoredMessage } from '../../src/types.ts';
 
 export function temporaryFolder(): string {
   const dir = mkdtempSync(join(tmpdir(), 'nanoclaw-test-'));
@@ -29,12 +29,21 @@ export function newMessage(changes: Partial<NewMessage>): NewMessage {
     id: 'm1',
     sender: { kind: 'person', id: 'terminal:you', name: 'you' },
     text: 'hello',
+    origin: 'typed',
+    mentions: [],
     sentAtMs: 1000,
     attachments: [],
     role: 'wakes',
     quote: null,
     ...changes,
   };
+}
+
+/** Puts all messages of the turn that are in no prompt into one. */
+export function intoPrompt(store: Store, turnId: number, uuid: string): StoredMessage[] {
+  const messages = listUnprompted(store, turnId);
+  assignPrompt(store, turnId, uuid, messages.at(-1)?.seq ?? 0);
+  return messages;
 }
 
 /** The own agent of a group, with the folder as its id. */

@@ -27,6 +27,7 @@ export const contentSchema = z.discriminatedUnion('kind', [
     quote: quote.optional(),
     /** Addresses. The text names each as `@` followed by its digits. */
     mentions: z.array(z.string()).optional(),
+    isForwarded: z.boolean().optional(),
   }),
   z.strictObject({
     kind: z.enum(['image', 'video', 'audio', 'voice', 'document', 'sticker']),
@@ -153,13 +154,15 @@ function textMessage({
   text,
   quote,
   mentions,
+  isForwarded,
 }: Extract<Content, { kind: 'text' }>): proto.IMessage {
-  if (!quote && !mentions) return { conversation: text };
+  if (!quote && !mentions && !isForwarded) return { conversation: text };
   return {
     extendedTextMessage: {
       text,
       contextInfo: {
         ...(mentions && { mentionedJid: mentions }),
+        ...(isForwarded && { isForwarded, forwardingScore: 1 }),
         ...(quote && {
           stanzaId: quote.messageId,
           participant: quote.participant,

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { z } from 'zod';
 import type { ChannelContext } from '../../base.ts';
 import { type Deferred, deferred } from '../../deferred.ts';
+import { plainName } from '../../text.ts';
 import {
   type Channel,
   type ChatId,
@@ -154,9 +155,11 @@ export class TerminalChannel implements Channel {
 
   #greet(socket: Socket, { group: folder, as }: FromTerminal & { kind: 'hello' }): Terminal {
     const { host } = this.#context;
+    const senderName = plainName(as);
+    if (!senderName) throw new UserError(`${JSON.stringify(as)} is no name: it has no letter.`);
     const own = { folder, chatId: `${this.name}:${folder}`, name: folder };
     const { chatId, requiresTrigger } = host.openGroup(own);
-    const terminal: Terminal = { socket, chatId, senderName: as };
+    const terminal: Terminal = { socket, chatId, senderName };
     this.#terminals.add(terminal);
     const { assistantName } = host;
     sendLine(socket, { kind: 'welcome', assistantName, needsTrigger: requiresTrigger });
@@ -174,8 +177,10 @@ export class TerminalChannel implements Channel {
     const sentAtMs = Date.now();
     // Whoever can open the socket is the owner, whatever the name.
     const isOwner = true;
+    const origin = attachments.length > 0 ? 'caption' : 'typed';
+    const sender = { senderId, senderName, isOwner };
     await host.receive([
-      { chatId, id, senderId, senderName, isOwner, text, sentAtMs, attachments },
+      { chatId, id, ...sender, text, origin, mentions: [], sentAtMs, attachments },
     ]);
     sendLine(socket, { kind: 'stored', id });
     sendLine(socket, { kind: 'state', state: this.#settled(chatId) });

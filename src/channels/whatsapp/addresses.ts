@@ -3,12 +3,12 @@
  * number and a LID; here both are one person. Names are for display and decide nothing.
  */
 import { isPnUser, jidNormalizedUser, type WAMessage } from 'baileys';
-import { oneLine } from '../../text.ts';
+import { plainName } from '../../text.ts';
 import type { ChatId } from '../../types.ts';
 import type { WhatsAppStore } from './store.ts';
 
 const prefix = 'whatsapp:';
-const nameMax = 60;
+const ownerName = 'the owner';
 
 export function isGroupJid(jid: string): boolean {
   return jid.endsWith('@g.us');
@@ -21,12 +21,11 @@ export function chatIdOf(personOrGroup: string): ChatId {
 
 export class Addresses {
   readonly #store: WhatsAppStore;
-  /** The name to show where somebody mentions the assistant's account. */
-  readonly #ownName: string;
+  readonly #assistantName: string;
 
-  constructor(store: WhatsAppStore, ownName: string) {
+  constructor(store: WhatsAppStore, assistantName: string) {
     this.#store = store;
-    this.#ownName = ownName;
+    this.#assistantName = assistantName;
   }
 
   /** The group, or the other person of a direct chat. */
@@ -60,15 +59,30 @@ export class Addresses {
     return lid ?? number ?? person;
   }
 
+  /** Nobody else gets the name of the owner or of the assistant. */
   learnName(person: string, name: string | null | undefined): void {
-    const plain = oneLine(name ?? '', nameMax);
-    if (plain && plain !== this.#store.get(`name:${person}`))
+    const plain = plainName(name ?? '');
+    const isTaken = [ownerName, this.#assistantName].some(
+      (taken) => taken.toLowerCase() === plain.toLowerCase(),
+    );
+    if (plain && !isTaken && plain !== this.#store.get(`name:${person}`))
       this.#store.set(`name:${person}`, plain);
   }
 
+  /** Whether the address is of the account that the assistant uses. */
+  isAssistant(jid: string): boolean {
+    return this.#personOf(jid) === this.#store.own();
+  }
+
+  accountOf(jid: string): { accountId: string; name: string } {
+    return { accountId: chatIdOf(this.#personOf(jid)), name: this.nameOf(jid) };
+  }
+
   nameOf(jid: string): string {
-    const person = this.#store.lookUp(jidNormalizedUser(jid));
-    if (person === this.#store.own()) return this.#ownName;
+    const person = this.#personOf(jid);
+    // On a shared number, the assistant's account is the owner's.
+    if (person === this.#store.own())
+      return this.#store.get('mode') === 'shared' ? ownerName : this.#assistantName;
     const user = person.slice(0, person.indexOf('@'));
     return this.#store.get(`name:${person}`) ?? (isPnUser(person) ? `+${user}` : user);
   }
@@ -87,5 +101,9 @@ export class Addresses {
       return `@${jid.slice(0, jid.indexOf('@'))}`;
     });
     return { text: written, jids };
+  }
+
+  #personOf(jid: string): string {
+    return this.#store.lookUp(jidNormalizedUser(jid));
   }
 }

@@ -67,7 +67,7 @@ export class WhatsAppChannel implements Channel {
     const isShared = this.#store.get('mode') === 'shared';
     this.#signature = isShared ? `*${host.assistantName}:*` : null;
     this.#formatter = new Formatter(context, this.textMax - (this.#signature?.length ?? 0) - 1);
-    this.#addresses = new Addresses(this.#store, isShared ? 'the owner' : host.assistantName);
+    this.#addresses = new Addresses(this.#store, host.assistantName);
     this.#connection = new Connection({
       store: this.#store,
       log,

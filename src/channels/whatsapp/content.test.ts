@@ -4,22 +4,25 @@
  */
 import { generateWAMessageContent, proto, type WAMessage } from 'baileys';
 import { describe, expect, test } from 'vitest';
-import { type Incoming, type Names, readMessage } from './content.ts';
+import { type Incoming, readMessage } from './content.ts';
 
 const { REVOKE, MESSAGE_EDIT, APP_STATE_SYNC_KEY_SHARE } = proto.Message.ProtocolMessage.Type;
-const names: Names = { nameOf: (jid) => `<${jid}>` };
 const id = '3EB0ABCDEF0123456789';
 
-function read(message: proto.IMessage | null, nameOf = names.nameOf): Incoming {
+function read(message: proto.IMessage | null): Incoming {
   const key = { remoteJid: '15551110001@s.whatsapp.net', id, fromMe: false };
   const bytes = proto.WebMessageInfo.encode({ key, message }).finish();
-  return readMessage(proto.WebMessageInfo.decode(bytes) as WAMessage, { nameOf });
+  return readMessage(proto.WebMessageInfo.decode(bytes) as WAMessage);
 }
 
-function textOf(message: proto.IMessage | null, nameOf?: Names['nameOf']): string {
-  const incoming = read(message, nameOf);
-  if (!('text' in incoming)) throw new Error(`a ${incoming.kind} has no text`);
-  return incoming.text;
+function saidIn(message: proto.IMessage | null) {
+  const incoming = read(message);
+  if (!('said' in incoming)) throw new Error(`a ${incoming.kind} says nothing`);
+  return incoming.said;
+}
+
+function textOf(message: proto.IMessage | null): string {
+  return saidIn(message).text;
 }
 
 function mediaOf(message: proto.IMessage) {
@@ -38,7 +41,7 @@ describe('text', () => {
     expect(read({ conversation: 'hello' })).toEqual({
       kind: 'message',
       id,
-      text: 'hello',
+      said: { text: 'hello', origin: 'typed', mentions: [] },
       quote: null,
       media: null,
       isContext: false,
@@ -53,12 +56,8 @@ describe('text', () => {
     expect(textOf({ extendedTextMessage: { text: '' } })).toMatch(/cannot read: extendedText/);
   });
 
-  test('is bounded, names included', () => {
+  test('is bounded', () => {
     expect(textOf({ conversation: 'x'.repeat(1_000_000) })).toHaveLength(70_000);
-    const mentionedJid = ['1@s.whatsapp.net'];
-    const text = '@1'.repeat(50_000);
-    const long = { extendedTextMessage: { text, contextInfo: { mentionedJid } } };
-    expect(textOf(long, () => 'n'.repeat(60))).toHaveLength(70_000);
   });
 });
 
@@ -67,46 +66,105 @@ describe('mentions', () => {
     extendedTextMessage: { text, contextInfo: { mentionedJid } },
   });
 
-  test('by either identity become names', () => {
+  test('by either identity stand beside the text, which stays as it was typed', () => {
     const message = mentioning('@900 and @4917 and @55', '900@lid', '4917:3@s.whatsapp.net');
-    expect(textOf(message)).toBe('@<900@lid> and @<4917:3@s.whatsapp.net> and @55');
+    expect(saidIn(message)).toEqual({
+      text: '@900 and @4917 and @55',
+      origin: 'typed',
+      mentions: [
+        { call: '@900', jid: '900@lid' },
+        { call: '@4917', jid: '4917@s.whatsapp.net' },
+      ],
+    });
   });
 
   test('do not match the beginning of a longer number', () => {
-    expect(textOf(mentioning('@4917 @491 @49', '49@lid', '491@lid'))).toBe(
-      '@4917 @<491@lid> @<49@lid>',
-    );
+    const { mentions } = saidIn(mentioning('@4917 @491 @49', '49@lid', '491@lid'));
+    expect(mentions.map(({ call }) => call)).toEqual(['@49', '@491']);
   });
 
-  test('take a name as it is, and never twice', () => {
-    expect(textOf(mentioning('hi @900', '900@lid'), () => "$& $1 $' @900")).toBe(
-      "hi @$& $1 $' @900",
-    );
-  });
+  test.each([
+    ['that stand nowhere in the text', '@7 hello', '8@lid'],
+    ['of what is no account', '@7 hello', '7@g.us'],
+    ['of an address that is too long', '@7 hello', `7@${'x'.repeat(400_000)}.lid`],
+    ['without digits', '@ hello', '@lid'],
+  ])('%s are none', (_, text, jid) => expect(saidIn(mentioning(text, jid)).mentions).toEqual([]));
 
-  test('that stand nowhere in the text are not looked up', () => {
-    const asked: string[] = [];
+  test('are few, however many are listed', () => {
     const crowd = Array.from({ length: 100_000 }, (_, user) => `${user}@lid`);
-    textOf(mentioning('@7 @99999', ...crowd), (jid) => {
-      asked.push(jid);
-      return 'x';
-    });
-    expect(asked).toEqual(['7@lid']);
+    const text = crowd.slice(0, 100).map((jid) => `@${jid.split('@')[0]}`);
+    expect(saidIn(mentioning(text.join(' '), ...crowd)).mentions).toHaveLength(20);
   });
 
-  test('are named in captions and edits too', () => {
+  test('are found in captions and edits too', () => {
     const contextInfo = { mentionedJid: ['900@lid'] };
-    expect(textOf({ imageMessage: { caption: 'see @900', contextInfo } })).toBe('see @<900@lid>');
+    const mentions = [{ call: '@900', jid: '900@lid' }];
+    expect(saidIn({ imageMessage: { caption: 'see @900', contextInfo } })).toMatchObject({
+      mentions,
+    });
     const editedMessage = { extendedTextMessage: { text: 'no, @900', contextInfo } };
     const protocolMessage = { key: { id: 'E1' }, type: MESSAGE_EDIT, editedMessage };
-    expect(textOf({ protocolMessage })).toBe('no, @<900@lid>');
+    expect(saidIn({ protocolMessage })).toMatchObject({ text: 'no, @900', mentions });
   });
+});
 
-  test('whose names cannot be had fail, so that the message is kept and read again', () => {
-    const fail = () => {
-      throw new Error('the disk is full');
-    };
-    expect(() => read(mentioning('@900', '900@lid'), fail)).toThrow('the disk is full');
+describe('whose words it holds', () => {
+  const forwarded = { isForwarded: true, forwardingScore: 1 };
+  const text = '@Andy /stop';
+
+  test.each<[string, string, proto.IMessage]>([
+    ['typed', 'a text', { conversation: text }],
+    ['typed', 'a text with a link or a quote', { extendedTextMessage: { text } }],
+    ['typed', 'a disappearing text', wrapped('ephemeralMessage', { conversation: text })],
+    ['typed', 'a text seen once', wrapped('viewOnceMessageV2', { conversation: text })],
+    ['caption', 'a picture', { imageMessage: { caption: text } }],
+    [
+      'caption',
+      'a video seen once',
+      wrapped('viewOnceMessage', { videoMessage: { caption: text } }),
+    ],
+    [
+      'caption',
+      'a document',
+      wrapped('documentWithCaptionMessage', { documentMessage: { caption: text } }),
+    ],
+    ['caption', 'a voice note', { audioMessage: { ptt: true } }],
+    [
+      'forwarded',
+      'a forwarded text',
+      { extendedTextMessage: { text, contextInfo: { isForwarded: true } } },
+    ],
+    [
+      'forwarded',
+      'a text forwarded often',
+      { extendedTextMessage: { text, contextInfo: { forwardingScore: 5 } } },
+    ],
+    [
+      'forwarded',
+      'a forwarded picture',
+      { imageMessage: { caption: text, contextInfo: forwarded } },
+    ],
+    [
+      'forwarded',
+      'a disappearing forward',
+      wrapped('ephemeralMessage', { extendedTextMessage: { text, contextInfo: forwarded } }),
+    ],
+    ['described', 'a poll', { pollCreationMessage: { name: text } }],
+    ['described', 'a contact', { contactMessage: { displayName: text } }],
+    ['described', 'a place', { locationMessage: { name: text } }],
+    ['described', 'an event', { eventMessage: { name: text } }],
+    ['described', 'an invitation', { groupInviteMessage: { groupName: text, caption: text } }],
+    ['described', 'a button', { buttonsResponseMessage: { selectedDisplayText: text } }],
+    ['described', 'a choice', { listResponseMessage: { title: text } }],
+    ['described', 'a template', { templateButtonReplyMessage: { selectedDisplayText: text } }],
+    ['described', 'what cannot be read', { orderMessage: { message: text } }],
+    ['described', 'nothing', {}],
+  ])('is %s for %s', (origin, _, message) => expect(saidIn(message).origin).toBe(origin));
+
+  test('is told of an edit too', () => {
+    const editedMessage = { extendedTextMessage: { text, contextInfo: forwarded } };
+    const protocolMessage = { key: { id: 'E1' }, type: MESSAGE_EDIT, editedMessage };
+    expect(saidIn({ protocolMessage }).origin).toBe('forwarded');
   });
 });
 
@@ -131,10 +189,6 @@ describe('a reply', () => {
     ['[poll: Pizza?]', { pollCreationMessageV3: { name: 'Pizza?' } }],
     ['soon gone', { ephemeralMessage: { message: { conversation: 'soon gone' } } }],
   ])('to "%s" tells it', (text, quoted) => expect(quoteOf(quoted)?.text).toBe(text));
-
-  test('quotes no more than a few lines', () => {
-    expect(quoteOf({ conversation: 'x'.repeat(5000) })?.text).toHaveLength(300);
-  });
 
   test('with a picture keeps its quote', () => {
     const contextInfo = { stanzaId: 'Q1', quotedMessage: { conversation: 'show me' } };
@@ -248,7 +302,7 @@ describe('what is no text and no file', () => {
   ])('and is an action (%s) wakes nobody', (words, message) => {
     expect(read(message)).toMatchObject({
       kind: 'message',
-      text: expect.stringMatching(words),
+      said: { text: expect.stringMatching(words) },
       isContext: true,
     });
   });
@@ -297,7 +351,7 @@ describe('wrappers', () => {
     const contextInfo = { stanzaId: 'Q1', quotedMessage: { conversation: 'before' } };
     const extendedTextMessage = { text: 'after', contextInfo };
     expect(read(wrapped('ephemeralMessage', { extendedTextMessage }))).toMatchObject({
-      text: 'after',
+      said: { text: 'after' },
       quote: { text: 'before' },
     });
   });
@@ -308,11 +362,13 @@ describe('changes', () => {
 
   test('are edits and deletions of a message', () => {
     const edit = { key, type: MESSAGE_EDIT, editedMessage: { conversation: 'better' } };
-    const told = { kind: 'edit', id, messageId: 'M1', text: 'better' };
+    const said = { text: 'better', origin: 'typed', mentions: [] };
+    const told = { kind: 'edit', id, messageId: 'M1', said };
     expect(read({ protocolMessage: edit })).toEqual(told);
     expect(read(wrapped('editedMessage', { protocolMessage: edit }))).toEqual(told);
     const caption = { ...edit, editedMessage: { imageMessage: { caption: 'better' } } };
-    expect(read({ protocolMessage: caption })).toEqual(told);
+    const origin = 'caption';
+    expect(read({ protocolMessage: caption })).toEqual({ ...told, said: { ...said, origin } });
     expect(read({ protocolMessage: { key, type: REVOKE } })).toEqual({
       kind: 'deletion',
       id,
@@ -335,7 +391,7 @@ describe('changes', () => {
     expect(read({ reactionMessage })).toEqual({
       kind: 'message',
       id,
-      text: '[reacted 🎉]',
+      said: { text: '[reacted 🎉]', origin: 'described', mentions: [] },
       media: null,
       isContext: true,
       quote: { messageId: 'M1', participantJid: '900@lid', text: '' },
@@ -361,12 +417,12 @@ test('whatever bytes decode, something short enough comes of them', () => {
     const bytes = randomMessage(random, 4);
     const message = decodeOrNull(bytes);
     if (!message) continue;
-    const incoming = readMessage({ key: { id }, message } as WAMessage, names);
+    const incoming = readMessage({ key: { id }, message } as WAMessage);
     seen.decoded += 1;
     seen.kinds.add(incoming.kind);
     if (incoming.kind !== 'message') continue;
-    expect(incoming.text || incoming.media).toBeTruthy();
-    expect(incoming.text.length).toBeLessThanOrEqual(70_000);
+    expect(incoming.said.text || incoming.media).toBeTruthy();
+    expect(incoming.said.text.length).toBeLessThanOrEqual(70_000);
   }
   expect(seen.decoded).toBeGreaterThan(5000);
   expect([...seen.kinds].sort()).toEqual(['deletion', 'edit', 'ignored', 'message']);

@@ -1,25 +1,45 @@
 /**
- * Reads a WhatsApp message into the host's terms. Pure: throws only what `names` throws, whatever a
- * sender put into the message. What it cannot read becomes a placeholder, so that no message is
- * lost in silence.
+ * Reads a WhatsApp message into the host's terms. Pure: never throws, whatever a sender put into the
+ * message. What it cannot read becomes a placeholder, so that no message is lost in silence.
  */
-import { getContentType, jidNormalizedUser, proto, type WAMessage } from 'baileys';
+import {
+  getContentType,
+  isLidUser,
+  isPnUser,
+  jidNormalizedUser,
+  proto,
+  type WAMessage,
+} from 'baileys';
 import mimes from 'mime';
 import { clip, tail } from '../../text.ts';
-import type { IncomingAttachment } from '../../types.ts';
+import type { IncomingAttachment, Origin } from '../../types.ts';
+
+/** What somebody wrote: nothing in it is a name that others have chosen. */
+export interface Said {
+  text: string;
+  origin: Origin;
+  /** The addresses that the text mentions. */
+  mentions: MentionedJid[];
+}
+
+export interface MentionedJid {
+  /** As it stands in the text: `@` and digits. */
+  call: string;
+  jid: string;
+}
 
 export type Incoming =
   | {
       kind: 'message';
       id: string;
-      text: string;
+      said: Said;
       quote: QuotedMessage | null;
       media: MediaPart | null;
       reaction?: { messageId: string; emoji: string };
       /** Context for the agent; does not wake it. */
       isContext: boolean;
     }
-  | { kind: 'edit'; id: string; messageId: string; text: string }
+  | { kind: 'edit'; id: string; messageId: string; said: Said }
   | { kind: 'deletion'; id: string; messageId: string }
   /** Not from a person. */
   | { kind: 'ignored' };
@@ -37,19 +57,16 @@ export interface MediaPart {
   mime: string;
 }
 
-export interface Names {
-  nameOf(jid: string): string;
-}
-
 type Content = proto.IMessage;
 type ContextInfo = proto.IContextInfo;
 
 /** A phone sends at most 65,536 characters. */
 const textMax = 70_000;
-const quoteTextMax = 300;
 const nameMax = 120;
 const itemsMax = 100;
 const wrappersMax = 10;
+const mentionsMax = 20;
+const jidMax = 60;
 
 /** Actions that come as messages. They do not wake the agent. */
 const actions: { [Type in keyof Content]?: string } = {
@@ -76,17 +93,17 @@ const fileFields = [
 ] as const;
 
 /** `message` must have been decoded from its bytes. */
-export function readMessage(message: WAMessage, names: Names): Incoming {
+export function readMessage(message: WAMessage): Incoming {
   const id = message.key.id ?? '';
   const content = unwrap(message.message);
   if (!content) return plain(id, '[a message that could not be read]');
-  if (content.protocolMessage) return readChange(id, content.protocolMessage, names);
+  if (content.protocolMessage) return readChange(id, content.protocolMessage);
   if (content.reactionMessage) return readReaction(id, content.reactionMessage);
   return {
     kind: 'message',
     id,
-    text: textOf(content, names),
-    quote: quoteOf(contextOf(content), names),
+    said: saidIn(content),
+    quote: quoteOf(contextOf(content)),
     media: mediaOf(content, id),
     isContext: actionOf(content) !== undefined,
   };
@@ -116,16 +133,17 @@ function actionOf(content: Content): string | undefined {
 }
 
 function plain(id: string, text: string) {
-  return { kind: 'message' as const, id, text, quote: null, media: null, isContext: false };
+  const said: Said = { text, origin: 'described', mentions: [] };
+  return { kind: 'message' as const, id, said, quote: null, media: null, isContext: false };
 }
 
-function readChange(id: string, change: proto.Message.IProtocolMessage, names: Names): Incoming {
+function readChange(id: string, change: proto.Message.IProtocolMessage): Incoming {
   const { REVOKE, MESSAGE_EDIT } = proto.Message.ProtocolMessage.Type;
   const messageId = change.key?.id ?? '';
   if (change.type === REVOKE) return { kind: 'deletion', id, messageId };
   const edited = unwrap(change.editedMessage);
   if (change.type !== MESSAGE_EDIT || !edited) return { kind: 'ignored' };
-  return { kind: 'edit', id, messageId, text: textOf(edited, names) };
+  return { kind: 'edit', id, messageId, said: saidIn(edited) };
 }
 
 function readReaction(id: string, { key, text }: proto.Message.IReactionMessage): Incoming {
@@ -140,13 +158,30 @@ function readReaction(id: string, { key, text }: proto.Message.IReactionMessage)
   };
 }
 
+function saidIn(content: Content): Said {
+  const text = textOf(content);
+  const context = contextOf(content);
+  const isForwarded = context?.isForwarded || (context?.forwardingScore ?? 0) > 0;
+  return {
+    text,
+    origin: isForwarded ? 'forwarded' : originOf(content),
+    mentions: mentionsIn(text, context?.mentionedJid ?? []),
+  };
+}
+
+function originOf(content: Content): Origin {
+  const { conversation, extendedTextMessage } = content;
+  if (conversation || extendedTextMessage?.text) return 'typed';
+  return fileOf(content) ? 'caption' : 'described';
+}
+
 /** The text of a message of any kind; the caption of a file. */
-function textOf(content: Content, names: Names): string {
+function textOf(content: Content): string {
   const { extendedTextMessage, conversation } = content;
   const text =
     conversation || extendedTextMessage?.text || captionOf(content) || structuredText(content);
   if (!text) return mediaOf(content, '') ? '' : placeholderFor(content);
-  return clip(nameMentions(clip(text, textMax), contextOf(content), names), textMax);
+  return clip(text, textMax);
 }
 
 function captionOf(content: Content): string | undefined {
@@ -243,29 +278,26 @@ function contextOf(content: Content): ContextInfo | null {
   return part && 'contextInfo' in part ? (part.contextInfo ?? null) : null;
 }
 
-function quoteOf(context: ContextInfo | null, names: Names): QuotedMessage | null {
+function quoteOf(context: ContextInfo | null): QuotedMessage | null {
   if (!context?.stanzaId) return null;
   const quoted = unwrap(context.quotedMessage);
-  const text = quoted ? textOf(quoted, names) || `[${mediaOf(quoted, '')?.kind}]` : '';
-  return {
-    messageId: context.stanzaId,
-    participantJid: context.participant ?? null,
-    text: clip(text, quoteTextMax),
-  };
+  const text = quoted ? textOf(quoted) || `[${mediaOf(quoted, '')?.kind}]` : '';
+  return { messageId: context.stanzaId, participantJid: context.participant ?? null, text };
 }
 
 /**
- * Puts names in the place of mentions. WhatsApp writes a mention as `@` and the digits of an
- * address that the message lists beside its text.
+ * WhatsApp writes a mention as `@` and the digits of an address that the message lists beside its
+ * text. The list is the sender's own.
  */
-function nameMentions(text: string, context: ContextInfo | null, names: Names): string {
+function mentionsIn(text: string, jids: string[]): MentionedJid[] {
   const calls = new Set(text.match(/@\d+/g));
-  const named = new Map<string, string>();
-  for (const jid of context?.mentionedJid?.slice(0, itemsMax) ?? []) {
-    const call = `@${jidNormalizedUser(jid).split('@')[0]}`;
-    if (calls.has(call)) named.set(call, `@${names.nameOf(jid)}`);
+  const found = new Map<string, string>();
+  for (const given of jids.slice(0, itemsMax)) {
+    const jid = jidNormalizedUser(clip(given, jidMax));
+    const call = `@${jid.split('@')[0]}`;
+    if (calls.has(call) && (isLidUser(jid) || isPnUser(jid))) found.set(call, jid);
   }
-  return text.replace(/@\d+/g, (call) => named.get(call) ?? call);
+  return [...found].slice(0, mentionsMax).map(([call, jid]) => ({ call, jid }));
 }
 
 /** Where to download a message's file and how to decrypt it, as the sender claims. */

@@ -4,9 +4,16 @@
  */
 import { proto, type WAMessage } from 'baileys';
 import type { Log } from '../../log.ts';
-import type { Amendment, ChannelHost, Clock, InboundMessage, Quote } from '../../types.ts';
+import type {
+  Amendment,
+  ChannelHost,
+  Clock,
+  InboundMessage,
+  QuoteClaim,
+  Words,
+} from '../../types.ts';
 import { type Addresses, chatIdOf, isGroupJid } from './addresses.ts';
-import { type Incoming, readMessage } from './content.ts';
+import { type Incoming, readMessage, type Said } from './content.ts';
 import { type FindSocket, mediaAttachment } from './media.ts';
 import type { StoredRow, WhatsAppStore } from './store.ts';
 
@@ -115,9 +122,9 @@ export class Inbox {
 
   /** The messages that can be handed over now, up to the last command. */
   #upToCommand(chat: string, rows: InboxRow[]): InboundMessage[] {
-    const { addresses, host, findSocket } = this.#deps;
+    const { host, findSocket } = this.#deps;
     const messages = rows.flatMap((row) => {
-      const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
+      const incoming = readMessage(row.message);
       if (incoming.kind !== 'message' || (incoming.media && !findSocket())) return [];
       return this.#inbound(chat, row, incoming);
     });
@@ -178,7 +185,7 @@ export class Inbox {
     let batch: InboundMessage[] = [];
     await this.#overtake(chat, rows);
     for (const row of rows) {
-      const incoming = readMessage(row.message, { nameOf: (jid) => addresses.nameOf(jid) });
+      const incoming = readMessage(row.message);
       // Needs a connection: to request an expired file, and to look up who is an admin.
       const isPlain = incoming.kind === 'message' ? !incoming.media : incoming.kind !== 'deletion';
       if (!isPlain && !findSocket()) break;
@@ -203,7 +210,7 @@ export class Inbox {
   #inbound(chat: string, row: InboxRow, incoming: IncomingOf<'message'>): InboundMessage {
     const { store, addresses } = this.#deps;
     const { message } = row;
-    const { id, text, isContext, media, reaction } = incoming;
+    const { id, said, isContext, media, reaction } = incoming;
     const sender = addresses.senderOf(message);
     const isOwn = message.key.fromMe === true;
     addresses.learnName(sender, message.pushName);
@@ -211,29 +218,46 @@ export class Inbox {
     const sentAtMs = sentAt(row);
     const quote = this.#quote(chat, incoming);
     return {
+      ...this.#words(said),
       chatId: chatIdOf(chat),
       id,
       senderId: chatIdOf(sender),
       senderName,
       isOwner: store.get('mode') === 'shared' ? isOwn : !isOwn && addresses.isOwner(sender, chat),
-      text,
       sentAtMs,
       attachments: media ? [mediaAttachment(message, media, this.#deps.findSocket)] : [],
       isContext,
-      isAddressed: quote !== null && store.isOwn(quote.messageId),
       ...(quote && { quote }),
       ...(reaction && { reaction }),
     };
   }
 
-  #quote(chat: string, { quote }: IncomingOf<'message'>): Quote | null {
+  /** Says who is mentioned, and writes a call of the assistant by its name. */
+  #words({ text, origin, mentions }: Said): Words {
     const { store, addresses, host } = this.#deps;
+    const isShared = store.get('mode') === 'shared';
+    const calls = mentions.filter(({ jid }) => !isShared && addresses.isAssistant(jid));
+    const written = calls.reduce(
+      (words, { call }) =>
+        words.replace(new RegExp(`${call}(?!\\d)`, 'g'), `@${host.assistantName}`),
+      text,
+    );
+    return {
+      text: written,
+      origin,
+      mentions: mentions
+        .filter((mention) => !calls.includes(mention))
+        .map(({ call, jid }) => ({ call, ...addresses.accountOf(jid) })),
+    };
+  }
+
+  #quote(chat: string, { quote }: IncomingOf<'message'>): QuoteClaim | null {
+    const { addresses } = this.#deps;
     if (!quote) return null;
     const { messageId, participantJid, text } = quote;
-    const senderName = store.isOwn(messageId)
-      ? host.assistantName
-      : addresses.nameOf(participantJid ?? chat);
-    return { messageId, senderName, text };
+    const author = participantJid ?? chat;
+    const isOfAssistant = participantJid === null || addresses.isAssistant(participantJid);
+    return { messageId, senderName: addresses.nameOf(author), text, isOfAssistant };
   }
 
   async #amendment(
@@ -244,11 +268,11 @@ export class Inbox {
     const { addresses, mayChange } = this.#deps;
     const { id, messageId } = incoming;
     const sender = addresses.senderOf(row.message);
-    const text = incoming.kind === 'edit' ? incoming.text : null;
+    const words = incoming.kind === 'edit' ? this.#words(incoming.said) : null;
     // A group's admin may delete what others said; nobody may edit it.
-    const isAdmin = text === null && isGroupJid(chat) && (await mayChange(chat, sender));
+    const isAdmin = words === null && isGroupJid(chat) && (await mayChange(chat, sender));
     const senderId = isAdmin ? null : chatIdOf(sender);
-    return { chatId: chatIdOf(chat), id, messageId, senderId, text, sentAtMs: sentAt(row) };
+    return { chatId: chatIdOf(chat), id, messageId, senderId, words, sentAtMs: sentAt(row) };
   }
 }
 

@@ -316,7 +316,7 @@ async function received(linked: LinkedConnection, content: Content): Promise<Ope
 type Opener = () => Promise<Readable>;
 
 function attachmentOf(message: WAMessage, socket: WASocket | null) {
-  const incoming = readMessage(message, { nameOf: (jid) => jid });
+  const incoming = readMessage(message);
   if (incoming.kind !== 'message' || !incoming.media) throw new Error('there is no file in it');
   return mediaAttachment(message, incoming.media, () => socket);
 }

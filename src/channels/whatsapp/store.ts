@@ -49,6 +49,8 @@ const migrations = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Names were not cleaned when they were stored. They are learned again.
+  "DELETE FROM meta WHERE key GLOB 'name:*'",
 ];
 
 /** Phones request sent messages again, and the server resends received ones, for days. */

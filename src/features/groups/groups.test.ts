@@ -62,7 +62,7 @@ describe('an agent that registers a chat', () => {
     expect(told).toMatch(/Your owner has been asked/);
     expect(findGroup(store, 'wurk-sohne')).toBeUndefined();
     expect(shown()).toBe(
-      'let an agent answer everybody (called or not) in the chat "Work\\u{202e}" (whatsapp:work@g.us), named "Würk & Söhne", with the folder "wurk-sohne"',
+      'let an agent answer everybody (called or not) in the chat "Work" (whatsapp:work@g.us), named "Würk & Söhne", with the folder "wurk-sohne"',
     );
     expect(answer(true)).toBe('Registered: "wurk-sohne" answers everybody (called or not).');
     expect(findGroup(store, 'wurk-sohne')).toMatchObject({
@@ -177,7 +177,7 @@ describe('the owner', () => {
     expect(says('/groups')?.split('\n')).toEqual([
       'main: terminal:main, named "main", answers everybody (called or not). Web: open.',
       'family: "Family" (whatsapp:family@g.us), named "Family", answers everybody (called or not). Sees recipes. Web: none.',
-      'No agent: "Work\\u{60}" (whatsapp:work@g.us)',
+      'No agent: "Work" (whatsapp:work@g.us)',
     ]);
   });
 });

@@ -6,6 +6,7 @@ import { every } from '../../clock.ts';
 import { retention } from '../../config.ts';
 import { isFilePending } from '../../db/outbox.ts';
 import type { Expiry, Feature } from '../../feature.ts';
+import { keepReserve } from '../../reserve.ts';
 
 /** The core's own; other features add theirs. */
 const ofTheCore: Expiry[] = [
@@ -27,6 +28,7 @@ export const housekeeping: Feature = {
       try {
         removeExpired(host, host.retention());
         removeSentFiles(host);
+        keepReserve(host.config.storeDir, host.limits);
       } catch (error) {
         host.log.error({ err: error }, 'the sweep failed');
       }
