@@ -32,6 +32,8 @@ export interface Parts {
   retention?: Expiry[];
   /** Lines for /status in a group's chat. */
   status?(group: Group): string[];
+  /** What a group may reach, in lines for /groups. */
+  reach?(group: Group): string[];
   /** What a group may reach of the web. Only one feature can decide it; without one, nothing. */
   webPolicy?: WebPolicy;
   /** Called after recovery and the channels, before agents are woken. */
@@ -59,6 +61,8 @@ export interface FeatureHost extends Base {
   describe(): string[];
   /** The lines of all features for /status in a group's chat. */
   status(group: Group): string[];
+  /** What a group may reach, by all features, for /groups. */
+  reach(group: Group): string[];
   /** The rows of all features that are deleted after a while. */
   retention(): Expiry[];
 }

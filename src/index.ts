@@ -175,6 +175,7 @@ export class Host {
       work: this.#turns,
       describe: () => this.describe(),
       status: (group: Group) => this.#parts.flatMap((part) => part.status?.(group) ?? []),
+      reach: (group: Group) => this.#parts.flatMap((part) => part.reach?.(group) ?? []),
       retention: () => this.#parts.flatMap((part) => part.retention ?? []),
     };
     this.#parts = base.features.map((feature) => feature.create(featureHost));

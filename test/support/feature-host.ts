@@ -59,6 +59,7 @@ export function openFeatureHost(changes: Partial<Limits> = {}) {
     },
     describe: () => [],
     status: () => [],
+    reach: () => [],
     retention: () => [],
   };
   return { ...base, host, outbox, owner, agents, commands, woken };

@@ -30,7 +30,7 @@ const registration = z.strictObject({
 });
 export type Registration = z.infer<typeof registration>;
 
-export function groupsCommand({ store, status }: FeatureHost): Command<null> {
+export function groupsCommand({ store, reach }: FeatureHost): Command<null> {
   return {
     name: '/groups',
     help: 'all groups, whom each answers and what it may reach; and chats without an agent',
@@ -42,7 +42,7 @@ export function groupsCommand({ store, status }: FeatureHost): Command<null> {
         const groups = listGroups(store).map((group) =>
           [
             `${group.folder}: ${group.chatId ? nameChat(store, group.chatId) : 'no chat'}, named ${quoted(group.name)}, answers ${answers(group)}.`,
-            ...status(group),
+            ...reach(group),
           ].join(' '),
         );
         const others = listChats(store, otherChatsMax).filter(

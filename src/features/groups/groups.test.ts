@@ -23,7 +23,7 @@ const work = { chat_id: 'whatsapp:work@g.us', name: 'Würk & Söhne' };
 function openGroups() {
   const opened = openFeatureHost();
   const { host, store, config, log, commands } = opened;
-  host.status = (group) => parts.flatMap((part) => part.status?.(group) ?? []);
+  host.reach = (group) => parts.flatMap((part) => part.reach?.(group) ?? []);
   const parts = features.map((feature) => feature.create(host));
   commands.push(...parts.flatMap((part) => part.commands ?? []));
   const tools = new Tools(parts.flatMap((part) => part.tools ?? []));

@@ -25,7 +25,7 @@ export const mounts: Feature = {
     `,
   ],
   create: (host) => ({
-    status: ({ folder }) =>
+    reach: ({ folder }) =>
       listExtraMounts(host.store)
         .filter((mount) => mount.folder === folder)
         .map(({ name, readOnly }) => `Sees ${name}${readOnly ? '' : ', and may write there'}.`),

@@ -34,7 +34,7 @@ export const web: Feature = {
         allow,
         denyCommand(host, policies),
       ],
-      status: (group) => [`Web: ${policies.of(group).mode}.`],
+      reach: (group) => [`Web: ${policies.of(group).mode}.`],
       webPolicy: {
         objection: (group, name) => policies.objection(group, name),
         refused: (group, name) => {
