@@ -5,7 +5,11 @@
 import type { z } from 'zod';
 import type { Base } from './base.ts';
 import type { Outcome } from './outcome.ts';
+import { clip } from './text.ts';
 import { type Group, type InboundMessage, UserError } from './types.ts';
+
+/** Of a command, with what stands after it. */
+const nameMax = 40;
 
 /** Where a command is given. */
 export interface Call {
@@ -61,8 +65,10 @@ export function createCommands(
   return (message) => {
     const { text, isOwner } = message;
     const [first = '', ...words] = text.trim().replace(mention, '').trim().split(/\s+/);
-    // Whoever is in a hurry writes "/stop!!".
-    const called = first.toLowerCase().replace(/[!.]+$/, '');
+    // Whoever is in a hurry writes "/stop!!". To find that end takes quadratic time.
+    const called = clip(first, nameMax, '')
+      .toLowerCase()
+      .replace(/[!.]+$/, '');
     const command = all.find(({ name }) => name === called);
     if (!command) return findAnswer(message);
     return (group) => {

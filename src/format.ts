@@ -1,7 +1,7 @@
 /**
  * Text in and out: the prompts that an agent sees, and the chat texts that its words become. Pure.
  */
-import { clip, printable } from './text.ts';
+import { clip, normalized, printable } from './text.ts';
 import type { Group, Mention, Quote, StoredMessage } from './types.ts';
 
 /** Whether `text` calls the assistant: `@Name`, in any case, not inside a word or an address. */
@@ -9,7 +9,7 @@ export function mentions(text: string, assistantName: string): boolean {
   return new RegExp(
     `(?<![\\p{L}\\p{N}\\p{M}_@.])@${assistantName.normalize('NFC')}(?![\\p{L}\\p{N}\\p{M}_]|[-.@][\\p{L}\\p{N}])`,
     'iu',
-  ).test(text.normalize('NFC'));
+  ).test(normalized(text));
 }
 
 interface Interruption {

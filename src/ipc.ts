@@ -22,7 +22,7 @@ import { step } from './log.ts';
 import { fileNumber, numberedFileName } from './numbered-files.ts';
 import { type InFile, type OutFile, outFileSchema, protocolFileBytesMax } from './protocol.ts';
 import { readInside } from './safe-open.ts';
-import { clip, fileName } from './text.ts';
+import { clip, fileName, parseJson } from './text.ts';
 import type { Agent, RunEndReason } from './types.ts';
 
 /** Between two listings of a folder that cannot be watched. */
@@ -193,7 +193,7 @@ export class OutReader {
     let parsed: unknown;
     try {
       const bytes = readInside(this.#dir, name, { bytesMax: protocolFileBytesMax });
-      parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+      parsed = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
     } catch (error) {
       return this.#refuse(name, String(error));
     }

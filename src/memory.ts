@@ -11,7 +11,7 @@ import { Refused, readInside, removeInside, writeInside } from './safe-open.ts';
 
 const beginning = '# Memory\n';
 /** A larger file is not searched for old instructions. */
-const memoryBytesMax = 1024 * 1024;
+const memoryBytesMax = 64 * 1024;
 const temporaryName = 'CLAUDE.md.new';
 /** A memory with fewer of the old lines has them by chance. */
 const oldLinesMin = 3;

@@ -123,9 +123,11 @@ function requestHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
 }
 
 function endToEnd(headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  const named = (headers.connection ?? '').toLowerCase().split(/\s*,\s*/);
+  const named = new Set(
+    (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase()),
+  );
   return Object.fromEntries(
-    Object.entries(headers).filter(([name]) => !hopHeader.test(name) && !named.includes(name)),
+    Object.entries(headers).filter(([name]) => !hopHeader.test(name) && !named.has(name)),
   );
 }
 

@@ -1,6 +1,7 @@
 /** The messages between a terminal and the host over the local socket: one JSON object per line. */
 import type { Socket } from 'node:net';
 import { z } from 'zod';
+import { parseJson } from '../../text.ts';
 import type { OutboundFile, Settled } from '../../types.ts';
 
 /** Longest line, in UTF-16 units. A longer one ends the connection. */
@@ -62,6 +63,6 @@ export async function* readLines<Message>(
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > lineMax) throw new Error('a line is too long');
-    for (const line of lines) yield schema.parse(JSON.parse(line));
+    for (const line of lines) yield schema.parse(parseJson(line));
   }
 }

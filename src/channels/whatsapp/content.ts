@@ -196,9 +196,12 @@ function structuredText(content: Content): string | undefined {
   const { locationMessage, liveLocationMessage, contactMessage, contactsArrayMessage } = content;
   if (locationMessage) return describePlace(locationMessage);
   if (liveLocationMessage) return `${describePlace(liveLocationMessage)} (live)`;
-  if (contactMessage) return describeContact(contactMessage);
-  if (contactsArrayMessage)
-    return (contactsArrayMessage.contacts ?? []).slice(0, itemsMax).map(describeContact).join('\n');
+  const contacts = contactMessage ? [contactMessage] : contactsArrayMessage?.contacts;
+  if (contacts)
+    return contacts
+      .slice(0, itemsMax)
+      .map((contact) => describeContact(contact, textMax / contacts.length))
+      .join('\n');
   return actionOf(content) || pollText(content) || eventText(content) || inviteText(content);
 }
 
@@ -211,8 +214,11 @@ function describePlace(place: Place): string {
 }
 
 /** Name, numbers and addresses of a vCard (RFC 6350). */
-function describeContact({ displayName, vcard }: proto.Message.IContactMessage): string {
-  const lines = clip(vcard ?? '', textMax).split(/\r?\n/);
+function describeContact(
+  { displayName, vcard }: proto.Message.IContactMessage,
+  max: number,
+): string {
+  const lines = clip(vcard ?? '', max).split(/\r?\n/);
   const details = lines.flatMap(
     (line) => /^(?:item\d+\.)?(?:TEL|EMAIL)[^:]*:(.+)/i.exec(line)?.[1] ?? [],
   );
