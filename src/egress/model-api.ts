@@ -93,26 +93,8 @@ export function forward(
     sendError(response, 502, 'api_error', `The model API cannot be reached (${error.code}).`);
   });
   call.once('response', (answer) => {
-    const { statusCode = 502, headers } = answer;
-    const { strict, ofAnswers } = model.redaction;
-    const decode = decoders[headers['content-encoding']?.toLowerCase() || 'identity'];
-    if (!decode) {
-      call.destroy();
-      sendError(response, 502, 'api_error', 'The model API answers in an unknown encoding.');
-      return;
-    }
-    const said = Object.entries(pick(headers, allowedResponseHeader));
-    const clean = said.filter(([name]) => strict.replace(name) === name);
-    response.writeHead(
-      statusCode,
-      Object.fromEntries(clean.map(([name, value]) => [name, strict.replace(value)])),
-    );
-    // Without this, Node holds the headers back until the first byte of the body.
-    response.flushHeaders();
     answer.on('data', (chunk: Buffer) => entry.add({ bytesDown: chunk.length }));
-    const redaction = statusCode < 300 ? ofAnswers : strict;
-    // If the answer is cut off, so is ours.
-    pipeline(answer, decode(), redaction.stream(), response, () => {});
+    passOn(answer, response, model.redaction);
   });
   response.once('close', () => call.destroy());
   let bytes = 0;
@@ -136,6 +118,30 @@ export function forward(
   request.pipe(call);
   // Discards the rest of a request that has been answered early.
   call.once('close', () => request.resume());
+}
+
+/** Passes an answer on without the credential. If it is cut off, so is ours. */
+function passOn(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  { strict, ofAnswers }: ModelApi['redaction'],
+): void {
+  const { statusCode = 502, headers } = answer;
+  const decode = decoders[headers['content-encoding']?.toLowerCase() || 'identity'];
+  if (!decode) {
+    answer.destroy();
+    sendError(response, 502, 'api_error', 'The model API answers in an unknown encoding.');
+    return;
+  }
+  const said = Object.entries(pick(headers, allowedResponseHeader));
+  const clean = said
+    .filter(([name]) => strict.replace(name) === name)
+    .map(([name, value]) => [name, strict.replace(value)]);
+  response.writeHead(statusCode, Object.fromEntries(clean));
+  // Without this, Node holds the headers back until the first byte of the body.
+  response.flushHeaders();
+  const redaction = statusCode < 300 ? ofAnswers : strict;
+  pipeline(answer, decode(), redaction.stream(), response, () => {});
 }
 
 function credentialHeaders(

@@ -13,11 +13,12 @@ describe('when the model fails', () => {
     'because of the credential (%i), the person is told at once, and answered when it works again',
     async (status) => {
       const app = await App.start({ limits: quick });
-      app.model.on('hello').fail(status, { message: 'bad key' });
+      app.model.on('hello').fail(status, { message: 'Received API Key = the-real-key' });
       app.model.on('again').reply('both answered');
       const person = await app.attach();
       await person.say('hello');
-      expect(await person.nextText()).toMatch(new RegExp(`credential \\(${status}.*\\.env`));
+      const told = await person.nextText();
+      expect(told).toMatch(new RegExp(`credential \\(${status}.*Key = \\[credential\\].*\\.env`));
       expect(await person.settled()).toBe('failed');
       await person.say('again');
       expect(await person.nextText()).toBe('both answered');
