@@ -47,7 +47,9 @@ function processesOf(pid: number, dir: string): number[] {
   const pids = readdirSync('/proc').map(Number).filter(Number.isInteger);
   const isBelow = (each: number): boolean =>
     each === pid || (each > 1 && isBelow(fieldOf(each, 'PPid') ?? 0));
-  return pids.filter((each) => isBelow(each) || readProc(each, 'mountinfo').includes(dir));
+  // A mount is told by its path within its file system, which may begin below `/tmp`.
+  const end = dir.split('/').slice(-2).join('/');
+  return pids.filter((each) => isBelow(each) || readProc(each, 'mountinfo').includes(end));
 }
 
 /** Undefined when the process has ended. */
