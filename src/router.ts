@@ -168,7 +168,7 @@ export class Router {
     for (const message of messages)
       if (agent && !findMessage(store, chatId, message.id))
         arrivals.push({ message, kept: await media.keepAll(message.attachments, agent.group) });
-    store.transaction(() => {
+    const commit = () => {
       for (const { sentAtMs } of messages) noteChat(store, chatId, null, sentAtMs);
       if (!agent) return;
       // One by one, because a message may quote the one before it.
@@ -186,7 +186,10 @@ export class Router {
       });
       trimContext(store, chatId, limits.contextMessagesMax, clock.now());
       this.#tellStale(agent.group, stale);
-    });
+    };
+    // The agent begins meanwhile. If the machine dies, the channel has the message and brings it again.
+    store.transaction(commit, { flush: false });
+    await store.flushed();
   }
 
   #noteStored({ chatId, id }: Pick<NewMessage, 'chatId' | 'id'>): void {

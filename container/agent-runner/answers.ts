@@ -38,7 +38,9 @@ export function createReporter(write: Write): (message: SDKMessage) => void {
       sessionId = message.session_id;
       write({ kind: 'session', sessionId });
     }
-    const progress = progressOf(message);
+    // Each turn begins with `init`. Only the first is a sign of life; the host knows of the others.
+    const isKnown = sessionId !== '' && message.type === 'system' && message.subtype === 'init';
+    const progress = isKnown ? undefined : progressOf(message);
     if (progress) write({ kind: 'progress', text: clip(progress, progressMax) });
 
     if (message.type !== 'result') return;
