@@ -283,8 +283,10 @@ describe('what is withdrawn', () => {
     expect(said()).toEqual(['film', '1', '2']);
     expect(outbox.withdraw('helper')).toBe(2);
     endUploads();
-    for (const _ of ['of another', '']) {
-      clock.advance(1000);
+    await promisesSettled();
+    // The one that waited for its place, and the next.
+    for (const _ of ['3', 'of another']) {
+      clock.advance(250);
       await promisesSettled();
     }
     expect(said()).toEqual(['film', '1', '2', 'of another']);

@@ -29,6 +29,7 @@ import { Paces } from './pace.ts';
 import type {
   Channel,
   ChatId,
+  Delivery,
   Lane,
   OutboundContent,
   OutboundFile,
@@ -244,8 +245,15 @@ export class Outbox {
     const { id, chatId } = message;
     const withdrawn = new AbortController();
     this.#sending.set(id, { isFile: piece.kind === 'file', withdrawn });
-    const answer = channel.deliver(piece, withdrawn.signal);
-    const delivery = await answer.finally(() => this.#sending.delete(id));
+    let delivery: Delivery;
+    try {
+      delivery = await channel.deliver(piece, withdrawn.signal);
+    } catch (error) {
+      if (withdrawn.signal.aborted) return;
+      throw error;
+    } finally {
+      this.#sending.delete(id);
+    }
     step(log, 'delivery-sent', { chatId, id: piece.id });
     const record = () => {
       if (delivery.kind === 'refused') {
