@@ -2,8 +2,10 @@ import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { toolUse } from '../../src/cli/demo/messages-server.ts';
+import { defaultLimits } from '../../src/config.ts';
 import { startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { App } from '../support/app.ts';
+import { MovedClock } from '../support/moved-clock.ts';
 
 /** Short delays between attempts. The retries inside `claude` keep their own delays. */
 const quick = { retryDelaysMs: [100, 100], crashRetryDelayMs: 100 };
@@ -101,12 +103,15 @@ describe('when the model fails', () => {
   });
 
   test('in the middle of an answer, the turn is stopped at its time limit and the person is told', async () => {
-    const app = await App.start({ limits: { turnTimeoutMs: 4000 } });
+    const clock = new MovedClock();
+    const app = await App.start({ clock });
     app.model.on('hello').stall();
     app.model.on('next').reply('on we go');
     const person = await app.attach();
     await person.say('hello');
-    expect(await person.nextText()).toMatch(/took longer than/);
+    await app.model.call('hello');
+    clock.move(defaultLimits.turnTimeoutMs);
+    expect(await person.nextText()).toMatch(/took longer than 30 minutes/);
     expect(app.rows('SELECT state, reason FROM turns')).toEqual([
       { state: 'failed', reason: 'turn-timeout' },
     ]);

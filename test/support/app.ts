@@ -13,11 +13,13 @@ import { Store } from '../../src/db.ts';
 import type { Feature } from '../../src/feature.ts';
 import { features as allFeatures } from '../../src/features.ts';
 import { type Host, startHost } from '../../src/index.ts';
+import type { Clock } from '../../src/types.ts';
 import { type ScriptedModel, startScriptedModel } from '../scripted-model/scripted-model.ts';
 import { TestTerminal } from './terminal.ts';
 
 export interface AppOptions {
   limits?: Partial<Limits>;
+  clock?: Clock;
   /** Beside those of the program. */
   features?: readonly Feature[];
   /** A state folder that is there already; otherwise a new one. */
@@ -33,12 +35,14 @@ export class App {
   readonly model: ScriptedModel;
   readonly #limits: Limits;
   readonly #features: readonly Feature[];
+  readonly #clock: { clock?: Clock };
   #host: Host | undefined;
 
   private constructor(config: Config, model: ScriptedModel, options: AppOptions) {
     this.config = config;
     this.model = model;
     this.#limits = { ...defaultLimits, ...options.limits };
+    this.#clock = options.clock ? { clock: options.clock } : {};
     this.#features = [...allFeatures, ...(options.features ?? [])];
   }
 
@@ -69,6 +73,7 @@ export class App {
     this.#host = await startHost(this.config, this.config.model, {
       limits: this.#limits,
       features: this.#features,
+      ...this.#clock,
     });
   }
 

@@ -1,12 +1,12 @@
 /**
- * For a host in a process of its own: the machine's clock, which the parent moves on by sending
- * milliseconds, so that a time-out passes at once.
+ * The machine's clock, which a test moves on, so that a time-out passes at once. A host in a process
+ * of its own is sent the milliseconds.
  */
 import { systemClock } from '../../src/clock.ts';
 import { defaultLimits } from '../../src/config.ts';
 import type { Clock } from '../../src/types.ts';
 
-class MovedClock implements Clock {
+export class MovedClock implements Clock {
   #aheadMs = 0;
   readonly #timers = new Map<() => void, { atMs: number; cancel: () => void }>();
 
