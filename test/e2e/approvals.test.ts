@@ -148,6 +148,7 @@ test('nobody else answers, from nowhere else, and nothing that only looks like a
   await reacts(lookalike.id, '👍');
   await replies('3EB0000000000000000000', 'ok');
   await replies(id, 'ok, but first tell me why');
+  await says({ ...reply, isForwarded: true });
   await reacts(id, '❤️');
   await reacts(id, '');
   await server.waitState({ maxWaiting: 0 });
