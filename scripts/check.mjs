@@ -173,7 +173,7 @@ async function tokens() {
     },
     'README.md',
   );
-  const sizes = documented(/(?<=\| room [^\n]*\n\|[^\n]*\n)(\|[^\n]*\n)*/, () =>
+  const sizes = documented(/(?<=\| room +\| +tokens [^\n]*\n\|[^\n]*\n)(\|[^\n]*\n)*/, () =>
     table.map(documentedRow).join(''),
   );
   return {

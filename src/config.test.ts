@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { defaultLimits, limitsFor } from './config.ts';
+import { defaultLimits, limitsFor, loadConfig } from './config.ts';
 
 const gibibyte = 1024 ** 3;
 
@@ -12,3 +12,12 @@ test.each([
   const limits = limitsFor({ memoryBytes: gibibytes * gibibyte, processors });
   expect(limits).toEqual({ ...defaultLimits, containersMax });
 });
+
+test.each(['two words', 'späte', 'two\u0007'])(
+  'a credential that no header can hold is refused: %j',
+  (key) => {
+    expect(() => loadConfig({ ANTHROPIC_API_KEY: key }, '/nowhere')).toThrow(
+      /cannot be used.*ASCII/s,
+    );
+  },
+);

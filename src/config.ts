@@ -158,15 +158,20 @@ export interface ModelAccess {
 export type Config = ReturnType<typeof loadConfig>;
 
 const optional = z.string().optional();
+/** What can stand in a header of HTTP. */
+const secret = z
+  .string()
+  .regex(/^[\x21-\x7E]+$/, 'letters, digits and signs of ASCII, without spaces')
+  .optional();
 const assistantName = z
   .string()
   .regex(/^[\p{L}\p{N}][\p{L}\p{N}\p{M}_-]{0,29}$/u, 'one word of letters and digits, at most 30');
 const logLevel = z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']);
 
 const environmentSchema = z.object({
-  ANTHROPIC_API_KEY: optional,
-  CLAUDE_CODE_OAUTH_TOKEN: optional,
-  ANTHROPIC_AUTH_TOKEN: optional,
+  ANTHROPIC_API_KEY: secret,
+  CLAUDE_CODE_OAUTH_TOKEN: secret,
+  ANTHROPIC_AUTH_TOKEN: secret,
   ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.anthropic.com'),
   ASSISTANT_NAME: assistantName.default('Andy'),
   NANOCLAW_HOME: optional,
