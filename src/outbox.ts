@@ -92,8 +92,12 @@ export class Outbox {
     const { store } = this.#deps;
     const id = randomUUID();
     if (content.kind === 'text' && !content.text.trim()) return id;
-    saveOutbound(store, { ...content, id, chatId }, speaker);
-    store.afterCommit(() => this.flush(chatId));
+    const message = { ...content, id, chatId };
+    saveOutbound(store, message, speaker);
+    store.afterCommit(() => {
+      this.#deps.leaving(message);
+      this.#goOn(chatId);
+    });
     return id;
   }
 
@@ -115,11 +119,19 @@ export class Outbox {
     for (const chatId of listPendingChats(this.#deps.store)) this.flush(chatId);
   }
 
-  /** Starts to deliver what is pending; a retry that waits is made at once. Waits for nothing. */
+  /**
+   * Starts to deliver what is pending, and shows it to mirrors again; a retry that waits is made at
+   * once. Waits for nothing.
+   */
   flush(chatId: ChatId): void {
     if (this.#closed) return;
     for (const message of listPending(this.#deps.store, chatId, leavingMax))
       this.#deps.leaving(message);
+    this.#goOn(chatId);
+  }
+
+  #goOn(chatId: ChatId): void {
+    if (this.#closed) return;
     for (const lane of ['host', 'agent'] as const) {
       const key = `${lane} ${chatId}`;
       const known = this.#loops.get(key);
