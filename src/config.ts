@@ -55,6 +55,9 @@ export const defaultLimits = {
   mediaBytesMax: 2048 * mebibyte,
   /** An image above this is named in the prompt but not shown to the model. */
   imageBytesMax: 5 * mebibyte,
+  /** Images shown in one prompt: the API refuses a request of more than 32 MB. */
+  imagesMax: 20,
+  imagesBytesMax: 12 * mebibyte,
 
   /** Files in one listing of an out folder; the rest waits for the next. */
   outFilesPerSweep: 1000,

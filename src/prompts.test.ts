@@ -16,15 +16,17 @@ function openTurn(limits: Partial<Limits> = {}) {
   const agent = loadAgent(store, 'main');
   const turnId = saveTurn(store, 'main', 1);
   const taken: string[] = [];
+  const shown: string[] = [];
   const showTaken = (messages: { id: string }[]) => taken.push(...messages.map(({ id }) => id));
   const say = (id: string, more: Partial<NewMessage> = {}) =>
     saveMessage(store, newMessage({ id, ...more }), 1);
   const prompts = () => {
     claimMessages(store, agent.inbox, turnId, 100);
     const files = takePrompts({ ...host, showTaken }, agent, turnId, null);
+    shown.push(...files.flatMap((file) => (file.kind === 'prompt' ? file.images : [])));
     return files.map((file) => (file.kind === 'prompt' ? file.text : ''));
   };
-  return { say, prompts, taken, clock };
+  return { say, prompts, taken, shown, clock };
 }
 
 const idsIn = (prompt = '') =>
@@ -90,4 +92,30 @@ test('what wakes the agent is never left out, but spread over prompts by their f
   for (const prompt of all) expect(prompt.length < 5100 || idsIn(prompt).length === 1).toBe(true);
   expect(taken).toEqual([...ids, 'long', 'last']);
   expect(prompts()).toEqual([]);
+});
+
+describe('images', () => {
+  const image = (name: string, sizeBytes: number): Partial<NewMessage> => ({
+    attachments: [{ kind: 'image', groupPath: name, name, mime: 'image/png', sizeBytes }],
+  });
+
+  test('are as many as the API takes, those of the call first, then the newest', () => {
+    const { say, prompts, shown } = openTurn({ imagesBytesMax: 100 });
+    for (const id of ['c0', 'c1', 'c2']) say(id, { role: 'context', ...image(id, 30) });
+    say('call', image('mine', 30));
+    say('last', { role: 'context', ...image('last', 30) });
+    say('again');
+    const [prompt] = prompts();
+    expect(shown).toEqual(['c2', 'mine', 'last']);
+    // The agent can still open the others.
+    expect(prompt).toContain('path="c0"');
+  });
+
+  test('are bounded in number', () => {
+    const { say, prompts, shown } = openTurn({ imagesMax: 2 });
+    for (const id of ['c0', 'c1', 'c2']) say(id, { role: 'context', ...image(id, 1) });
+    say('call', image('mine', 1));
+    prompts();
+    expect(shown).toEqual(['c2', 'mine']);
+  });
 });

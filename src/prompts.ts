@@ -39,8 +39,6 @@ export function takePrompts(
   interruptedBy: string | null,
 ): InFile[] {
   const { store, limits, showTaken } = deps;
-  const isShown = ({ mime, sizeBytes }: Attachment) =>
-    shownImages.has(mime) && sizeBytes <= limits.imageBytesMax;
   const prompts: InFile[] = [];
   let waiting = listWaiting(deps, agent, turnId);
   for (let reason = interruptedBy; waiting.length > 0; reason = null) {
@@ -59,10 +57,29 @@ export function takePrompts(
           reason === null ? null : { reason, alreadySent: listTextsOfTurn(store, turnId) },
       },
     );
-    const images = messages.flatMap(({ attachments }) => attachments.filter(isShown));
-    prompts.push({ kind: 'prompt', uuid, text, images: images.map(({ groupPath }) => groupPath) });
+    const images = shownOf(messages, limits).map(({ groupPath }) => groupPath);
+    prompts.push({ kind: 'prompt', uuid, text, images });
   }
   return prompts;
+}
+
+/** Of many images, the newest that wake the agent, then the newest of the context. */
+function shownOf(messages: FoundMessage[], limits: Base['limits']): Attachment[] {
+  const imagesOf = (some: FoundMessage[]) =>
+    some
+      .flatMap(({ attachments }) => attachments)
+      .filter(({ mime, sizeBytes }) => shownImages.has(mime) && sizeBytes <= limits.imageBytesMax);
+  const context = messages.filter(isContext);
+  const calls = messages.filter((message) => !isContext(message));
+  let bytes = 0;
+  const shown = [...imagesOf(context), ...imagesOf(calls)]
+    .slice(-limits.imagesMax)
+    .reverse()
+    .filter(({ sizeBytes }) => {
+      bytes += sizeBytes;
+      return bytes <= limits.imagesBytesMax;
+    });
+  return imagesOf(messages).filter((image) => shown.includes(image));
 }
 
 /** What is in no prompt yet: all that wakes, and of the context as much as is allowed. */
