@@ -127,6 +127,7 @@ describe('a name in a notice', () => {
       '\u200b\ufeff\u00ad\u3164\u2800\u{e0041}\ud800',
       '\\u{200b}\\u{feff}\\u{ad}\\u{3164}\\u{2800}\\u{e0041}\\u{d800}',
     ],
+    ['a@4922 b@c', 'a\\u{40}4922 b@c'],
   ])('is quoted, and shows what is invisible: %j', (name, seen) => {
     expect(quoted(name)).toBe(`"${seen}"`);
   });

@@ -78,11 +78,12 @@ export function boundedId(id: string): string {
 
 /**
  * A name that somebody chose, in quotes and in full. What is invisible, or changes how text around it
- * is shown, becomes its code point; what a chat could take for formatting is shown as code.
+ * is shown, becomes its code point, as does what a chat would show as somebody's name; what it could
+ * take for formatting is shown as code.
  */
 export function quoted(name: string): string {
   const seen = name.replace(
-    /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800"`\\]/gu,
+    /[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800"`\\]|@(?=\d)/gu,
     (character) => (character === ' ' ? ' ' : `\\u{${character.codePointAt(0)?.toString(16)}}`),
   );
   return /[*_~]/.test(seen) ? `\`"${seen}"\`` : `"${seen}"`;

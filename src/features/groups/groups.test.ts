@@ -126,6 +126,15 @@ describe('an agent that registers a chat', () => {
     );
   });
 
+  test('shows the name as it will be stored', async () => {
+    const { store, register, shown, answer } = openGroups();
+    noteChat(store, work.chat_id, null, 1);
+    await register({ ...work, name: 'Work @4922 /new' });
+    expect(shown()).toContain('named "Work 4922 new"');
+    answer(true);
+    expect(findGroup(store, 'work-4922-new')?.name).toBe('Work 4922 new');
+  });
+
   test('finds a folder for every name, and no one’s old files', async () => {
     const { store, config, register, answer, shown } = openGroups();
     mkdirSync(join(config.groupsDir, 'work'), { recursive: true });

@@ -9,6 +9,7 @@ import type { Command } from '../../commands.ts';
 import { findGroup, findGroupByChat, listChats } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
 import type { Feature, FeatureHost } from '../../feature.ts';
+import { plainName } from '../../text.ts';
 import { defineTool, type Tool } from '../../tools.ts';
 import type { Agent } from '../../types.ts';
 import {
@@ -81,12 +82,14 @@ function registerGroup(host: FeatureHost, register: Command<Registration>): Tool
 
 /** What a request leaves out is as it is, or the default. */
 function complete(host: FeatureHost, request: z.infer<typeof registrationRequest>): Registration {
-  const { chat_id: chatId, name, triggered_by: triggeredBy } = request;
+  const { chat_id: chatId, triggered_by: triggeredBy } = request;
   const known = findGroupByChat(host.store, chatId);
+  const folder = known?.folder ?? request.folder ?? freeFolder(host, request.name);
   return {
     chatId,
-    name,
-    folder: known?.folder ?? request.folder ?? freeFolder(host, name),
+    // As it will be stored, so that the owner is shown that.
+    name: plainName(request.name) || folder,
+    folder,
     requiresTrigger: request.requires_trigger ?? known?.requiresTrigger ?? true,
     triggeredBy: (triggeredBy === undefined ? known?.triggeredBy : triggeredBy) ?? null,
   };
