@@ -268,7 +268,9 @@ function makeProject() {
   mkdirSync(join(dir, 'src/cli'), { recursive: true });
   const table = 'src/runtimes/table.mjs';
   cpSync(join(realProject, table), join(dir, table));
-  mkdirSync(join(dir, 'container/agent-runner'), { recursive: true });
+  for (const folder of ['container/agent-runner', 'src/channels/whatsapp'])
+    mkdirSync(join(dir, folder), { recursive: true });
+  writeFileSync(join(dir, 'src/channels/whatsapp/format-worker.ts'), '');
   writeFileSync(join(dir, 'container/agent-runner/main.ts'), 'export const changed = false;\n');
   writeFileSync(join(dir, 'container/node-proxy.ts'), 'export {};\n');
   writeFileSync(
