@@ -40,8 +40,13 @@ async function main(): Promise<void> {
       json: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '24' },
       only: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(`npm run bench -- [--json] [--rounds N] [--only ${parts.join('|')}]\n`);
+    return;
+  }
   const warm = z.coerce.number().int().min(1).max(1000).parse(values.rounds);
   const cold = Math.ceil(warm * coldShare);
   const only = z.enum(parts).optional().parse(values.only);

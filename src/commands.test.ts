@@ -32,7 +32,7 @@ describe('a command', () => {
     '/stop\nplease',
   ])('with more words than it takes does nothing and says so: %s', (text) => {
     const [name] = /\/\w+/.exec(text) ?? [];
-    expect(says(text)).toMatch(`Nothing is done: I expected no more than ${name}`);
+    expect(says(text)).toMatch(`Nothing was done. Write just: ${name}`);
   });
 
   test.each(['/web', '/allow www.example.org', '/mount', '/unmount main recipes'])(

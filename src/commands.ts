@@ -77,7 +77,7 @@ export function createCommands(
       if (command.who === 'main' && !isOwner)
         throw new UserError(`${command.name} is for the owner of this assistant only.`);
       if (words.length > wordsMax(command))
-        throw new UserError(`Nothing is done: I expected no more than ${usage(command)}`);
+        throw new UserError(`Nothing was done. Write just: ${usage(command)}`);
       const args = command.parse(words, { group });
       log.info({ group: group.folder }, `a command: ${command.describe(args)}`);
       return command.apply(args);

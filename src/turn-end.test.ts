@@ -54,6 +54,12 @@ describe('after a failed call of the model, a turn', () => {
     },
   );
 
+  test('says the status once, though `claude` says it too', () => {
+    const error = { status: 400, message: 'API Error: 400 too long' };
+    const verdict = verdictOf({ kind: 'model-error', error }, turn(0), defaultLimits);
+    expect(verdict.notice).toContain('(400: too long)');
+  });
+
   test('waits longer before each retry, tells the chat once, and says so when it gives up', () => {
     const verdicts = defaultLimits.retryDelaysMs.map((_, failures) =>
       verdictOf(modelError(529), turn(failures), defaultLimits),

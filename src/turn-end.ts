@@ -27,7 +27,8 @@ export function verdictOf(
 }
 
 function modelVerdict({ status, message }: ModelError, turn: Turn, limits: Limits): Verdict {
-  const said = `${status ?? 'no answer'}: ${clip(message, 200)}`;
+  // `claude` says the status too.
+  const said = `${status ?? 'no answer'}: ${clip(message.replace(/^API Error: (\d{3} )?/, ''), 200)}`;
   if (status === 401 || status === 403)
     return over(
       'model-refused',

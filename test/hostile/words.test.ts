@@ -83,7 +83,7 @@ test('a forward and a caption are no commands, and a forward calls nobody', asyn
   await host.server.say(owner.number, image);
   await host.model.call('/new');
   await host.server.say(owner.number, '/web family open, please');
-  await host.server.hears(owner.number, { text: 'I expected no more than /web' });
+  await host.server.hears(owner.number, { text: 'Write just: /web' });
   expect(host.rows('SELECT * FROM web_policies')).toEqual([]);
   await host.server.sayInGroup(
     eve.number,

@@ -25,7 +25,7 @@ function answerCommand(
   return {
     name,
     takes: 'NUMBER...',
-    help: isYes ? 'do what an agent asks for' : 'refuse what an agent asks for',
+    help: isYes ? 'do what an agent asks for' : 'turn down what an agent asks for',
     who: 'main',
     parse: (words) => {
       if (words.length === 0 || !words.every((word) => /^\d{1,9}$/.test(word)))
@@ -44,7 +44,7 @@ function answerCommand(
 function pendingCommand({ approvals }: FeatureHost): Command<null> {
   return {
     name: '/pending',
-    help: 'what agents ask for and wait to hear',
+    help: 'what agents ask for',
     who: 'main',
     parse: () => null,
     describe: () => 'list what agents ask for',

@@ -33,7 +33,7 @@ export type Registration = z.infer<typeof registration>;
 export function groupsCommand({ store, reach }: FeatureHost): Command<null> {
   return {
     name: '/groups',
-    help: 'all groups, whom each answers and what it may reach; and chats without an agent',
+    help: 'all groups, whom each answers and what it may reach; then the chats without an agent',
     who: 'main',
     parse: () => null,
     describe: () => 'list the groups',
@@ -104,7 +104,7 @@ export function unregisterCommand(
       if (!group) throw new UserError(`There is no group ${folder}. To see all: /groups`);
       if (group.isMain) throw new UserError('The main chat always has its agent.');
       if (word !== undefined && word !== 'erase')
-        throw new UserError(`Nothing is done: ${word} is not erase.`);
+        throw new UserError(`Nothing was done. Write just: /unregister ${folder} erase`);
       return { folder, isErased: word === 'erase' };
     },
     describe: ({ folder, isErased }) =>

@@ -236,7 +236,7 @@ describe('a group that is unregistered', () => {
 
   test('takes its files with it where the owner says so', () => {
     const { config, says } = openFull();
-    expect(says('/unregister family please')).toMatch(/^Nothing is done/);
+    expect(says('/unregister family please')).toMatch(/^Nothing was done/);
     expect(says('/unregister family erase')).toMatch(/its files are erased/);
     expect(existsSync(join(config.groupsDir, 'family'))).toBe(false);
     expect(existsSync(join(config.dataDir, 'agents', 'family'))).toBe(false);

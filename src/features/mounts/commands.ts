@@ -12,7 +12,7 @@ export function mountCommand(host: Host): Command<Grant | null> {
   return {
     name: '/mount',
     takes: '[GROUP FOLDER... [rw]]',
-    help: 'which folders of yours the groups see; lets one see another',
+    help: 'which folders of yours the groups see; with a folder, let a group see it',
     who: 'main',
     parse: ([folder, ...path]) => {
       if (folder === undefined) return null;
@@ -28,7 +28,7 @@ export function mountCommand(host: Host): Command<Grant | null> {
         : 'list the folders that are lent',
     apply: (grant) => ({
       commit: () => {
-        if (!grant) return listGrants(host).join('\n') || 'No group sees any.';
+        if (!grant) return listGrants(host).join('\n') || 'No group sees a folder of yours.';
         // An agent at work is not interrupted: it sees the folder in its next container.
         restart(host, grant.folder, false);
         return grantFolder(host, grant);
@@ -41,7 +41,7 @@ export function unmountCommand(host: Host): Command<{ folder: string; name: stri
   return {
     name: '/unmount',
     takes: 'GROUP NAME',
-    help: 'lets a group no longer see a folder',
+    help: 'take a folder away from a group again',
     who: 'main',
     parse: ([folder = '', name = '']) => ({ folder, name }),
     describe: ({ folder, name }) => `take the folder ${name} from ${folder}`,

@@ -76,7 +76,7 @@ describe('/allow', () => {
   });
 
   test('needs a host, and names no more than one', () => {
-    const help = 'is no name of a host, such as www.example.org: without https:// and path.';
+    const help = 'Write a host like www.example.org, without https:// and without a path.';
     for (const words of [
       '',
       ' localhost',
@@ -91,7 +91,7 @@ describe('/allow', () => {
     ])
       expect([words, says(`/allow${words}`)]).toEqual([words, expect.stringContaining(help)]);
     for (const address of ['10.0.0.1', '127.0.0.1', '2130706433'])
-      expect(says(`/allow ${address} family`)).toMatch(/is not on the public web|is no name/);
+      expect(says(`/allow ${address} family`)).toMatch(/is not on the public web|Write a host/);
     expect(says('/allow www.example.org nobody')).toBe(
       'There is no group nobody. There are: main, family.',
     );
@@ -135,7 +135,7 @@ describe('/deny', () => {
     expect(says('/deny shop.example')).toBe(
       'main may reach every host. To change that: /web main listed',
     );
-    expect(says('/deny')).toContain('is no name of a host');
+    expect(says('/deny')).toContain('Write a host like');
   });
 });
 

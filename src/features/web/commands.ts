@@ -29,7 +29,7 @@ export function egressCommand({ store, clock, ledger }: Host): Command<EgressArg
   return {
     name: '/egress',
     takes: '[YYYY-MM-DD] [PAGE]',
-    help: 'what left this machine today, or on another day',
+    help: 'what left this machine, today or on another day',
     who: 'callers',
     parse: (words, { group }) => {
       const args: EgressArgs = { group, page: 1 };
@@ -60,7 +60,7 @@ export function webCommand({ store }: Host, policies: Policies): Command<WebArgs
   return {
     name: '/web',
     takes: '[GROUP [open|listed|none]]',
-    help: 'what each group may reach of the web',
+    help: 'what each group may reach of the web; with a mode, change it',
     who: 'main',
     parse: ([name, mode]) => {
       if (name === undefined) return {};
@@ -167,9 +167,7 @@ export function checkedHost(name = ''): string {
   const [, wildcard = '', rest = ''] = /^(\*\.)?(.*)$/.exec(name) ?? [];
   const target = parseTarget(rest);
   if (!target?.host.includes('.') || /[/:]/.test(rest))
-    throw new UserError(
-      `"${name}" is no name of a host, such as www.example.org: without https:// and path.`,
-    );
+    throw new UserError('Write a host like www.example.org, without https:// and without a path.');
   if (isIP(target.host) && !isPublic(target.host))
     throw new UserError(`${target.host} is not on the public web: no agent may reach it.`);
   return wildcard + target.host;
