@@ -30,6 +30,9 @@ export function openAuth(store: WhatsAppStore): AuthenticationState & { save(): 
   };
 }
 
+/** What a message uses up, coming in or going out. All else can be asked for again. */
+const flushedTypes = new Set([inboxType, 'session', 'sender-key', 'pre-key', 'identity-key']);
+
 function openKeys(store: WhatsAppStore): SignalKeyStore {
   return {
     get: async <Type extends keyof SignalDataTypeMap>(type: Type, ids: string[]) => {
@@ -42,13 +45,17 @@ function openKeys(store: WhatsAppStore): SignalKeyStore {
     },
     set: async (changes: SignalDataSet) => {
       const byType: Record<string, Record<string, unknown>> = { ...changes };
-      // A message is encrypted for each device at once: all of it shares a flush, before it leaves.
-      await store.flushed(() => {
+      const write = () => {
         for (const [type, values] of Object.entries(byType))
           for (const [id, value] of Object.entries(values))
             if (type === inboxType) store.addToInbox(value as Arrival, id);
             else store.writeKey(type, id, value == null ? null : stringify(value));
-      });
+      };
+      // A message is encrypted for each device at once: all of it shares a flush, before it leaves.
+      if (Object.keys(byType).some((type) => flushedTypes.has(type))) await store.flushed(write);
+      // Not awaited either, or the first message of a chat, with which its addresses are learned, would be
+      // overtaken by the second.
+      else store.unflushed(write);
     },
   };
 }

@@ -107,11 +107,12 @@ export class WhatsAppStore {
 
   /** What `work` writes is on the disk when this resolves; until then it dies with the machine. */
   async flushed(work: () => void): Promise<void> {
-    this.#unflushed(work);
+    this.unflushed(work);
     await this.#db.flushed();
   }
 
-  #unflushed(work: () => void): void {
+  /** Dies with the machine until the next flush. */
+  unflushed(work: () => void): void {
     this.#db.transaction(work, { flush: false });
   }
 
@@ -157,14 +158,14 @@ export class WhatsAppStore {
   /** Not flushed: a row that comes again changes nothing. */
   removeFromInbox(seqs: number[]): void {
     const sql = 'DELETE FROM inbox WHERE seq IN (SELECT value FROM json_each(:seqs))';
-    this.#unflushed(() => this.#db.run(sql, { seqs: JSON.stringify(seqs) }));
+    this.unflushed(() => this.#db.run(sql, { seqs: JSON.stringify(seqs) }));
   }
 
   /** Not flushed: the keys with which it is sent are, after this and before it leaves. */
   saveSent(id: string, message: Uint8Array, nowMs: number): void {
     const sql = 'INSERT OR REPLACE INTO sent VALUES (:id, :message, :nowMs)';
     const keptFromMs = nowMs - keptMs;
-    this.#unflushed(() => {
+    this.unflushed(() => {
       this.#db.run(sql, { id, message, nowMs });
       this.#db.run('DELETE FROM sent WHERE sent_at < :keptFromMs', { keptFromMs });
     });
