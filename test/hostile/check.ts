@@ -5,7 +5,7 @@
 import type { World } from './world.ts';
 
 /** After this a program is killed. */
-const programTimeoutS = 25;
+const programTimeoutS = 60;
 const outputBytesMax = 6000;
 
 /** The runtime under attack, as the environment names it. */
