@@ -34,6 +34,16 @@ export function openGroup(
   });
 }
 
+/** The folder's group, whatever its chat is. One that has lost its chat, or is new, gets this one. */
+export function reopenGroup(store: Store, request: Parameters<typeof openGroup>[1]): ChatGroup {
+  const known = findGroup(store, request.folder);
+  if (!known) return openGroup(store, request);
+  const { chatId } = known;
+  return chatId === null
+    ? saveGroup(store, { ...known, chatId: request.chatId })
+    : { ...known, chatId };
+}
+
 /** Throws UserError when no new group can have this folder. */
 export function refuseFolder(store: Store, folder: string): void {
   if (!isGroupFolder(folder))

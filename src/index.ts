@@ -15,7 +15,7 @@ import { createCommands } from './commands.ts';
 import { type Config, type Limits, limitsFor, type ModelAccess } from './config.ts';
 import { Run, type RunnerDependencies } from './container-runner.ts';
 import { findAgent, findAgentByInbox, listAgents } from './db/agents.ts';
-import { findGroup, findMainGroup, listGroups, noteChat, saveGroup } from './db/groups.ts';
+import { findMainGroup, listGroups, noteChat, saveGroup } from './db/groups.ts';
 import { migrations } from './db/migrations.ts';
 import type { Turn } from './db/turns.ts';
 import { Store } from './db.ts';
@@ -26,7 +26,7 @@ import { noWeb, Web } from './egress/web.ts';
 import type { Feature, Parts } from './feature.ts';
 import { features as allFeatures } from './features.ts';
 import { GroupQueue } from './group-queue.ts';
-import { mainGroup, openGroup, settledState } from './groups.ts';
+import { mainGroup, reopenGroup, settledState } from './groups.ts';
 import { loadInstructions, startFile } from './instructions.ts';
 import { openLog } from './log.ts';
 import { type LossDependencies, noteLoss, tellLosses } from './losses.ts';
@@ -52,13 +52,9 @@ import type { Channel, ChannelHost, ChatId, Clock, Group, Owner } from './types.
 export async function startHost(
   config: Config,
   access: ModelAccess,
-  {
-    limits = limitsFor(thisMachine()),
-    features = allFeatures,
-    clock = systemClock,
-  }: HostOptions = {},
+  options: HostOptions = {},
 ): Promise<Host> {
-  const host = new Host(await layFoundation(config, access, { limits, features, clock }));
+  const host = new Host(await layFoundation(config, access, options));
   try {
     await host.start();
   } catch (error) {
@@ -77,14 +73,14 @@ interface HostOptions {
   clock?: Clock;
 }
 
-function thisMachine() {
-  return { memoryBytes: totalmem(), processors: availableParallelism() };
-}
-
 async function layFoundation(
   config: Config,
   access: ModelAccess,
-  { limits, features, clock }: Required<HostOptions>,
+  {
+    limits = limitsFor({ memoryBytes: totalmem(), processors: availableParallelism() }),
+    features = allFeatures,
+    clock = systemClock,
+  }: HostOptions,
 ) {
   prepareState(config);
   await refuseSecond(config.socketPath);
@@ -292,15 +288,7 @@ export class Host {
         if (agent) this.#queue.warm(agent.id);
       },
       available: (chatId) => (chatId ? this.#outbox.flush(chatId) : this.#outbox.flushAll()),
-      openGroup: (request) => {
-        const known = findGroup(store, request.folder);
-        if (!known) return openGroup(store, request);
-        const { chatId } = known;
-        // A group that lost its chat talks where it is opened.
-        return chatId === null
-          ? saveGroup(store, { ...known, chatId: request.chatId })
-          : { ...known, chatId };
-      },
+      openGroup: (request) => reopenGroup(store, request),
       settled: (chatId, isMirror) => {
         const isBusy = (agentId: string) => this.#queue.isBusy(agentId);
         return settledState(store, chatId, { isBusy, isMirror });

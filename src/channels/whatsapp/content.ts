@@ -13,6 +13,7 @@ import {
 import mimes from 'mime';
 import { clip, tail } from '../../text.ts';
 import type { IncomingAttachment, Origin } from '../../types.ts';
+import { description } from './description.ts';
 
 /** What somebody wrote: nothing in it is a name that others have chosen. */
 export interface Said {
@@ -179,7 +180,11 @@ function originOf(content: Content): Origin {
 function textOf(content: Content): string {
   const { extendedTextMessage, conversation } = content;
   const text =
-    conversation || extendedTextMessage?.text || captionOf(content) || structuredText(content);
+    conversation ||
+    extendedTextMessage?.text ||
+    captionOf(content) ||
+    actionOf(content) ||
+    description(content, textMax);
   if (!text) return mediaOf(content, '') ? '' : placeholderFor(content);
   return clip(text, textMax);
 }
@@ -190,70 +195,6 @@ function captionOf(content: Content): string | undefined {
   if (captioned) return captioned.caption ?? '';
   if (content.audioMessage) return content.audioMessage.ptt ? '[voice note]' : '';
   return content.stickerMessage ? '[sticker]' : undefined;
-}
-
-function structuredText(content: Content): string | undefined {
-  const { locationMessage, liveLocationMessage, contactMessage, contactsArrayMessage } = content;
-  if (locationMessage) return describePlace(locationMessage);
-  if (liveLocationMessage) return `${describePlace(liveLocationMessage)} (live)`;
-  const contacts = contactMessage ? [contactMessage] : contactsArrayMessage?.contacts;
-  if (contacts)
-    return contacts
-      .slice(0, itemsMax)
-      .map((contact) => describeContact(contact, textMax / contacts.length))
-      .join('\n');
-  return actionOf(content) || pollText(content) || eventText(content) || inviteText(content);
-}
-
-type Place = proto.Message.ILocationMessage & proto.Message.ILiveLocationMessage;
-
-function describePlace(place: Place): string {
-  const at = `${place.degreesLatitude ?? 0},${place.degreesLongitude ?? 0}`;
-  const words = [place.name, place.address, place.comment, place.caption, at];
-  return `[location: ${words.filter(Boolean).join(', ')}]`;
-}
-
-/** Name, numbers and addresses of a vCard (RFC 6350). */
-function describeContact(
-  { displayName, vcard }: proto.Message.IContactMessage,
-  max: number,
-): string {
-  const lines = clip(vcard ?? '', max).split(/\r?\n/);
-  const details = lines.flatMap(
-    (line) => /^(?:item\d+\.)?(?:TEL|EMAIL)[^:]*:(.+)/i.exec(line)?.[1] ?? [],
-  );
-  return `[contact: ${[displayName ?? 'no name', ...details.slice(0, itemsMax)].join(', ')}]`;
-}
-
-function pollText(content: Content): string | undefined {
-  const poll =
-    content.pollCreationMessage ??
-    content.pollCreationMessageV2 ??
-    content.pollCreationMessageV3 ??
-    content.pollCreationMessageV5;
-  if (!poll) return undefined;
-  const options = (poll.options ?? []).slice(0, itemsMax);
-  return [
-    `[poll: ${poll.name ?? ''}]`,
-    ...options.map((each) => `- ${each.optionName ?? ''}`),
-  ].join('\n');
-}
-
-function eventText({ eventMessage }: Content): string | undefined {
-  if (!eventMessage) return undefined;
-  const { name, startTime, location, description, isCanceled } = eventMessage;
-  const start = new Date(Number(startTime ?? Number.NaN) * 1000);
-  const time = Number.isNaN(start.getTime()) ? '' : start.toISOString();
-  const words = [isCanceled && 'cancelled', name, time, location?.name, description];
-  return `[event: ${words.filter(Boolean).join(', ')}]`;
-}
-
-function inviteText(content: Content): string | undefined {
-  const { groupInviteMessage, placeholderMessage } = content;
-  if (groupInviteMessage)
-    return `[invitation to the group ${groupInviteMessage.groupName ?? ''}] ${groupInviteMessage.caption ?? ''}`;
-  if (placeholderMessage) return '[a message that only the phone shows]';
-  return undefined;
 }
 
 function placeholderFor(content: Content): string {
