@@ -42,7 +42,7 @@ export async function chat(options: ChatOptions): Promise<number> {
   // The reader of our output has gone (EPIPE), so there is nobody to show anything to.
   options.output.once('error', () => session.leave());
   try {
-    await Promise.race([session.welcomed, listening]);
+    await Promise.race([session.welcomed.promise, listening]);
     const talking = options.isInteractive ? session.talk() : session.pipe();
     return await Promise.race([talking, listening]);
   } finally {
@@ -103,11 +103,10 @@ function harmless(text: string): string {
 const activityMax = 50;
 
 class ChatSession {
-  readonly welcomed: Promise<void>;
+  readonly welcomed = deferred<void>();
   readonly #socket: Socket;
   readonly #options: ChatOptions;
   readonly #shown = new Set<string>();
-  readonly #welcome: () => void;
   #assistantName = '';
   #hasLeft = false;
   #activity: { text: string; sinceMs: number } | undefined;
@@ -117,9 +116,6 @@ class ChatSession {
   constructor(socket: Socket, options: ChatOptions) {
     this.#socket = socket;
     this.#options = options;
-    const { promise, resolve } = deferred<void>();
-    this.welcomed = promise;
-    this.#welcome = resolve;
   }
 
   /** Shows what the host sends. Resolves when the host goes away. */
@@ -228,7 +224,7 @@ class ChatSession {
           this.#print(
             `Begin with @${message.assistantName} to get an answer; everyone here can read along.`,
           );
-        this.#welcome();
+        this.welcomed.resolve();
         break;
       case 'refused':
         throw new UserError(message.reason);

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Store } from '../db.ts';
 import { plainName } from '../text.ts';
-import type { ChatId, Group } from '../types.ts';
+import { type ChatId, type Group, UserError } from '../types.ts';
 import { fromJson } from './json.ts';
 
 /** The first uid of a range that Debian leaves for local use. Each group gets the next one. */
@@ -65,6 +65,14 @@ export function listGroups(store: Store): Group[] {
 
 export function findGroup(store: Store, folder: string): Group | undefined {
   return select(store, 'folder = :key', folder)[0];
+}
+
+/** Throws UserError, which names the groups there are. */
+export function loadGroup(store: Store, folder: string): Group {
+  const group = findGroup(store, folder);
+  const known = () => listGroups(store).map((each) => each.folder);
+  if (!group) throw new UserError(`There is no group ${folder}. There are: ${known().join(', ')}.`);
+  return group;
 }
 
 /** A group that has a chat. */

@@ -7,10 +7,10 @@ import { listAgents } from '../../db/agents.ts';
 import {
   deleteGroup,
   findChat,
-  findGroup,
   findGroupByChat,
   listChats,
   listGroups,
+  loadGroup,
   saveGroup,
 } from '../../db/groups.ts';
 import type { FeatureHost } from '../../feature.ts';
@@ -100,9 +100,8 @@ export function unregisterCommand(
     help: 'end the agent of a group; its files stay, or are erased too',
     who: 'main',
     parse: ([folder = '', word]) => {
-      const group = findGroup(store, folder);
-      if (!group) throw new UserError(`There is no group ${folder}. To see all: /groups`);
-      if (group.isMain) throw new UserError('The main chat always has its agent.');
+      if (loadGroup(store, folder).isMain)
+        throw new UserError('The main chat always has its agent.');
       if (word !== undefined && word !== 'erase')
         throw new UserError(`Nothing was done. Write just: /unregister ${folder} erase`);
       return { folder, isErased: word === 'erase' };

@@ -8,7 +8,7 @@ import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { Base } from '../../base.ts';
-import { findGroup } from '../../db/groups.ts';
+import { loadGroup } from '../../db/groups.ts';
 import type { Mount } from '../../runtimes/container-spec.ts';
 import { clip, quoted } from '../../text.ts';
 import { UserError } from '../../types.ts';
@@ -40,8 +40,7 @@ export interface Grant {
 
 /** Lends a folder from the group's next container on. Returns the answer. Throws UserError. */
 export function grantFolder({ config, store }: Host, { folder, path, readOnly }: Grant): string {
-  const group = findGroup(store, folder);
-  if (!group) throw new UserError(`There is no group ${folder}.`);
+  const { uid } = loadGroup(store, folder);
   const source = admit(config, path, readOnly);
   const name = basename(source).replace(/[^\p{L}\p{N}._-]+/gu, '-');
   for (const other of table.listExtraMounts(store)) {
@@ -54,7 +53,7 @@ export function grantFolder({ config, store }: Host, { folder, path, readOnly }:
   }
   const grant = { folder, name, source, readOnly };
   table.saveExtraMount(store, grant);
-  const note = process.getuid?.() === 0 ? ` Its files must be open to uid ${group.uid}.` : '';
+  const note = process.getuid?.() === 0 ? ` Its files must be open to uid ${uid}.` : '';
   return `From now on ${describe(grant)}.${note}`;
 }
 

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Command } from '../../commands.ts';
-import { findGroup, listGroups } from '../../db/groups.ts';
+import { listGroups, loadGroup } from '../../db/groups.ts';
 import type { Store } from '../../db.ts';
 import { isPublic } from '../../egress/addresses.ts';
 import { localDay } from '../../egress/ledger.ts';
@@ -148,13 +148,6 @@ export function denyCommand({ store }: Host, policies: Policies): Command<HostAr
 function hostArgs(store: Store, [name, folder]: string[], main: Group): HostArgs {
   const group = folder === undefined ? main : loadGroup(store, folder);
   return { folder: group.folder, host: checkedHost(name) };
-}
-
-function loadGroup(store: Store, folder: string): Group {
-  const group = findGroup(store, folder);
-  const known = () => listGroups(store).map((each) => each.folder);
-  if (!group) throw new UserError(`There is no group ${folder}. There are: ${known().join(', ')}.`);
-  return group;
 }
 
 function describePolicy(policies: Policies, group: Group): string {
