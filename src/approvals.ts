@@ -56,9 +56,13 @@ export class Approvals {
     this.#deps = deps;
   }
 
-  /** Shows what an earlier host had no time to show. */
+  /** Shows at once what is not shown yet. What fails, such as on a full disk, is tried again. */
   start(): void {
-    this.#cancelSweep = every(this.#deps.clock, sweepEveryMs, this.#sweep);
+    this.#cancelSweep();
+    this.#cancelSweep = every(this.#deps, sweepEveryMs, () => {
+      this.#expire();
+      this.#show();
+    });
   }
 
   stop(): void {
@@ -91,7 +95,7 @@ export class Approvals {
     const id = saveApproval(store, request);
     store.afterCommit(() => {
       this.#cancelShow();
-      this.#cancelShow = clock.after(gatherMs, this.#sweep);
+      this.#cancelShow = clock.after(gatherMs, () => this.start());
     });
     return `Your owner has been asked (request ${id}) to ${shown}. Nothing is changed yet. You will be told the answer.`;
   }
@@ -169,16 +173,6 @@ export class Approvals {
         this.#end(approval, 'expired', 'Your owner has not answered.');
     });
   }
-
-  /** What fails now, such as on a full disk, is tried again a minute later. */
-  readonly #sweep = (): void => {
-    try {
-      this.#expire();
-      this.#show();
-    } catch (error) {
-      this.#deps.log.error({ err: error }, 'requests to the owner could not be shown');
-    }
-  };
 
   #show(): void {
     const { store, outbox } = this.#deps;

@@ -1,4 +1,5 @@
 /** The clock of the machine, and work that repeats by any clock. */
+import type { Log } from './log.ts';
 import type { Clock } from './types.ts';
 
 /** Node's timers fire at once if the delay is longer: https://nodejs.org/api/timers.html */
@@ -17,12 +18,23 @@ export const systemClock: Clock = {
   },
 };
 
-/** Calls `work` at once and then every `ms` milliseconds. Returns a function that stops it. */
-export function every(clock: Clock, ms: number, work: () => void): () => void {
+/**
+ * Calls `work` at once and then every `ms` milliseconds. What it throws is logged, because the next
+ * time may be better. Returns a function that stops it.
+ */
+export function every(
+  { clock, log }: { clock: Clock; log: Log },
+  ms: number,
+  work: () => void,
+): () => void {
   let cancel = () => {};
   const round = () => {
     cancel = clock.after(ms, round);
-    work();
+    try {
+      work();
+    } catch (error) {
+      log.error({ err: error }, 'a sweep failed');
+    }
   };
   round();
   return () => cancel();

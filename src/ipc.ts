@@ -69,8 +69,8 @@ export class OutReader {
   /** Starts to read. A slow sweep backs up the file system's events, which can be lost. */
   start(): void {
     this.#watch();
-    const { clock, limits } = this.#deps;
-    this.#cancelSweep = every(clock, limits.outSweepMs, () => void this.drain());
+    const { outSweepMs } = this.#deps.limits;
+    this.#cancelSweep = every(this.#deps, outSweepMs, () => void this.drain());
   }
 
   /** Resolves when every file that is there now is applied or refused. Never rejects. */

@@ -25,18 +25,14 @@ export const housekeeping: Feature = {
   create: (host) => {
     let stop = () => {};
     const sweep = () => {
-      try {
-        removeExpired(host, host.retention());
-        removeSentFiles(host);
-        keepReserve(host.config.storeDir, host.limits);
-      } catch (error) {
-        host.log.error({ err: error }, 'the sweep failed');
-      }
+      removeExpired(host, host.retention());
+      removeSentFiles(host);
+      keepReserve(host.config.storeDir, host.limits);
     };
     return {
       retention: ofTheCore,
       start: () => {
-        stop = every(host.clock, retention.sweepEveryMs, sweep);
+        stop = every(host, retention.sweepEveryMs, sweep);
       },
       stop: () => stop(),
     };

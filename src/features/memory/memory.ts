@@ -24,13 +24,7 @@ export const memory: Feature = {
     let stop = () => {};
     return {
       start: () => {
-        stop = every(host.clock, lookEveryMs, () => {
-          try {
-            look(host);
-          } catch (error) {
-            host.log.error({ err: error }, 'the shared memory was not looked at');
-          }
-        });
+        stop = every(host, lookEveryMs, () => look(host));
       },
       stop: () => stop(),
     };
