@@ -21,6 +21,8 @@ export function countFlushes(path: string): number {
 export function cutPower(home: string, random: (below: number) => number): void {
   for (const name of ['nanoclaw.db', 'whatsapp.db']) cutDatabase(join(home, 'store', name));
   const agentsDir = join(home, 'data', 'agents');
+  // It died before the first agent began.
+  if (!existsSync(agentsDir)) return;
   for (const path of readdirSync(agentsDir, { recursive: true, encoding: 'utf8' })) {
     if (!/\/run-\d+\/out\/[^/]+\.json$/.test(path)) continue;
     const fate = random(3);
