@@ -19,10 +19,17 @@ export function chance(stream = 0): (below: number) => number {
   };
 }
 
-/** Has the model answer `number 7` with `#7`. One answer covers all numbers since the last one. */
+/**
+ * Has the model answer `number 7` with `#7`. One answer covers all numbers since the last one. As a
+ * real model does, it keeps what is not answered yet when it has to summarize.
+ */
 export function answerAllNumbers(model: ScriptedModel): void {
   const script = model.on(/number/);
   for (let step = 0; step < 20; step += 1) script.answer(answerNumbers);
+  model.on('Respond with TEXT ONLY').answer((call) => {
+    const open = openNumbers(call).numbers.map((number) => `number ${number}`);
+    return `<summary>To be answered: ${open.join(', ') || 'nothing'}.</summary>`;
+  });
 }
 
 /** Maps each answered number to how often it was answered. */
@@ -39,19 +46,9 @@ export function countAnswers(texts: string[]): Map<number, number> {
  * tools.
  */
 function answerNumbers(call: ModelCall): ModelBlock[] {
-  const texts: string[] = [];
-  let usedTool = false;
-  for (const message of call.body.messages.toReversed()) {
-    const blocks = typeof message.content === 'string' ? [] : message.content;
-    const isToolCall = blocks.some(({ type }) => type === 'tool_use');
-    if (message.role === 'assistant' && !isToolCall) break;
-    usedTool ||= isToolCall;
-    texts.push(JSON.stringify(message.content));
-  }
-  const numbers = texts.join(' ').matchAll(/number (\d+)/g);
-  const found = [...new Set([...numbers].map((match) => Number(match[1])))].sort((a, b) => a - b);
-  const text = `Answered ${found.map((number) => `#${number}`).join(' ')}`;
-  return !usedTool && (found[0] ?? 1) % 3 === 0
+  const { numbers, usedTool } = openNumbers(call);
+  const text = `Answered ${numbers.map((number) => `#${number}`).join(' ')}`;
+  return !usedTool && (numbers[0] ?? 1) % 3 === 0
     ? [
         {
           type: 'tool_use',
@@ -61,6 +58,22 @@ function answerNumbers(call: ModelCall): ModelBlock[] {
         },
       ]
     : [{ type: 'text', text }];
+}
+
+/** The numbers since the last answer, and whether a tool was called for them. */
+function openNumbers(call: ModelCall): { numbers: number[]; usedTool: boolean } {
+  const texts: string[] = [];
+  let usedTool = false;
+  for (const message of call.body.messages.toReversed()) {
+    const blocks = typeof message.content === 'string' ? [] : message.content;
+    const isToolCall = blocks.some(({ type }) => type === 'tool_use');
+    if (message.role === 'assistant' && !isToolCall) break;
+    usedTool ||= isToolCall;
+    texts.push(JSON.stringify(message.content));
+  }
+  const found = texts.join(' ').matchAll(/number (\d+)/g);
+  const numbers = [...new Set([...found].map((match) => Number(match[1])))];
+  return { numbers: numbers.sort((a, b) => a - b), usedTool };
 }
 
 /** What a dead or stopped host has left behind: run folders, processes, unfinished rows. */
