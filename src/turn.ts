@@ -58,12 +58,12 @@ export class Turns implements Work {
    */
   async take(agentId: string): Promise<NextRun> {
     const agent = loadAgent(this.#deps.store, agentId);
+    if (this.#hasWork(agent) && (await this.#isDiskFull(agent)))
+      return { kind: 'retry', afterMs: this.#deps.limits.diskRetryMs };
     const last = this.#runs.get(agentId);
     // A container that is still closing holds the agent's session.
     if (last && !last.isOpen) await last.ended;
     if (!this.#hasWork(agent)) return { kind: 'none' };
-    if (await this.#isDiskFull(agent))
-      return { kind: 'retry', afterMs: this.#deps.limits.diskRetryMs };
     const run = last?.isOpen ? last : this.#start(agent);
     const turn = this.#claim(agent, run);
     if (!turn) return { kind: 'none' };
