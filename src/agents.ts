@@ -35,6 +35,9 @@ export interface Post {
   isContext?: boolean;
 }
 
+/** Who speaks when the host itself posts. */
+export const theHost = { kind: 'host', id: 'host' } as const;
+
 export class Agents {
   readonly #deps: AgentDependencies;
   /** By the agent's id: what it is doing, and the chat that shows it. */
@@ -61,8 +64,8 @@ export class Agents {
 
   /**
    * Puts a message into the agent's inbox, in the caller's transaction, and wakes the agent after
-   * the commit, unless it is context. False when the inbox has a message with this id already. Throws UserError when the
-   * text is longer than `messageTextMax`.
+   * the commit, unless it is context. False when the inbox has a message with this id already.
+   * Throws UserError when the text is longer than `messageTextMax`.
    */
   post(agentId: string, { id, sender, text, isContext = false }: Post): boolean {
     const { store, clock, limits, wake } = this.#deps;
@@ -103,7 +106,7 @@ export class Agents {
   report(agent: Agent, text: string): void {
     const { outbox, owner } = this.#deps;
     const { voice, group } = agent;
-    if (voice?.kind === 'agent') this.#tell(voice.agentId, { kind: 'host', id: 'host' }, text);
+    if (voice?.kind === 'agent') this.#tell(voice.agentId, theHost, text);
     else if (voice) outbox.add(voice.chatId, { kind: 'text', text, about: null });
     else owner.tell(`${group.folder}: ${text}`, { key: `no chat ${group.folder} ${text}` });
   }

@@ -4,7 +4,7 @@
  * counts, and no text is read to find out what an answer is about: only ids.
  */
 import { randomUUID } from 'node:crypto';
-import type { Agents } from './agents.ts';
+import { type Agents, theHost } from './agents.ts';
 import type { Base } from './base.ts';
 import { every } from './clock.ts';
 import type { Command, FindCommand } from './commands.ts';
@@ -160,9 +160,13 @@ export class Approvals {
     endApproval(store, id, state, clock.now());
     if (!findAgent(store, agentId)) return;
     const text = `Your request ${id} (${shown}) is ${state}. ${outcome}`;
-    const sender = { kind: 'host', id: 'host' } as const;
     // People may have written messages with any id. What nobody answered is no reason to speak up.
-    agents.post(agentId, { id: randomUUID(), sender, text, isContext: state === 'expired' });
+    agents.post(agentId, {
+      id: randomUUID(),
+      sender: theHost,
+      text,
+      isContext: state === 'expired',
+    });
   }
 
   #expire(): void {

@@ -2,7 +2,7 @@
  * What is said about messages that a channel's server has refused: to the agent that wrote them, to
  * the owner, and to the chat with the next message that gets through. Each hears of a cause once.
  */
-import type { Agents } from './agents.ts';
+import { type Agents, theHost } from './agents.ts';
 import type { Base } from './base.ts';
 import { findMainGroup } from './db/groups.ts';
 import { findTurnOf, takeRefusals, wordsOf } from './db/outbox.ts';
@@ -29,7 +29,7 @@ export function noteLoss(
   if (author)
     agents.post(author.agentId, {
       id: `refused ${author.turnId} ${reason}`,
-      sender: { kind: 'host', id: 'host' },
+      sender: theHost,
       text: `A message of yours was not delivered: ${reason} It began: ${clip(wordsOf(message), beginningMax)}`,
       isContext: true,
     });

@@ -228,9 +228,11 @@ class ChatSession {
         break;
       case 'refused':
         throw new UserError(message.reason);
-      case 'stored':
-        for (const line of this.#open.values()) if (line.id === message.id) line.isStored = true;
+      case 'stored': {
+        const line = this.#open.get(message.id);
+        if (line) line.isStored = true;
         break;
+      }
       case 'unstored':
         this.#lose(message.id, message.reason);
         break;

@@ -176,15 +176,14 @@ export function takeRefusals(store: Store, chatId: ChatId, nowMs: number): Map<s
   return counts;
 }
 
-/** The outgoing message that people's messages call `sentAs`, and the agent that wrote it. */
+/** The outgoing message that people's messages call `sentAs`. */
 export function findSaid(
   store: Store,
   chatId: ChatId,
   sentAs: string,
-): { id: string; text: string; agentId: string | null } | undefined {
+): { id: string; text: string } | undefined {
   return store.get(
-    `SELECT outbox.id, pieces.text, agent_id AS agentId
-     FROM pieces JOIN outbox ON outbox.id = outbox_id LEFT JOIN turns ON turns.id = turn_id
+    `SELECT outbox.id, pieces.text FROM pieces JOIN outbox ON outbox.id = outbox_id
      WHERE sent_as = :sentAs AND chat_id = :chatId`,
     { chatId, sentAs },
   );
